@@ -1,0 +1,15 @@
+//! The core of argrad: slices in, slices out.
+//!
+//! No Python, no array library, no global state but the thread pool. Every function here runs in whatever rayon pool the
+//! caller has installed ([`pool::pool`]) and gives the same result for any number of threads and any instruction set.
+
+pub mod error;
+pub mod job;
+pub mod pool;
+pub mod real;
+pub mod rng;
+pub mod simd;
+
+pub use error::{Error, Result};
+pub use job::Job;
+pub use real::Real;

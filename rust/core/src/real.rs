@@ -1,0 +1,253 @@
+//! The number trait (f32, f64) and the canonical squared distance.
+
+use crate::simd::dispatch;
+use std::fmt::{Debug, Display};
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// `f32` or `f64`.
+pub trait Real: sealed::Sealed + Copy + PartialOrd + Default + Debug + Display + Send + Sync + 'static {
+    /// Accumulators of the canonical distance: one 512-bit register.
+    const LANES: usize;
+    /// Unit round-off.
+    const UNIT: f64;
+    /// Zero.
+    const ZERO: Self;
+    /// One.
+    const ONE: Self;
+    /// Positive infinity.
+    const INFINITY: Self;
+    /// Rounds to nearest.
+    fn of(value: f64) -> Self;
+    /// Exact.
+    fn wide(self) -> f64;
+    /// Neither NaN nor infinite.
+    fn is_finite(self) -> bool;
+    /// The square root.
+    fn root(self) -> Self;
+    /// Fused `self * a + b`, rounded once on every processor.
+    fn fma(self, a: Self, b: Self) -> Self;
+    /// `self + other`.
+    fn plus(self, other: Self) -> Self;
+    /// `-self`.
+    fn negate(self) -> Self;
+
+    /// See [`canon_rows`].
+    fn canon_rows(rows: &[Self], scale: Self, center: &[Self], out: &mut [Self]);
+
+    /// `out = a * b^T` for row-major `a` (`m x depth`) and `b` (`n x depth`); row `i` of `out` starts at `i * stride`.
+    fn product(a: &[Self], b: &[Self], depth: usize, out: &mut [Self], stride: usize);
+}
+
+macro_rules! real {
+    ($t:ident, $lanes:literal, $unit:expr, $gemm:ident, $canon:ident) => {
+        impl Real for $t {
+            const LANES: usize = $lanes;
+            const UNIT: f64 = $unit;
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            const INFINITY: Self = $t::INFINITY;
+            #[inline(always)]
+            fn of(value: f64) -> Self {
+                value as Self
+            }
+            #[inline(always)]
+            #[allow(clippy::useless_conversion)] // f64::from(f64)
+            fn wide(self) -> f64 {
+                f64::from(self)
+            }
+            #[inline(always)]
+            fn is_finite(self) -> bool {
+                $t::is_finite(self)
+            }
+            #[inline(always)]
+            fn root(self) -> Self {
+                self.sqrt()
+            }
+            #[inline(always)]
+            fn fma(self, a: Self, b: Self) -> Self {
+                self.mul_add(a, b)
+            }
+            #[inline(always)]
+            fn plus(self, other: Self) -> Self {
+                self + other
+            }
+            #[inline(always)]
+            fn negate(self) -> Self {
+                -self
+            }
+
+            #[inline]
+            fn canon_rows(rows: &[Self], scale: Self, center: &[Self], out: &mut [Self]) {
+                $canon(rows, scale, center, out);
+            }
+
+            fn product(a: &[Self], b: &[Self], depth: usize, out: &mut [Self], stride: usize) {
+                if depth == 0 {
+                    out.fill(0.0);
+                    return;
+                }
+                let (m, n) = (a.len() / depth, b.len() / depth);
+                if m == 0 || n == 0 {
+                    return;
+                }
+                assert!(n <= stride && (m - 1) * stride + n <= out.len());
+                let (d, s) = (depth as isize, stride as isize);
+                // SAFETY: the asserted sizes cover every element that m, n, depth and the strides reach.
+                unsafe {
+                    matrixmultiply::$gemm(
+                        m,
+                        depth,
+                        n,
+                        1.0,
+                        a.as_ptr(),
+                        d,
+                        1,
+                        b.as_ptr(),
+                        1,
+                        d,
+                        0.0,
+                        out.as_mut_ptr(),
+                        s,
+                        1,
+                    );
+                }
+            }
+        }
+
+        dispatch! {
+            fn $canon(rows: &[$t], scale: $t, center: &[$t], out: &mut [$t]) = canon_rows_lanes::<$t, $lanes>
+        }
+    };
+}
+
+real!(f32, 16, 1.0 / (1u64 << 24) as f64, sgemm, canon_rows_f32);
+real!(f64, 8, 1.0 / (1u64 << 53) as f64, dgemm, canon_rows_f64);
+
+/// The canonical squared distance of the library: `|scale * x - center|^2` for `scale` a power of two.
+///
+/// `L` accumulators; lane `l` takes the coordinates `j = l (mod L)` in increasing `j`; missing coordinates count as zero;
+/// then a fixed tree of halves. The relative error is at most `(ceil(d / L) + 7)` units of round-off, equal rows give 0
+/// exactly, and every instruction set gives the same bits. Several rows at once hide the latency of the fused
+/// multiply-add; they do not change the order inside a row.
+#[inline(always)]
+fn canon_rows_lanes<T: Real, const L: usize>(rows: &[T], scale: T, center: &[T], out: &mut [T]) {
+    let d = center.len();
+    if d == 0 {
+        out.fill(T::ZERO);
+        return;
+    }
+    let mut quads = rows.chunks_exact(4 * d);
+    let mut values = out.chunks_exact_mut(4);
+    for (quad, value) in (&mut quads).zip(&mut values) {
+        let (a, b) = quad.split_at(2 * d);
+        value.copy_from_slice(&canon_some::<T, L, 4>([&a[..d], &a[d..], &b[..d], &b[d..]], scale, center));
+    }
+    for (row, value) in quads.remainder().chunks_exact(d).zip(values.into_remainder()) {
+        *value = canon_some::<T, L, 1>([row], scale, center)[0];
+    }
+}
+
+#[inline(always)]
+fn canon_some<T: Real, const L: usize, const R: usize>(rows: [&[T]; R], scale: T, center: &[T]) -> [T; R] {
+    let d = center.len();
+    let whole = d - d % L;
+    let mut acc = [[T::ZERO; L]; R];
+    let mut start = 0;
+    while start < whole {
+        let c = &center[start..start + L];
+        for r in 0..R {
+            let x = &rows[r][start..start + L];
+            for l in 0..L {
+                let difference = x[l].fma(scale, c[l].negate());
+                acc[r][l] = difference.fma(difference, acc[r][l]);
+            }
+        }
+        start += L;
+    }
+    if whole < d {
+        let mut c = [T::ZERO; L];
+        c[..d - whole].copy_from_slice(&center[whole..]);
+        for r in 0..R {
+            let mut x = [T::ZERO; L];
+            x[..d - whole].copy_from_slice(&rows[r][whole..d]);
+            for l in 0..L {
+                let difference = x[l].fma(scale, c[l].negate());
+                acc[r][l] = difference.fma(difference, acc[r][l]);
+            }
+        }
+    }
+    acc.map(|mut lanes| {
+        let mut half = L / 2;
+        while half > 0 {
+            for l in 0..half {
+                lanes[l] = lanes[l].plus(lanes[l + half]);
+            }
+            half /= 2;
+        }
+        lanes[0]
+    })
+}
+
+/// One canonical squared distance.
+#[inline]
+pub fn canon<T: Real>(row: &[T], scale: T, center: &[T]) -> T {
+    let mut out = [T::ZERO];
+    T::canon_rows(row, scale, center, &mut out);
+    out[0]
+}
+
+/// Units of round-off by which the matrix-product form and [`canon`] can differ, relative to `(|x| + |c|)^2`.
+///
+/// The bound is the sum of the rounding errors of the inner product (any order), the norms, their sum, the final
+/// subtraction, the shift of the origin and `canon` itself: `max(d, 2) + ceil(d / LANES) + 10`, plus second-order terms.
+#[must_use]
+pub fn band<T: Real>(d: usize) -> f64 {
+    (d.max(2) + d.div_ceil(T::LANES) + 12) as f64 * T::UNIT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd;
+
+    fn naive(x: &[f32], c: &[f32]) -> f64 {
+        x.iter().zip(c).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
+    }
+
+    #[test]
+    fn canon_is_close_symmetric_and_zero_on_equal_rows() {
+        for d in [1usize, 2, 7, 16, 17, 33, 128, 200] {
+            let x: Vec<f32> = (0..d).map(|j| (j as f32 * 0.7).sin() * 3.0).collect();
+            let c: Vec<f32> = (0..d).map(|j| (j as f32 * 1.3).cos()).collect();
+            let value = canon(&x, 1.0, &c);
+            assert!(
+                (f64::from(value) - naive(&x, &c)).abs() <= naive(&x, &c) * (d.div_ceil(16) + 7) as f64 * f32::UNIT
+            );
+            assert_eq!(value, canon(&c, 1.0, &x));
+            assert_eq!(canon(&x, 1.0, &x), 0.0);
+        }
+    }
+
+    #[test]
+    fn every_level_gives_the_same_bits() {
+        let rows: Vec<f32> = (0..11 * 37).map(|i| ((i * i) as f32 * 0.37).sin()).collect();
+        let center: Vec<f32> = (0..37).map(|i| (i as f32).cos()).collect();
+        let wide: Vec<f64> = rows.iter().map(|&x| f64::from(x)).collect();
+        let wide_center: Vec<f64> = center.iter().map(|&x| f64::from(x)).collect();
+        let mut seen = Vec::new();
+        for level in simd::available() {
+            simd::force(level.name()).unwrap();
+            let (mut out, mut wide_out) = (vec![0.0; 11], vec![0.0; 11]);
+            f32::canon_rows(&rows, 2.0, &center, &mut out);
+            f64::canon_rows(&wide, 2.0, &wide_center, &mut wide_out);
+            seen.push((out, wide_out));
+        }
+        simd::force("auto").unwrap();
+        assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
+    }
+}

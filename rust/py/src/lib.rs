@@ -1,0 +1,13 @@
+//! `argrad._native`: extract, detach, call the core, hand back.
+#![allow(missing_docs, clippy::needless_pass_by_value, clippy::too_many_arguments)] // pyfunctions: documented in the stub
+
+mod call;
+mod system;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    system::register(module)
+}

@@ -1,0 +1,48 @@
+//! Threads, instruction sets and the CUDA sources: what `argrad.show_config` and the tests ask.
+
+use crate::call::{default_threads, exception};
+use argrad_core::{pool, simd};
+use pyo3::prelude::*;
+
+/// The kernel sources, embedded so that wheels, sdists and editable installs behave alike.
+const CUDA_SOURCES: [(&str, &str); 1] = [("common.cuh", include_str!("../../../cuda/common.cuh"))];
+
+#[pyfunction]
+fn set_num_threads(threads: usize) -> PyResult<()> {
+    pool::set_num_threads(threads).map_err(|error| exception("set_num_threads", error))
+}
+
+#[pyfunction]
+fn get_num_threads(py: Python<'_>) -> PyResult<usize> {
+    let pool = pool::pool(|| default_threads(py)).map_err(|error| exception("get_num_threads", error))?;
+    Ok(pool.current_num_threads())
+}
+
+#[pyfunction]
+fn simd_levels() -> Vec<&'static str> {
+    simd::available().into_iter().map(simd::Level::name).collect()
+}
+
+#[pyfunction]
+fn simd_level() -> &'static str {
+    simd::level().name()
+}
+
+#[pyfunction]
+fn force_simd(name: &str) -> PyResult<()> {
+    simd::force(name).map_err(|error| exception("force_simd", error))
+}
+
+#[pyfunction]
+fn cuda_source(name: &str) -> Option<&'static str> {
+    CUDA_SOURCES.iter().find(|(file, _)| *file == name).map(|(_, text)| *text)
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(simd_levels, module)?)?;
+    module.add_function(wrap_pyfunction!(simd_level, module)?)?;
+    module.add_function(wrap_pyfunction!(force_simd, module)?)?;
+    module.add_function(wrap_pyfunction!(cuda_source, module)?)
+}
