@@ -39,6 +39,11 @@ impl Job {
         self.done.store(done as u64, Ordering::Relaxed);
     }
 
+    /// Reports more units of work as done.
+    pub fn advance(&self, more: usize) {
+        self.done.fetch_add(more as u64, Ordering::Relaxed);
+    }
+
     /// Units done and units in all (0 while unknown).
     #[must_use]
     pub fn progress(&self) -> (u64, u64) {

@@ -8,6 +8,7 @@ pub mod job;
 pub mod pool;
 pub mod real;
 pub mod rng;
+pub mod seeding;
 pub mod simd;
 
 pub use error::{Error, Result};

@@ -2,6 +2,7 @@
 
 use crate::simd::dispatch;
 use std::fmt::{Debug, Display};
+use std::ops::{Add, Mul, Neg, Sub};
 
 mod sealed {
     pub trait Sealed {}
@@ -10,11 +11,27 @@ mod sealed {
 }
 
 /// `f32` or `f64`.
-pub trait Real: sealed::Sealed + Copy + PartialOrd + Default + Debug + Display + Send + Sync + 'static {
+pub trait Real:
+    sealed::Sealed
+    + Copy
+    + PartialOrd
+    + Default
+    + Debug
+    + Display
+    + Send
+    + Sync
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Neg<Output = Self>
+    + 'static
+{
     /// Accumulators of the canonical distance: one 512-bit register.
     const LANES: usize;
     /// Unit round-off.
     const UNIT: f64;
+    /// Powers of two up to this exponent are safe scales.
+    const EXPONENT: i32;
     /// Zero.
     const ZERO: Self;
     /// One.
@@ -31,23 +48,38 @@ pub trait Real: sealed::Sealed + Copy + PartialOrd + Default + Debug + Display +
     fn root(self) -> Self;
     /// Fused `self * a + b`, rounded once on every processor.
     fn fma(self, a: Self, b: Self) -> Self;
-    /// `self + other`.
-    fn plus(self, other: Self) -> Self;
-    /// `-self`.
-    fn negate(self) -> Self;
 
     /// See [`canon_rows`].
     fn canon_rows(rows: &[Self], scale: Self, center: &[Self], out: &mut [Self]);
+
+    /// The sum of squares, in the lane order of [`canon_rows_lanes`].
+    fn square(row: &[Self]) -> Self;
+
+    /// The smallest `norms[j] - 2 * products[j]`; see [`lowest_lanes`].
+    fn lowest(norms: &[Self], products: &[Self]) -> Self;
+
+    /// Appends every `j` with `norms[j] - 2 * products[j] <= highest`, in order.
+    fn below(norms: &[Self], products: &[Self], highest: Self, out: &mut Vec<u32>);
+
+    /// See [`crate::seeding::panels`]: squared distances of transposed rows to eight interleaved candidates.
+    fn panel_distances(lanes: &[Self], norms: &[Self], coords: &[Self], squares: &[Self], out: &mut [Self], stride: usize);
+
+    /// `sum weights * max(0, bounds - distances)` in eight fixed partial sums.
+    fn gain(bounds: &[Self], distances: &[Self], weights: &[f64]) -> f64;
+
+    /// `out = scale * row - origin`.
+    fn shift(row: &[Self], scale: Self, origin: &[Self], out: &mut [Self]);
 
     /// `out = a * b^T` for row-major `a` (`m x depth`) and `b` (`n x depth`); row `i` of `out` starts at `i * stride`.
     fn product(a: &[Self], b: &[Self], depth: usize, out: &mut [Self], stride: usize);
 }
 
 macro_rules! real {
-    ($t:ident, $lanes:literal, $unit:expr, $gemm:ident, $canon:ident) => {
+    ($t:ident, $lanes:literal, $unit:expr, $exponent:literal, $gemm:ident, $canon:ident, $lowest:ident, $square:ident, $below:ident, $shift:ident, $panel:ident, $gain:ident) => {
         impl Real for $t {
             const LANES: usize = $lanes;
             const UNIT: f64 = $unit;
+            const EXPONENT: i32 = $exponent;
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
             const INFINITY: Self = $t::INFINITY;
@@ -72,18 +104,47 @@ macro_rules! real {
             fn fma(self, a: Self, b: Self) -> Self {
                 self.mul_add(a, b)
             }
-            #[inline(always)]
-            fn plus(self, other: Self) -> Self {
-                self + other
-            }
-            #[inline(always)]
-            fn negate(self) -> Self {
-                -self
-            }
 
             #[inline]
             fn canon_rows(rows: &[Self], scale: Self, center: &[Self], out: &mut [Self]) {
                 $canon(rows, scale, center, out);
+            }
+
+            #[inline]
+            fn square(row: &[Self]) -> Self {
+                $square(row)
+            }
+
+            #[inline]
+            fn lowest(norms: &[Self], products: &[Self]) -> Self {
+                $lowest(norms, products)
+            }
+
+            #[inline]
+            fn below(norms: &[Self], products: &[Self], highest: Self, out: &mut Vec<u32>) {
+                $below(norms, products, highest, out);
+            }
+
+            #[inline]
+            fn panel_distances(
+                lanes: &[Self],
+                norms: &[Self],
+                coords: &[Self],
+                squares: &[Self],
+                out: &mut [Self],
+                stride: usize,
+            ) {
+                $panel(lanes, norms, coords, squares, out, stride);
+            }
+
+            #[inline]
+            fn gain(bounds: &[Self], distances: &[Self], weights: &[f64]) -> f64 {
+                $gain(bounds, distances, weights)
+            }
+
+            #[inline]
+            fn shift(row: &[Self], scale: Self, origin: &[Self], out: &mut [Self]) {
+                $shift(row, scale, origin, out);
             }
 
             fn product(a: &[Self], b: &[Self], depth: usize, out: &mut [Self], stride: usize) {
@@ -120,13 +181,38 @@ macro_rules! real {
         }
 
         dispatch! {
+            fn $below(norms: &[$t], products: &[$t], highest: $t, out: &mut Vec<u32>) = below_lanes::<$t, $lanes>
+        }
+
+        dispatch! {
+            fn $panel(lanes: &[$t], norms: &[$t], coords: &[$t], squares: &[$t], out: &mut [$t], stride: usize)
+                = panel_lanes::<$t, $lanes>
+        }
+
+        dispatch! {
+            fn $gain(bounds: &[$t], distances: &[$t], weights: &[f64]) -> f64 = gain_lanes::<$t>
+        }
+
+        dispatch! {
+            fn $shift(row: &[$t], scale: $t, origin: &[$t], out: &mut [$t]) = shift_each::<$t>
+        }
+
+        dispatch! {
+            fn $square(row: &[$t]) -> $t = square_lanes::<$t, $lanes>
+        }
+
+        dispatch! {
+            fn $lowest(norms: &[$t], products: &[$t]) -> $t = lowest_lanes::<$t, $lanes>
+        }
+
+        dispatch! {
             fn $canon(rows: &[$t], scale: $t, center: &[$t], out: &mut [$t]) = canon_rows_lanes::<$t, $lanes>
         }
     };
 }
 
-real!(f32, 16, 1.0 / (1u64 << 24) as f64, sgemm, canon_rows_f32);
-real!(f64, 8, 1.0 / (1u64 << 53) as f64, dgemm, canon_rows_f64);
+real!(f32, 16, 1.0 / (1u64 << 24) as f64, 100, sgemm, canon_rows_f32, lowest_f32, square_f32, below_f32, shift_f32, panel_f32, gain_f32);
+real!(f64, 8, 1.0 / (1u64 << 53) as f64, 1000, dgemm, canon_rows_f64, lowest_f64, square_f64, below_f64, shift_f64, panel_f64, gain_f64);
 
 /// The canonical squared distance of the library: `|scale * x - center|^2` for `scale` a power of two.
 ///
@@ -163,7 +249,7 @@ fn canon_some<T: Real, const L: usize, const R: usize>(rows: [&[T]; R], scale: T
         for r in 0..R {
             let x = &rows[r][start..start + L];
             for l in 0..L {
-                let difference = x[l].fma(scale, c[l].negate());
+                let difference = x[l].fma(scale, -c[l]);
                 acc[r][l] = difference.fma(difference, acc[r][l]);
             }
         }
@@ -176,21 +262,129 @@ fn canon_some<T: Real, const L: usize, const R: usize>(rows: [&[T]; R], scale: T
             let mut x = [T::ZERO; L];
             x[..d - whole].copy_from_slice(&rows[r][whole..d]);
             for l in 0..L {
-                let difference = x[l].fma(scale, c[l].negate());
+                let difference = x[l].fma(scale, -c[l]);
                 acc[r][l] = difference.fma(difference, acc[r][l]);
             }
         }
     }
-    acc.map(|mut lanes| {
-        let mut half = L / 2;
-        while half > 0 {
-            for l in 0..half {
-                lanes[l] = lanes[l].plus(lanes[l + half]);
-            }
-            half /= 2;
+    acc.map(fold_halves)
+}
+
+/// The fixed tree: upper half onto lower half, until one is left.
+#[inline(always)]
+fn fold_halves<T: Real, const L: usize>(mut lanes: [T; L]) -> T {
+    let mut half = L / 2;
+    while half > 0 {
+        for l in 0..half {
+            lanes[l] = lanes[l] + lanes[l + half];
         }
-        lanes[0]
-    })
+        half /= 2;
+    }
+    lanes[0]
+}
+
+#[inline(always)]
+fn square_lanes<T: Real, const L: usize>(row: &[T]) -> T {
+    let mut acc = [T::ZERO; L];
+    let mut chunks = row.chunks_exact(L);
+    for chunk in &mut chunks {
+        for l in 0..L {
+            acc[l] = chunk[l].fma(chunk[l], acc[l]);
+        }
+    }
+    for (lane, x) in acc.iter_mut().zip(chunks.remainder()) {
+        *lane = x.fma(*x, *lane);
+    }
+    fold_halves(acc)
+}
+
+/// The smallest `norms[j] - 2 * products[j]`: the squared distance in matrix-product form, less the row's own norm.
+#[inline(always)]
+fn lowest_lanes<T: Real, const L: usize>(norms: &[T], products: &[T]) -> T {
+    let mut best = [T::INFINITY; L];
+    let mut norm_chunks = norms.chunks_exact(L);
+    let mut product_chunks = products.chunks_exact(L);
+    for (norm, product) in (&mut norm_chunks).zip(&mut product_chunks) {
+        for l in 0..L {
+            let value = norm[l] - (product[l] + product[l]);
+            best[l] = if value < best[l] { value } else { best[l] };
+        }
+    }
+    let rest = norm_chunks.remainder().iter().zip(product_chunks.remainder());
+    let rest = rest.map(|(norm, product)| *norm - (*product + *product));
+    best.into_iter().chain(rest).fold(T::INFINITY, |low, value| if value < low { value } else { low })
+}
+
+#[inline(always)]
+fn below_lanes<T: Real, const L: usize>(norms: &[T], products: &[T], highest: T, out: &mut Vec<u32>) {
+    for (chunk, (norm, product)) in norms.chunks(L).zip(products.chunks(L)).enumerate() {
+        let mut any = false;
+        for (norm, product) in norm.iter().zip(product) {
+            any |= *norm - (*product + *product) <= highest;
+        }
+        if any {
+            for (l, (norm, product)) in norm.iter().zip(product).enumerate() {
+                if *norm - (*product + *product) <= highest {
+                    out.push((chunk * L + l) as u32);
+                }
+            }
+        }
+    }
+}
+
+/// Candidates interleaved in one group of a panel measurement.
+const WIDTH: usize = 8;
+
+#[inline(always)]
+fn panel_lanes<T: Real, const L: usize>(
+    lanes: &[T],
+    norms: &[T],
+    coords: &[T],
+    squares: &[T],
+    out: &mut [T],
+    stride: usize,
+) {
+    let d = coords.len() / WIDTH;
+    let slack = T::of(band::<T>(d));
+    for (panel, (rows, norms)) in lanes.chunks_exact((d * L).max(1)).zip(norms.chunks_exact(L)).enumerate() {
+        let mut acc = [[T::ZERO; L]; WIDTH];
+        for (x, c) in rows.chunks_exact(L).zip(coords.chunks_exact(WIDTH)) {
+            for t in 0..WIDTH {
+                for l in 0..L {
+                    acc[t][l] = x[l].fma(c[t], acc[t][l]);
+                }
+            }
+        }
+        for (t, out) in out.chunks_exact_mut(stride).enumerate() {
+            let out = &mut out[panel * L..(panel + 1) * L];
+            for l in 0..L {
+                let sum = norms[l] + squares[t];
+                let value = sum - (acc[t][l] + acc[t][l]);
+                // Below the rounding error of this form the rows count as equal.
+                out[l] = if value > sum * slack { value } else { T::ZERO };
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn gain_lanes<T: Real>(bounds: &[T], distances: &[T], weights: &[f64]) -> f64 {
+    let mut acc = [0.0; 8];
+    let chunks = bounds.chunks(8).zip(distances.chunks(8)).zip(weights.chunks(8));
+    for ((bounds, distances), weights) in chunks {
+        for (((sum, bound), distance), weight) in acc.iter_mut().zip(bounds).zip(distances).zip(weights) {
+            let drop = *bound - *distance;
+            *sum += weight * (if drop > T::ZERO { drop } else { T::ZERO }).wide();
+        }
+    }
+    fold_halves(acc)
+}
+
+#[inline(always)]
+fn shift_each<T: Real>(row: &[T], scale: T, origin: &[T], out: &mut [T]) {
+    for ((y, x), o) in out.iter_mut().zip(row).zip(origin) {
+        *y = *x * scale - *o;
+    }
 }
 
 /// One canonical squared distance.

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::needless_pass_by_value, clippy::too_many_arguments)] // pyfunctions: documented in the stub
 
 mod call;
+mod seeding;
 mod system;
 
 use pyo3::prelude::*;
@@ -9,5 +10,6 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    seeding::register(module)?;
     system::register(module)
 }

@@ -1,0 +1,373 @@
+//! Batched envelope rejection: exactly the law of k-means++ at the cost of about one pass over the rows.
+//!
+//! ```text
+//! w_i >= D^2(x_i, S) for every row
+//! until |S| = k:
+//!     draw B proposals (i, u): i ~ a_i w_i, u uniform        they do not depend on S, so a batch may be drawn at once
+//!     reject those that a centre of S already rejects:  min_c canon(x_i, c) <= u w_i
+//!     walk the others in order: accept unless a centre accepted earlier in this walk rejects
+//!     lower w_i of the rejected rows to the distance just found (for the next batch: inside a batch it breaks the law)
+//!     refresh w when the rejected proposals have cost as much as a refresh
+//! ```
+//! An accepted proposal has the law `a_i D^2(x_i, S) / Phi(S)` whatever its place in the batch, because the pairs (i, u)
+//! are independent of S given the past. Batch sizes and refreshes follow from counts, never from clocks.
+
+use crate::error::Result;
+use crate::job::Job;
+use crate::real::{Real, canon};
+use crate::rng::Stream;
+use crate::seeding::envelope::{Envelope, NO_HOME, draw_by_weight};
+use crate::seeding::fill::fill_up;
+use crate::seeding::points::Points;
+use crate::seeding::resolve::{Survivors, hits};
+use crate::seeding::score::{Centers, Frame, Rows, Scratch, Shifted};
+use crate::seeding::streams;
+
+/// When the envelope is brought down to `D^2(x, S)` for all rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refresh {
+    /// By ski-rental: once rejected proposals have cost as many distances as a refresh would.
+    Auto,
+    /// Never, except to detect that every row coincides with a centre.
+    Never,
+    /// Whenever this many centres were added.
+    Every(usize),
+}
+
+/// The schedule. It is part of the result wherever tightening or refreshing is on, so only tests change it.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Lower the bounds of rejected rows between batches.
+    pub tighten: bool,
+    /// See [`Refresh`].
+    pub refresh: Refresh,
+    /// The largest batch.
+    pub max_batch: usize,
+    /// Give up after this many proposals for one centre and take a uniform row: the bounded mode of the paper.
+    pub max_proposals: Option<u64>,
+    /// Estimate the final potential from this many more proposals; 0 for not at all.
+    pub potential_draws: usize,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { tighten: true, refresh: Refresh::Auto, max_batch: 2048, max_proposals: None, potential_draws: 0 }
+    }
+}
+
+/// A finished seeding.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Seeded {
+    /// The chosen rows in the order of drawing.
+    pub indices: Vec<usize>,
+    /// How many of them were drawn; the rest are unused rows filled in because no row was left at a positive distance.
+    pub drawn: usize,
+    /// How many of the drawn are uniform rows of the bounded mode.
+    pub uniform: usize,
+    /// Proposals looked at.
+    pub proposals: u64,
+    /// Full refreshes of the envelope.
+    pub refreshes: u32,
+    /// The first total of the envelope.
+    pub first_total: f64,
+    /// Estimate of the potential of the result; NaN when not asked for.
+    pub potential: f64,
+    /// Its standard error.
+    pub potential_stderr: f64,
+}
+
+/// Centres that the first stage of the filter looks at; every stage looks at four times as many.
+const STAGE: usize = 256;
+/// Distances a refresh computes in the time in which the filter computes one.
+const REFRESH_GAIN: usize = 2;
+/// Proposals per centre beyond which a refresh is due at once.
+const MAX_RATE: f64 = 64.0;
+/// A batch of this size without a single acceptance forces a refresh: this ends the walk over duplicates.
+const HOPELESS: usize = 1024;
+
+/// Chooses `k` rows with the law of k-means++, given an envelope for the first centre.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`].
+pub fn seed<T: Real>(
+    points: Points<'_, T>,
+    k: usize,
+    seed: u64,
+    first: usize,
+    start: (Envelope<'_, T>, Frame<T>),
+    plan: Plan,
+    job: &Job,
+) -> Result<Seeded> {
+    let (envelope, frame) = start;
+    let exact_for_first = points.n() > 0 && envelope.home(0) != NO_HOME;
+    let mut walk = Walk {
+        points,
+        k,
+        seed,
+        plan,
+        centers: Centers::new(frame),
+        refreshed: usize::from(exact_for_first),
+        out: Seeded { first_total: envelope.total(), potential: f64::NAN, potential_stderr: f64::NAN, ..Seeded::default() },
+        envelope,
+        wasted: 0,
+        failures: 0,
+        recent: Vec::new(),
+    };
+    job.expect(k);
+    walk.add(first);
+    while walk.out.indices.len() < k && walk.envelope.total() > 0.0 {
+        job.check()?;
+        walk.batch(job)?;
+        job.reached(walk.out.indices.len());
+    }
+    walk.out.drawn = walk.out.indices.len();
+    if plan.potential_draws > 0 {
+        walk.estimate_potential();
+    }
+    fill_up(points, &mut walk.out.indices, k, seed);
+    Ok(walk.out)
+}
+
+struct Walk<'a, T> {
+    points: Points<'a, T>,
+    k: usize,
+    seed: u64,
+    plan: Plan,
+    envelope: Envelope<'a, T>,
+    centers: Centers<T>,
+    /// Centres that the last full refresh has seen.
+    refreshed: usize,
+    /// Distances spent on rejected proposals since then.
+    wasted: usize,
+    /// Proposals rejected since the last centre.
+    failures: u64,
+    /// Proposals and acceptances of the last batches.
+    recent: Vec<(usize, usize)>,
+    out: Seeded,
+}
+
+/// One batch of proposals.
+struct Batch<T> {
+    rows: Vec<usize>,
+    limits: Vec<f64>,
+    shifted: Shifted<T>,
+    /// The nearest centre known, for the proposals that it rejects.
+    near: Vec<Option<(T, u32)>>,
+}
+
+impl<T: Real> Walk<'_, T> {
+    fn add(&mut self, row: usize) {
+        self.out.indices.push(row);
+        self.centers.push(self.points.row(row));
+    }
+
+    /// Proposals per centre over the last three batches.
+    fn rate(&self) -> f64 {
+        let (proposals, accepted) = self.recent.iter().rev().take(3).fold((0, 0), |sum, x| (sum.0 + x.0, sum.1 + x.1));
+        if proposals == 0 { 1.0 } else { proposals as f64 / accepted.max(1) as f64 }
+    }
+
+    fn batch(&mut self, job: &Job) -> Result<()> {
+        let missing = self.k - self.out.indices.len();
+        let wanted = (1.1 * self.rate() * missing as f64).ceil() as usize;
+        let mut batch = self.propose(wanted.clamp(64.min(self.plan.max_batch), self.plan.max_batch));
+        let survivors = self.filter(&mut batch, job)?;
+        let before = self.out.indices.len();
+        let processed = self.walk(&batch, &survivors, job)?;
+        let accepted = self.out.indices.len() - before;
+        self.out.proposals += processed as u64;
+        self.recent.push((processed, accepted));
+        if self.plan.tighten {
+            self.tighten(&mut batch, &survivors, processed, before);
+        }
+        if self.out.indices.len() < self.k && self.refresh_is_due(processed, accepted) {
+            self.refresh(job)?;
+        }
+        Ok(())
+    }
+
+    fn propose(&self, size: usize) -> Batch<T> {
+        let first = self.out.proposals;
+        let rows = self.envelope.draw(Stream::new(self.seed, streams::PROPOSAL), first, size);
+        let accept = Stream::new(self.seed, streams::ACCEPT);
+        let limit = |(t, &i): (usize, &usize)| accept.uniform(first + t as u64) * self.envelope.bound(i).wide();
+        let limits = rows.iter().enumerate().map(limit).collect();
+        let shifted = Shifted::gather(&self.points, &rows, self.centers.frame());
+        Batch { near: vec![None; rows.len()], rows, limits, shifted }
+    }
+
+    /// Fills `batch.near` for the proposals that a present centre rejects, and returns the others.
+    fn filter(&mut self, batch: &mut Batch<T>, job: &Job) -> Result<Vec<usize>> {
+        let mut alive: Vec<usize> = (0..batch.rows.len()).collect();
+        let (mut end, mut size, mut visited) = (self.centers.len(), STAGE, 0);
+        while end > 0 && !alive.is_empty() {
+            job.check()?;
+            let start = end.saturating_sub(size);
+            visited += end - start;
+            let copied;
+            let shifted = if alive.len() == batch.rows.len() {
+                &batch.shifted
+            } else {
+                copied = batch.shifted.select(&alive);
+                &copied
+            };
+            let row = |j: usize| self.points.row(batch.rows[alive[j]]);
+            let found = self.centers.nearest(start..end, shifted, row, |j| batch.limits[alive[j]]);
+            let mut left = Vec::with_capacity(alive.len());
+            for (&t, found) in alive.iter().zip(found) {
+                batch.near[t] = found;
+                match found {
+                    Some(_) => self.wasted += visited,
+                    None => left.push(t),
+                }
+            }
+            alive = left;
+            (end, size) = (start, size * 4);
+        }
+        Ok(alive)
+    }
+
+    /// Goes through the batch in order and returns how many proposals were looked at.
+    fn walk(&mut self, batch: &Batch<T>, survivors: &[usize], job: &Job) -> Result<usize> {
+        let shifted = batch.shifted.select(survivors);
+        let frame = self.centers.frame().clone();
+        let hits = hits(
+            &Survivors {
+                shifted: &shifted,
+                limits: survivors.iter().map(|&t| batch.limits[t]).collect(),
+                distance: &|a, b| {
+                    let (a, b) = (batch.rows[survivors[a]], batch.rows[survivors[b]]);
+                    canon(self.points.row(b), frame.scale, &self.points.scaled(a, frame.scale))
+                },
+            },
+            job,
+        )?;
+        let mut accepted = vec![0u64; survivors.len().div_ceil(64)];
+        let mut next = 0;
+        for t in 0..batch.rows.len() {
+            let mut accept = false;
+            if survivors.get(next) == Some(&t) {
+                accept = hits.row(next).iter().zip(&accepted).all(|(hit, accepted)| hit & accepted == 0);
+                accepted[next / 64] |= u64::from(accept) << (next % 64);
+                next += 1;
+            }
+            self.failures += 1;
+            if accept {
+                self.add(batch.rows[t]);
+                self.failures = 0;
+            } else if Some(self.failures) == self.plan.max_proposals {
+                // The batch ends here: the proposals behind must meet the new centre, and keep their numbers.
+                self.add_uniform(job)?;
+                return Ok(t + 1);
+            }
+            if self.out.indices.len() == self.k {
+                return Ok(t + 1);
+            }
+        }
+        Ok(batch.rows.len())
+    }
+
+    fn add_uniform(&mut self, job: &Job) -> Result<()> {
+        let uniform = Stream::new(self.seed, streams::UNIFORM).uniform(self.out.uniform as u64);
+        let row = draw_by_weight(self.points, uniform, job)?;
+        self.add(row);
+        self.out.uniform += 1;
+        self.failures = 0;
+        Ok(())
+    }
+
+    /// Lowers the bounds of the rows looked at: accepted ones to zero, rejected ones to the distance found.
+    fn tighten(&mut self, batch: &mut Batch<T>, survivors: &[usize], processed: usize, before: usize) {
+        let seen = &survivors[..survivors.partition_point(|&t| t < processed)];
+        let fresh = before..self.centers.len();
+        if !fresh.is_empty() {
+            // Any centre gives a valid bound, so accepted and rejected survivors are treated alike: the accepted find
+            // themselves at distance zero.
+            let shifted = batch.shifted.select(seen);
+            let row = |j: usize| self.points.row(batch.rows[seen[j]]);
+            let found = self.centers.nearest(fresh, &shifted, row, |j| batch.limits[seen[j]]);
+            seen.iter().zip(found).for_each(|(&t, found)| batch.near[t] = found);
+        }
+        let changes = batch.rows[..processed].iter().zip(&batch.near);
+        self.envelope.tighten(changes.filter_map(|(&i, near)| near.map(|(bound, home)| (i, bound, home))));
+    }
+
+    fn refresh_is_due(&self, processed: usize, accepted: usize) -> bool {
+        let added = self.centers.len() - self.refreshed;
+        let hopeless = accepted == 0 && self.failures >= HOPELESS as u64;
+        match self.plan.refresh {
+            _ if added == 0 => false,
+            _ if hopeless => true,
+            Refresh::Never => false,
+            Refresh::Every(centers) => added >= centers,
+            Refresh::Auto => {
+                let price = self.points.n().saturating_mul(added) / REFRESH_GAIN;
+                self.wasted > price || (self.rate() > MAX_RATE && processed >= HOPELESS)
+            }
+        }
+    }
+
+    /// Brings every bound down to the distance to the nearest centre.
+    fn refresh(&mut self, job: &Job) -> Result<()> {
+        let (points, centers, range) = (self.points, &self.centers, self.refreshed..self.centers.len());
+        self.envelope.lower_all(job, |first, bounds, homes| lower(points, centers, range.clone(), first, bounds, homes))?;
+        self.refreshed = self.centers.len();
+        self.wasted = 0;
+        self.recent.clear();
+        self.out.refreshes += 1;
+        Ok(())
+    }
+
+    /// `W * mean(D^2 / w)` over fresh proposals: unbiased, since `E[D^2 / w] = Phi / W`.
+    fn estimate_potential(&mut self) {
+        let total = self.envelope.total();
+        let draws = self.plan.potential_draws;
+        (self.out.potential, self.out.potential_stderr) = (0.0, 0.0);
+        if total <= 0.0 {
+            return;
+        }
+        let rows = self.envelope.draw(Stream::new(self.seed, streams::POTENTIAL), 0, draws);
+        let shifted = Shifted::gather(&self.points, &rows, self.centers.frame());
+        let row = |j: usize| self.points.row(rows[j]);
+        let found = self.centers.nearest(0..self.centers.len(), &shifted, row, |_| f64::INFINITY);
+        let ratio = |(found, &i): (&Option<(T, u32)>, &usize)| {
+            found.map_or(1.0, |(value, _)| value.wide() / self.envelope.bound(i).wide())
+        };
+        let ratios: Vec<f64> = found.iter().zip(&rows).map(ratio).collect();
+        let mean = ratios.iter().sum::<f64>() / draws as f64;
+        let variance = ratios.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (draws.max(2) - 1) as f64;
+        let unit = self.centers.frame().scale.wide().powi(2);
+        self.out.potential = total * mean / unit;
+        self.out.potential_stderr = total * (variance / draws as f64).sqrt() / unit;
+    }
+}
+
+/// Rows that a refresh scores at a time.
+const STRIP: usize = 128;
+
+fn lower<T: Real>(
+    points: Points<'_, T>,
+    centers: &Centers<T>,
+    range: std::ops::Range<usize>,
+    first: usize,
+    bounds: &mut [T],
+    homes: &mut [u32],
+) {
+    let mut shifted = Shifted { rows: Vec::new(), norms: Vec::new() };
+    let mut scratch = Scratch::default();
+    for (strip, (bounds, homes)) in bounds.chunks_mut(STRIP).zip(homes.chunks_mut(STRIP)).enumerate() {
+        let start = first + strip * STRIP;
+        shifted.fill(points.range(start, start + bounds.len()), centers.frame());
+        let mut found = vec![None; bounds.len()];
+        let rows = Rows { rows: &shifted.rows, norms: &shifted.norms };
+        let row = |j: usize| points.row(start + j);
+        centers.nearest_here(range.clone(), rows, &mut scratch, row, |j| bounds[j].wide(), &mut found);
+        for ((bound, home), found) in bounds.iter_mut().zip(homes).zip(found) {
+            if let Some((value, center)) = found
+                && value < *bound
+            {
+                (*bound, *home) = (value, center);
+            }
+        }
+    }
+}

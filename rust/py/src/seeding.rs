@@ -1,0 +1,288 @@
+//! Bindings of `argrad_core::seeding`: one short function each.
+
+use crate::call::run;
+use argrad_core::seeding::{self, Method, Plan, Points, Refresh, Seeded, assign as nearest, lloyd, sample, start};
+use argrad_core::{Error, Job, Real};
+use numpy::{Element, IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+type Indices<'py> = Bound<'py, PyArray1<i64>>;
+
+/// A C-contiguous matrix of one of the two number types.
+#[derive(FromPyObject)]
+pub enum Matrix<'py> {
+    Single(PyReadonlyArray2<'py, f32>),
+    Double(PyReadonlyArray2<'py, f64>),
+}
+
+/// Runs `$body` with `$x` bound to the typed matrix.
+macro_rules! typed {
+    ($matrix:expr, |$x:ident| $body:expr) => {
+        match $matrix {
+            Matrix::Single($x) => $body,
+            Matrix::Double($x) => $body,
+        }
+    };
+}
+
+fn columns<T: Element>(matrix: &PyReadonlyArray2<'_, T>) -> usize {
+    matrix.as_array().ncols()
+}
+
+fn weights_of<'a>(weights: Option<&'a PyReadonlyArray1<'_, f64>>) -> PyResult<Option<&'a [f64]>> {
+    Ok(weights.map(|weights| weights.as_slice()).transpose()?)
+}
+
+/// A matrix of the same number type as another argument.
+fn same<'py, T: Element>(value: &Bound<'py, PyAny>, argument: &str) -> PyResult<PyReadonlyArray2<'py, T>> {
+    value.extract().map_err(|_| PyTypeError::new_err(format!("{argument} must be a matrix of X's dtype")))
+}
+
+fn same_row<'py, T: Element>(value: &Bound<'py, PyAny>, argument: &str) -> PyResult<PyReadonlyArray1<'py, T>> {
+    value.extract().map_err(|_| PyTypeError::new_err(format!("{argument} must be a vector of X's dtype")))
+}
+
+fn wide(indices: &[usize]) -> Vec<i64> {
+    indices.iter().map(|&i| i as i64).collect()
+}
+
+fn refresh_of(every: Option<usize>) -> Refresh {
+    match every {
+        None => Refresh::Auto,
+        Some(0) => Refresh::Never,
+        Some(centers) => Refresh::Every(centers),
+    }
+}
+
+/// The method by its public name; the Python front has checked the options.
+#[derive(FromPyObject)]
+struct Options {
+    #[pyo3(item)]
+    method: String,
+    #[pyo3(item)]
+    trials: usize,
+    #[pyo3(item)]
+    coreset: usize,
+    #[pyo3(item)]
+    max_proposals: Option<u64>,
+    #[pyo3(item)]
+    refresh: Option<usize>,
+    #[pyo3(item)]
+    potential_draws: usize,
+}
+
+impl Options {
+    fn method(&self) -> Result<Method, Error> {
+        let plan = Plan { refresh: refresh_of(self.refresh), potential_draws: self.potential_draws, ..Plan::default() };
+        match self.method.as_str() {
+            "exact" => Ok(Method::Exact(plan)),
+            "rejection" => Ok(Method::Rejection(self.max_proposals)),
+            "pass" => Ok(Method::Pass),
+            "greedy" => Ok(Method::Greedy(self.trials)),
+            "greedy_coreset" => Ok(Method::GreedyCoreset(self.trials, self.coreset)),
+            "uniform" => Ok(Method::Uniform),
+            other => Err(Error::Invalid(format!("method must be a known one, got {other:?}"))),
+        }
+    }
+}
+
+/// `(scale, origin, norms)` as [`prepare`] returned it.
+type PreparedTuple<'py> = (f64, Bound<'py, PyAny>, Bound<'py, PyAny>);
+
+fn prepared_of<T: Real + Element>(prepared: Option<PreparedTuple<'_>>) -> PyResult<Option<start::Prepared<T>>> {
+    let Some((scale, origin, norms)) = prepared else { return Ok(None) };
+    let frame = seeding::score::Frame { scale: T::of(scale), origin: same_row::<T>(&origin, "origin")?.to_vec()? };
+    Ok(Some(start::Prepared { frame, norms: same_row::<T>(&norms, "norms")?.to_vec()? }))
+}
+
+/// Chooses `k` rows: `(indices, counts and estimates of the seeding)`.
+#[pyfunction]
+#[pyo3(signature = (function, x, weights, k, options, prepared, seed, progress))]
+fn seed<'py>(
+    py: Python<'py>,
+    function: &str,
+    x: Matrix<'py>,
+    weights: Option<PyReadonlyArray1<'py, f64>>,
+    k: usize,
+    options: Options,
+    prepared: Option<PreparedTuple<'py>>,
+    seed: u64,
+    progress: Option<Bound<'py, PyAny>>,
+) -> PyResult<(Indices<'py>, Bound<'py, PyTuple>)> {
+    let weights = weights_of(weights.as_ref())?;
+    let done = typed!(x, |x| {
+        let prepared = prepared_of(prepared)?;
+        let (rows, d) = (x.as_slice()?, columns(&x));
+        run(py, function, progress.as_ref(), |job| {
+            seeding::seed(Points::new(rows, d, weights)?, k, options.method()?, prepared.as_ref(), seed, job)
+        })
+    })?;
+    let Seeded { indices, drawn, uniform, proposals, refreshes, first_total, potential, potential_stderr } = done;
+    let facts = (drawn, uniform, proposals, refreshes, first_total, potential, potential_stderr).into_pyobject(py)?;
+    Ok((wide(&indices).into_pyarray(py), facts))
+}
+
+/// What many seedings share: `(scale, origin, norms)`.
+#[pyfunction]
+fn prepare<'py>(
+    py: Python<'py>,
+    function: &str,
+    x: Matrix<'py>,
+    weights: Option<PyReadonlyArray1<'py, f64>>,
+) -> PyResult<(f64, Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    let weights = weights_of(weights.as_ref())?;
+    typed!(x, |x| {
+        let (rows, d) = (x.as_slice()?, columns(&x));
+        let prepared = run(py, function, None, |job| start::prepare(Points::new(rows, d, weights)?, job))?;
+        let (origin, norms) = (prepared.frame.origin.into_pyarray(py), prepared.norms.into_pyarray(py));
+        Ok((prepared.frame.scale.wide(), origin.into_any(), norms.into_any()))
+    })
+}
+
+/// Rows in proportion to their squared distance to `centers`.
+#[pyfunction]
+fn sample_rows<'py>(
+    py: Python<'py>,
+    function: &str,
+    x: Matrix<'py>,
+    weights: Option<PyReadonlyArray1<'py, f64>>,
+    prepared: PreparedTuple<'py>,
+    centers: Bound<'py, PyAny>,
+    size: usize,
+    seed: u64,
+) -> PyResult<Indices<'py>> {
+    let weights = weights_of(weights.as_ref())?;
+    let rows = typed!(x, |x| {
+        let prepared = prepared_of(Some(prepared))?.expect("a prepared tuple was given");
+        let centers = same(&centers, "centers")?;
+        let (rows, d, centers) = (x.as_slice()?, columns(&x), centers.as_slice()?);
+        run(py, function, None, |job| {
+            sample::sample(Points::new(rows, d, weights)?, &prepared, centers, size, seed, job)
+        })
+    })?;
+    Ok(wide(&rows).into_pyarray(py))
+}
+
+/// Labels and squared distances of the nearest centres.
+#[pyfunction]
+#[pyo3(signature = (x, centers, function, root = false, progress = None))]
+fn assign<'py>(
+    py: Python<'py>,
+    x: Matrix<'py>,
+    centers: Bound<'py, PyAny>,
+    function: &str,
+    root: bool,
+    progress: Option<Bound<'py, PyAny>>,
+) -> PyResult<(Indices<'py>, Bound<'py, PyAny>)> {
+    typed!(x, |x| assign_typed(py, &x, &centers, function, root, progress.as_ref()))
+}
+
+fn assign_typed<'py, T: Real + Element>(
+    py: Python<'py>,
+    x: &PyReadonlyArray2<'py, T>,
+    centers: &Bound<'py, PyAny>,
+    function: &str,
+    root: bool,
+    progress: Option<&Bound<'py, PyAny>>,
+) -> PyResult<(Indices<'py>, Bound<'py, PyAny>)> {
+    let centers = same(centers, "centers")?;
+    let (rows, d, centers) = (x.as_slice()?, columns(x), centers.as_slice()?);
+    let (labels, distances) = run(py, function, progress, |job| {
+        let found = nearest::assign(Points::new(rows, d, None)?, centers, job)?;
+        let scale = found.scale.wide();
+        let unscale = |square: &T| {
+            T::of(if root { square.wide().sqrt() / scale } else { square.wide() / scale / scale })
+        };
+        let labels: Vec<i64> = found.labels.iter().map(|&label| i64::from(label)).collect();
+        Ok((labels, found.squares.iter().map(unscale).collect::<Vec<T>>()))
+    })?;
+    Ok((labels.into_pyarray(py), distances.into_pyarray(py).into_any()))
+}
+
+/// Lloyd's k-means from given centres: `(centers, labels, potential, iterations)`.
+#[pyfunction]
+fn kmeans<'py>(
+    py: Python<'py>,
+    function: &str,
+    x: Matrix<'py>,
+    weights: Option<PyReadonlyArray1<'py, f64>>,
+    centers: Bound<'py, PyAny>,
+    max_iter: usize,
+    tol: f64,
+    seed: u64,
+) -> PyResult<(Bound<'py, PyAny>, Indices<'py>, f64, usize)> {
+    let weights = weights_of(weights.as_ref())?;
+    typed!(x, |x| {
+        let centers = same(&centers, "centers")?;
+        let (rows, d, centers) = (x.as_slice()?, columns(&x), centers.as_slice()?);
+        let done = run(py, function, None, |job| {
+            lloyd::lloyd(Points::new(rows, d, weights)?, centers.to_vec(), max_iter, tol, seed, job)
+        })?;
+        let labels: Vec<i64> = done.labels.iter().map(|&label| i64::from(label)).collect();
+        let centers = done.centers.into_pyarray(py).reshape([centers.len() / d, d])?;
+        Ok((centers.into_any(), labels.into_pyarray(py), done.potential, done.iterations))
+    })
+}
+
+/// For tests: how often each ordered tuple of rows was drawn in `runs` seedings by the production path.
+///
+/// `tighten`, `refresh` and `max_batch` override the schedule of the exact method; `norm` uses the prepared envelope.
+#[pyfunction]
+#[pyo3(signature = (x, weights, k, options, runs, seed, *, tighten = true, max_batch = 2048, norm = false))]
+fn law_counts<'py>(
+    py: Python<'py>,
+    x: Matrix<'py>,
+    weights: Option<PyReadonlyArray1<'py, f64>>,
+    k: usize,
+    options: Options,
+    runs: u64,
+    seed: u64,
+    tighten: bool,
+    max_batch: usize,
+    norm: bool,
+) -> PyResult<Indices<'py>> {
+    let weights = weights_of(weights.as_ref())?;
+    let counts = typed!(x, |x| {
+        let (rows, d) = (x.as_slice()?, columns(&x));
+        run(py, "law_counts", None, |job| {
+            let points = Points::new(rows, d, weights)?;
+            let method = match options.method()? {
+                Method::Exact(plan) => Method::Exact(Plan { tighten, max_batch, ..plan }),
+                other => other,
+            };
+            let prepared = if norm { Some(start::prepare(points, job)?) } else { None };
+            tally(points, k, method, prepared.as_ref(), runs, seed, job)
+        })
+    })?;
+    Ok(counts.into_pyarray(py))
+}
+
+fn tally<T: Real>(
+    points: Points<'_, T>,
+    k: usize,
+    method: Method,
+    prepared: Option<&start::Prepared<T>>,
+    runs: u64,
+    seed: u64,
+    job: &Job,
+) -> Result<Vec<i64>, Error> {
+    let mut counts = vec![0i64; points.n().pow(k as u32)];
+    for run in 0..runs {
+        job.check()?;
+        let quiet = Job::default();
+        let chosen = seeding::seed(points, k, method, prepared, seed.wrapping_add(run), &quiet)?.indices;
+        counts[chosen.iter().fold(0, |cell, &row| cell * points.n() + row)] += 1;
+    }
+    Ok(counts)
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(seed, module)?)?;
+    module.add_function(wrap_pyfunction!(prepare, module)?)?;
+    module.add_function(wrap_pyfunction!(sample_rows, module)?)?;
+    module.add_function(wrap_pyfunction!(assign, module)?)?;
+    module.add_function(wrap_pyfunction!(kmeans, module)?)?;
+    module.add_function(wrap_pyfunction!(law_counts, module)?)
+}
