@@ -62,7 +62,14 @@ pub trait Real:
     fn below(norms: &[Self], products: &[Self], highest: Self, out: &mut Vec<u32>);
 
     /// See [`crate::seeding::panels`]: squared distances of transposed rows to eight interleaved candidates.
-    fn panel_distances(lanes: &[Self], norms: &[Self], coords: &[Self], squares: &[Self], out: &mut [Self], stride: usize);
+    fn panel_distances(
+        lanes: &[Self],
+        norms: &[Self],
+        coords: &[Self],
+        squares: &[Self],
+        out: &mut [Self],
+        stride: usize,
+    );
 
     /// `sum weights * max(0, bounds - distances)` in eight fixed partial sums.
     fn gain(bounds: &[Self], distances: &[Self], weights: &[f64]) -> f64;
@@ -211,8 +218,34 @@ macro_rules! real {
     };
 }
 
-real!(f32, 16, 1.0 / (1u64 << 24) as f64, 100, sgemm, canon_rows_f32, lowest_f32, square_f32, below_f32, shift_f32, panel_f32, gain_f32);
-real!(f64, 8, 1.0 / (1u64 << 53) as f64, 1000, dgemm, canon_rows_f64, lowest_f64, square_f64, below_f64, shift_f64, panel_f64, gain_f64);
+real!(
+    f32,
+    16,
+    1.0 / (1u64 << 24) as f64,
+    100,
+    sgemm,
+    canon_rows_f32,
+    lowest_f32,
+    square_f32,
+    below_f32,
+    shift_f32,
+    panel_f32,
+    gain_f32
+);
+real!(
+    f64,
+    8,
+    1.0 / (1u64 << 53) as f64,
+    1000,
+    dgemm,
+    canon_rows_f64,
+    lowest_f64,
+    square_f64,
+    below_f64,
+    shift_f64,
+    panel_f64,
+    gain_f64
+);
 
 /// The canonical squared distance of the library: `|scale * x - center|^2` for `scale` a power of two.
 ///
@@ -305,14 +338,26 @@ fn lowest_lanes<T: Real, const L: usize>(norms: &[T], products: &[T]) -> T {
     let mut norm_chunks = norms.chunks_exact(L);
     let mut product_chunks = products.chunks_exact(L);
     for (norm, product) in (&mut norm_chunks).zip(&mut product_chunks) {
-        for l in 0..L {
-            let value = norm[l] - (product[l] + product[l]);
-            best[l] = if value < best[l] { value } else { best[l] };
-        }
+        best = lower_of(lanes_of(norm), lanes_of(product), best);
     }
     let rest = norm_chunks.remainder().iter().zip(product_chunks.remainder());
     let rest = rest.map(|(norm, product)| *norm - (*product + *product));
     best.into_iter().chain(rest).fold(T::INFINITY, |low, value| if value < low { value } else { low })
+}
+
+/// The first `L` elements as an array: fixed sizes are what compilers turn into registers.
+#[inline(always)]
+fn lanes_of<T, const L: usize>(slice: &[T]) -> &[T; L] {
+    slice[..L].try_into().expect("L elements")
+}
+
+#[inline(always)]
+fn lower_of<T: Real, const L: usize>(norm: &[T; L], product: &[T; L], mut best: [T; L]) -> [T; L] {
+    for l in 0..L {
+        let value = norm[l] - (product[l] + product[l]);
+        best[l] = if value < best[l] { value } else { best[l] };
+    }
+    best
 }
 
 #[inline(always)]
@@ -347,14 +392,7 @@ fn panel_lanes<T: Real, const L: usize>(
     let d = coords.len() / WIDTH;
     let slack = T::of(band::<T>(d));
     for (panel, (rows, norms)) in lanes.chunks_exact((d * L).max(1)).zip(norms.chunks_exact(L)).enumerate() {
-        let mut acc = [[T::ZERO; L]; WIDTH];
-        for (x, c) in rows.chunks_exact(L).zip(coords.chunks_exact(WIDTH)) {
-            for t in 0..WIDTH {
-                for l in 0..L {
-                    acc[t][l] = x[l].fma(c[t], acc[t][l]);
-                }
-            }
-        }
+        let acc = panel_products::<T, L>(rows, coords);
         for (t, out) in out.chunks_exact_mut(stride).enumerate() {
             let out = &mut out[panel * L..(panel + 1) * L];
             for l in 0..L {
@@ -365,6 +403,34 @@ fn panel_lanes<T: Real, const L: usize>(
             }
         }
     }
+}
+
+/// Inner products of one panel's rows with eight candidates. The accumulators are named, not indexed: compilers then
+/// keep them in registers.
+#[inline(always)]
+fn panel_products<T: Real, const L: usize>(rows: &[T], coords: &[T]) -> [[T; L]; WIDTH] {
+    let (mut a, mut b, mut c, mut d) = ([T::ZERO; L], [T::ZERO; L], [T::ZERO; L], [T::ZERO; L]);
+    let (mut e, mut f, mut g, mut h) = (a, a, a, a);
+    for (x, y) in rows.chunks_exact(L).zip(coords.chunks_exact(WIDTH)) {
+        let (x, y) = (lanes_of(x), lanes_of::<T, WIDTH>(y));
+        a = axpy(x, y[0], a);
+        b = axpy(x, y[1], b);
+        c = axpy(x, y[2], c);
+        d = axpy(x, y[3], d);
+        e = axpy(x, y[4], e);
+        f = axpy(x, y[5], f);
+        g = axpy(x, y[6], g);
+        h = axpy(x, y[7], h);
+    }
+    [a, b, c, d, e, f, g, h]
+}
+
+#[inline(always)]
+fn axpy<T: Real, const L: usize>(x: &[T; L], y: T, mut acc: [T; L]) -> [T; L] {
+    for l in 0..L {
+        acc[l] = x[l].fma(y, acc[l]);
+    }
+    acc
 }
 
 #[inline(always)]

@@ -6,7 +6,6 @@ use argrad_core::{Error, Job, Real};
 use numpy::{Element, IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
 
 type Indices<'py> = Bound<'py, PyArray1<i64>>;
 
@@ -78,7 +77,7 @@ impl Options {
         let plan = Plan { refresh: refresh_of(self.refresh), potential_draws: self.potential_draws, ..Plan::default() };
         match self.method.as_str() {
             "exact" => Ok(Method::Exact(plan)),
-            "rejection" => Ok(Method::Rejection(self.max_proposals)),
+            "rejection" => Ok(Method::Rejection(self.max_proposals, self.potential_draws)),
             "pass" => Ok(Method::Pass),
             "greedy" => Ok(Method::Greedy(self.trials)),
             "greedy_coreset" => Ok(Method::GreedyCoreset(self.trials, self.coreset)),
@@ -97,9 +96,17 @@ fn prepared_of<T: Real + Element>(prepared: Option<PreparedTuple<'_>>) -> PyResu
     Ok(Some(start::Prepared { frame, norms: same_row::<T>(&norms, "norms")?.to_vec()? }))
 }
 
-/// Chooses `k` rows: `(indices, counts and estimates of the seeding)`.
+/// The chosen rows, and `(drawn, uniform, proposals, refreshes, first total, potential, standard error)`.
+type SeededTuple<'py> = (Indices<'py>, (usize, usize, u64, u32, f64, f64, f64));
+
+fn seeded_tuple(py: Python<'_>, done: Seeded) -> SeededTuple<'_> {
+    let Seeded { indices, drawn, uniform, proposals, refreshes, first_total, potential, potential_stderr } = done;
+    let facts = (drawn, uniform, proposals, refreshes, first_total, potential, potential_stderr);
+    (wide(&indices).into_pyarray(py), facts)
+}
+
+/// Chooses `k` rows.
 #[pyfunction]
-#[pyo3(signature = (function, x, weights, k, options, prepared, seed, progress))]
 fn seed<'py>(
     py: Python<'py>,
     function: &str,
@@ -107,21 +114,42 @@ fn seed<'py>(
     weights: Option<PyReadonlyArray1<'py, f64>>,
     k: usize,
     options: Options,
-    prepared: Option<PreparedTuple<'py>>,
     seed: u64,
     progress: Option<Bound<'py, PyAny>>,
-) -> PyResult<(Indices<'py>, Bound<'py, PyTuple>)> {
+) -> PyResult<SeededTuple<'py>> {
     let weights = weights_of(weights.as_ref())?;
     let done = typed!(x, |x| {
-        let prepared = prepared_of(prepared)?;
         let (rows, d) = (x.as_slice()?, columns(&x));
         run(py, function, progress.as_ref(), |job| {
-            seeding::seed(Points::new(rows, d, weights)?, k, options.method()?, prepared.as_ref(), seed, job)
+            seeding::seed(Points::new(rows, d, weights)?, k, options.method()?, None, seed, job)
         })
     })?;
-    let Seeded { indices, drawn, uniform, proposals, refreshes, first_total, potential, potential_stderr } = done;
-    let facts = (drawn, uniform, proposals, refreshes, first_total, potential, potential_stderr).into_pyobject(py)?;
-    Ok((wide(&indices).into_pyarray(py), facts))
+    Ok(seeded_tuple(py, done))
+}
+
+/// Chooses rows for several ascending counts, each seeding the beginning of the next; no pass over the rows when
+/// `prepared` is given.
+#[pyfunction]
+fn seed_path<'py>(
+    py: Python<'py>,
+    function: &str,
+    x: Matrix<'py>,
+    weights: Option<PyReadonlyArray1<'py, f64>>,
+    ks: Vec<usize>,
+    options: Options,
+    prepared: Option<PreparedTuple<'py>>,
+    seed: u64,
+) -> PyResult<Vec<SeededTuple<'py>>> {
+    let weights = weights_of(weights.as_ref())?;
+    let path = typed!(x, |x| {
+        let prepared = prepared_of(prepared)?;
+        let (rows, d) = (x.as_slice()?, columns(&x));
+        run(py, function, None, |job| {
+            let points = Points::new(rows, d, weights)?;
+            seeding::seed_path(points, &ks, options.method()?, prepared.as_ref(), seed, job)
+        })
+    })?;
+    Ok(path.into_iter().map(|done| seeded_tuple(py, done)).collect())
 }
 
 /// What many seedings share: `(scale, origin, norms)`.
@@ -139,6 +167,35 @@ fn prepare<'py>(
         let (origin, norms) = (prepared.frame.origin.into_pyarray(py), prepared.norms.into_pyarray(py));
         Ok((prepared.frame.scale.wide(), origin.into_any(), norms.into_any()))
     })
+}
+
+/// Scaled canonical squared distances of a few rows to a prepared origin.
+#[pyfunction]
+fn squares_to<'py>(
+    py: Python<'py>,
+    function: &str,
+    x: Matrix<'py>,
+    scale: f64,
+    origin: Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    typed!(x, |x| squares_typed(py, function, &x, scale, &origin))
+}
+
+fn squares_typed<'py, T: Real + Element>(
+    py: Python<'py>,
+    function: &str,
+    x: &PyReadonlyArray2<'py, T>,
+    scale: f64,
+    origin: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let origin = same_row::<T>(origin, "origin")?;
+    let (rows, origin) = (x.as_slice()?, origin.as_slice()?);
+    let squares = run(py, function, None, |_| {
+        let mut squares = vec![T::ZERO; rows.len() / origin.len()];
+        T::canon_rows(rows, T::of(scale), origin, &mut squares);
+        Ok(squares)
+    })?;
+    Ok(squares.into_pyarray(py).into_any())
 }
 
 /// Rows in proportion to their squared distance to `centers`.
@@ -192,9 +249,8 @@ fn assign_typed<'py, T: Real + Element>(
     let (labels, distances) = run(py, function, progress, |job| {
         let found = nearest::assign(Points::new(rows, d, None)?, centers, job)?;
         let scale = found.scale.wide();
-        let unscale = |square: &T| {
-            T::of(if root { square.wide().sqrt() / scale } else { square.wide() / scale / scale })
-        };
+        let unscale =
+            |square: &T| T::of(if root { square.wide().sqrt() / scale } else { square.wide() / scale / scale });
         let labels: Vec<i64> = found.labels.iter().map(|&label| i64::from(label)).collect();
         Ok((labels, found.squares.iter().map(unscale).collect::<Vec<T>>()))
     })?;
@@ -280,7 +336,9 @@ fn tally<T: Real>(
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(seed, module)?)?;
+    module.add_function(wrap_pyfunction!(seed_path, module)?)?;
     module.add_function(wrap_pyfunction!(prepare, module)?)?;
+    module.add_function(wrap_pyfunction!(squares_to, module)?)?;
     module.add_function(wrap_pyfunction!(sample_rows, module)?)?;
     module.add_function(wrap_pyfunction!(assign, module)?)?;
     module.add_function(wrap_pyfunction!(kmeans, module)?)?;

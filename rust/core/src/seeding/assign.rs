@@ -32,7 +32,10 @@ pub fn assign<T: Real>(points: Points<'_, T>, centers: &[T], job: &Job) -> Resul
     }
     wrapped.check_finite("centers", job)?;
     let assigned = assign_scaled(points, wrapped, T::ONE, job)?;
-    let worst = assigned.squares.iter().fold(0.0, |worst: f64, x| if x.is_finite() { worst.max(x.wide()) } else { f64::INFINITY });
+    let worst = assigned
+        .squares
+        .iter()
+        .fold(0.0, |worst: f64, x| if x.is_finite() { worst.max(x.wide()) } else { f64::INFINITY });
     if worst.is_infinite() {
         points.check_finite("X", job)?;
     }

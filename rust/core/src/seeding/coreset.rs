@@ -113,10 +113,14 @@ fn greedy<T: Real>(
         let rows: Vec<usize> = (0..trials).map(draw).collect();
         out.proposals += trials as u64;
         panels.measure(&rows, Some(envelope.bounds()), &coreset.weights, &mut scores, job)?;
-        let losses: Vec<f64> = rows.iter().zip(scores.gains()).map(|(&row, gain)| {
-            let own = coreset.weights[row] * envelope.bound(row).wide();
-            own - gain
-        }).collect();
+        let losses: Vec<f64> = rows
+            .iter()
+            .zip(scores.gains())
+            .map(|(&row, gain)| {
+                let own = coreset.weights[row] * envelope.bound(row).wide();
+                own - gain
+            })
+            .collect();
         let best = lowest(&losses);
         envelope.lower_all(job, |start, bounds, _| scores.lower(best, start, bounds))?;
         envelope.tighten(std::iter::once((rows[best], T::ZERO, NO_HOME)));

@@ -36,12 +36,7 @@ impl<'a, T: Real> Envelope<'a, T> {
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`].
-    pub fn new(
-        points: Points<'a, T>,
-        home: u32,
-        job: &Job,
-        fill: impl Fn(usize, &mut [T]) + Sync,
-    ) -> Result<Self> {
+    pub fn new(points: Points<'a, T>, home: u32, job: &Job, fill: impl Fn(usize, &mut [T]) + Sync) -> Result<Self> {
         let n = points.n();
         let mut bound = vec![T::ZERO; n];
         let mut groups = vec![0.0; n.div_ceil(GROUP)];

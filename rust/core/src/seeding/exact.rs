@@ -21,6 +21,7 @@ use crate::seeding::fill::fill_up;
 use crate::seeding::points::Points;
 use crate::seeding::resolve::{Survivors, hits};
 use crate::seeding::score::{Centers, Frame, Rows, Scratch, Shifted};
+use crate::seeding::start::{norm_inflation, triangle};
 use crate::seeding::streams;
 
 /// When the envelope is brought down to `D^2(x, S)` for all rows.
@@ -85,47 +86,60 @@ const MAX_RATE: f64 = 64.0;
 /// A batch of this size without a single acceptance forces a refresh: this ends the walk over duplicates.
 const HOPELESS: usize = 1024;
 
-/// Chooses `k` rows with the law of k-means++, given an envelope for the first centre.
+/// Where a walk starts: the envelope of its first centre.
+pub struct Start<'a, T> {
+    /// The first centre's row.
+    pub first: usize,
+    /// Bounds that hold for it.
+    pub envelope: Envelope<'a, T>,
+    /// Scale and origin.
+    pub frame: Frame<T>,
+    /// The norms that the bounds were made of, if they may be re-based on a centre nearer to the mean.
+    pub norms: Option<&'a [T]>,
+}
+
+/// Chooses rows with the law of k-means++ and reports the state at each of the ascending counts `ks`: the seeding for a
+/// smaller count is the beginning of the seeding for a larger one.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`].
-pub fn seed<T: Real>(
+pub fn seed_path<T: Real>(
     points: Points<'_, T>,
-    k: usize,
+    ks: &[usize],
     seed: u64,
-    first: usize,
-    start: (Envelope<'_, T>, Frame<T>),
+    start: Start<'_, T>,
     plan: Plan,
     job: &Job,
-) -> Result<Seeded> {
-    let (envelope, frame) = start;
-    let exact_for_first = points.n() > 0 && envelope.home(0) != NO_HOME;
+) -> Result<Vec<Seeded>> {
+    let exact_for_first = start.envelope.home(0) != NO_HOME;
     let mut walk = Walk {
         points,
-        k,
+        k: 1,
         seed,
         plan,
-        centers: Centers::new(frame),
+        centers: Centers::new(start.frame),
         refreshed: usize::from(exact_for_first),
-        out: Seeded { first_total: envelope.total(), potential: f64::NAN, potential_stderr: f64::NAN, ..Seeded::default() },
-        envelope,
+        out: Seeded { first_total: start.envelope.total(), ..Seeded::default() },
+        envelope: start.envelope,
+        norms: start.norms,
+        based_on: f64::INFINITY,
         wasted: 0,
         failures: 0,
         recent: Vec::new(),
     };
-    job.expect(k);
-    walk.add(first);
-    while walk.out.indices.len() < k && walk.envelope.total() > 0.0 {
-        job.check()?;
-        walk.batch(job)?;
-        job.reached(walk.out.indices.len());
+    job.expect(ks.last().copied().unwrap_or(0));
+    walk.add(start.first);
+    walk.based_on = walk.centers.closest_to_origin(0);
+    let mut path = Vec::with_capacity(ks.len());
+    for &k in ks {
+        walk.run(k, job)?;
+        let mut state = walk.out.clone();
+        state.drawn = state.indices.len();
+        (state.potential, state.potential_stderr) = walk.potential();
+        fill_up(points, &mut state.indices, k, seed);
+        path.push(state);
     }
-    walk.out.drawn = walk.out.indices.len();
-    if plan.potential_draws > 0 {
-        walk.estimate_potential();
-    }
-    fill_up(points, &mut walk.out.indices, k, seed);
-    Ok(walk.out)
+    Ok(path)
 }
 
 struct Walk<'a, T> {
@@ -143,6 +157,9 @@ struct Walk<'a, T> {
     failures: u64,
     /// Proposals and acceptances of the last batches.
     recent: Vec<(usize, usize)>,
+    /// Distances to the mean, if the bounds are made of them, and the squared distance to it of the centre in use.
+    norms: Option<&'a [T]>,
+    based_on: f64,
     out: Seeded,
 }
 
@@ -156,6 +173,16 @@ struct Batch<T> {
 }
 
 impl<T: Real> Walk<'_, T> {
+    fn run(&mut self, k: usize, job: &Job) -> Result<()> {
+        self.k = k;
+        while self.out.indices.len() < k && self.envelope.total() > 0.0 {
+            job.check()?;
+            self.batch(job)?;
+            job.reached(self.out.indices.len());
+        }
+        Ok(())
+    }
+
     fn add(&mut self, row: usize) {
         self.out.indices.push(row);
         self.centers.push(self.points.row(row));
@@ -182,6 +209,24 @@ impl<T: Real> Walk<'_, T> {
         }
         if self.out.indices.len() < self.k && self.refresh_is_due(processed, accepted) {
             self.refresh(job)?;
+        }
+        self.rebase(before, job)
+    }
+
+    /// Once a centre lies much nearer to the mean than the one in use, the bound `(|x - m| + |c - m|)^2` made of it is
+    /// lower for every row, and costs no distance.
+    fn rebase(&mut self, before: usize, job: &Job) -> Result<()> {
+        let Some(norms) = self.norms else { return Ok(()) };
+        let own = self.centers.closest_to_origin(before);
+        if own < 0.5 * self.based_on {
+            self.based_on = own;
+            let inflation = norm_inflation::<T>(self.points.d());
+            self.envelope.lower_all(job, |first, bounds, _| {
+                for (bound, norm) in bounds.iter_mut().zip(&norms[first..]) {
+                    let value = T::of(triangle(norm.wide(), own) * inflation);
+                    *bound = if value < *bound { value } else { *bound };
+                }
+            })?;
         }
         Ok(())
     }
@@ -310,7 +355,8 @@ impl<T: Real> Walk<'_, T> {
     /// Brings every bound down to the distance to the nearest centre.
     fn refresh(&mut self, job: &Job) -> Result<()> {
         let (points, centers, range) = (self.points, &self.centers, self.refreshed..self.centers.len());
-        self.envelope.lower_all(job, |first, bounds, homes| lower(points, centers, range.clone(), first, bounds, homes))?;
+        self.envelope
+            .lower_all(job, |first, bounds, homes| lower(points, centers, range.clone(), first, bounds, homes))?;
         self.refreshed = self.centers.len();
         self.wasted = 0;
         self.recent.clear();
@@ -318,13 +364,14 @@ impl<T: Real> Walk<'_, T> {
         Ok(())
     }
 
-    /// `W * mean(D^2 / w)` over fresh proposals: unbiased, since `E[D^2 / w] = Phi / W`.
-    fn estimate_potential(&mut self) {
-        let total = self.envelope.total();
-        let draws = self.plan.potential_draws;
-        (self.out.potential, self.out.potential_stderr) = (0.0, 0.0);
+    /// The potential and its standard error: `W * mean(D^2 / w)` over fresh proposals is unbiased, as `E[D^2 / w] = Phi / W`.
+    fn potential(&self) -> (f64, f64) {
+        let (total, draws) = (self.envelope.total(), self.plan.potential_draws);
+        if draws == 0 {
+            return (f64::NAN, f64::NAN);
+        }
         if total <= 0.0 {
-            return;
+            return (0.0, 0.0);
         }
         let rows = self.envelope.draw(Stream::new(self.seed, streams::POTENTIAL), 0, draws);
         let shifted = Shifted::gather(&self.points, &rows, self.centers.frame());
@@ -336,9 +383,8 @@ impl<T: Real> Walk<'_, T> {
         let ratios: Vec<f64> = found.iter().zip(&rows).map(ratio).collect();
         let mean = ratios.iter().sum::<f64>() / draws as f64;
         let variance = ratios.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (draws.max(2) - 1) as f64;
-        let unit = self.centers.frame().scale.wide().powi(2);
-        self.out.potential = total * mean / unit;
-        self.out.potential_stderr = total * (variance / draws as f64).sqrt() / unit;
+        let unit = total / self.centers.frame().scale.wide().powi(2);
+        (unit * mean, unit * (variance / draws as f64).sqrt())
     }
 }
 

@@ -43,7 +43,15 @@ pub fn lloyd<T: Real>(
     while iterations < max_iter {
         job.check()?;
         let mut moved = means(points, &centers, &now.labels);
-        reseed_empty(points, &mut moved, &now, centers.len() / points.d(), Stream::new(seed, streams::EMPTY), iterations, job)?;
+        reseed_empty(
+            points,
+            &mut moved,
+            &now,
+            centers.len() / points.d(),
+            Stream::new(seed, streams::EMPTY),
+            iterations,
+            job,
+        )?;
         let next = assign(points, &moved, job)?;
         let lower = self::potential(points, &next);
         if lower > potential {

@@ -21,6 +21,7 @@ pub use points::Points;
 use crate::error::{Result, invalid};
 use crate::job::Job;
 use crate::real::Real;
+use exact::Start;
 use start::{Norm, Prepared};
 
 /// The ways to seed.
@@ -29,7 +30,8 @@ pub enum Method {
     /// k-means++ by batched envelope rejection.
     Exact(Plan),
     /// RS-k-means++ as published: the paper's envelope, at most so many proposals a centre, then a uniform row.
-    Rejection(Option<u64>),
+    /// The second number is that of the potential's draws.
+    Rejection(Option<u64>, usize),
     /// k-means++ by one pass a centre.
     Pass,
     /// Greedy k-means++ with so many candidates a centre.
@@ -66,30 +68,47 @@ pub fn seed<T: Real>(
             fill::fill_up(points, &mut indices, k, seed);
             Ok(Seeded { indices, drawn: k, ..Seeded::default() })
         }
-        Method::Exact(plan) => {
-            let first = start::first_center(points, seed, job)?;
-            let start = match prepared {
-                None => start::from_first(points, first, job)?,
-                Some(shared) => {
-                    (start::from_norms(points, shared, first, Norm::Triangle, job)?, shared.frame.clone())
-                }
-            };
-            exact::seed(points, k, seed, first, start, plan, job)
+        Method::Exact(_) | Method::Rejection(..) => {
+            Ok(seed_path(points, &[k], method, prepared, seed, job)?.pop().expect("one count was asked for"))
         }
-        Method::Rejection(max_proposals) => {
-            let first = start::first_center(points, seed, job)?;
-            let own;
-            let shared = match prepared {
-                Some(shared) => shared,
-                None => {
-                    own = start::prepare(points, job)?;
-                    &own
-                }
-            };
+    }
+}
+
+/// Seedings for the ascending counts `ks`, each the beginning of the next; `Exact` and `Rejection` only.
+///
+/// # Errors
+/// As [`seed`]; [`crate::Error::Invalid`] for another method.
+pub fn seed_path<T: Real>(
+    points: Points<'_, T>,
+    ks: &[usize],
+    method: Method,
+    prepared: Option<&Prepared<T>>,
+    seed: u64,
+    job: &Job,
+) -> Result<Vec<Seeded>> {
+    let first = start::first_center(points, seed, job)?;
+    match (method, prepared) {
+        (Method::Exact(plan), None) => {
+            let (envelope, frame) = start::from_first(points, first, job)?;
+            exact::seed_path(points, ks, seed, Start { first, envelope, frame, norms: None }, plan, job)
+        }
+        (Method::Exact(plan), Some(shared)) => {
+            let envelope = start::from_norms(points, shared, first, Norm::Triangle, job)?;
+            let start = Start { first, envelope, frame: shared.frame.clone(), norms: Some(&shared.norms) };
+            exact::seed_path(points, ks, seed, start, plan, job)
+        }
+        (Method::Rejection(max_proposals, potential_draws), Some(shared)) => {
             let envelope = start::from_norms(points, shared, first, Norm::Paper, job)?;
-            let plan = Plan { tighten: false, refresh: Refresh::Never, max_proposals, ..Plan::default() };
-            exact::seed(points, k, seed, first, (envelope, shared.frame.clone()), plan, job)
+            let start = Start { first, envelope, frame: shared.frame.clone(), norms: None };
+            let plan =
+                Plan { tighten: false, refresh: Refresh::Never, max_proposals, potential_draws, ..Plan::default() };
+            exact::seed_path(points, ks, seed, start, plan, job)
         }
+        (Method::Rejection(..), None) => {
+            let shared = start::prepare(points, job)?;
+            seed_path(points, ks, method, Some(&shared), seed, job)
+        }
+        _ => Err(invalid!("method must be exact or rejection for several counts")),
     }
 }
 

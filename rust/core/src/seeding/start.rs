@@ -104,18 +104,29 @@ pub fn from_norms_about<'a, T: Real>(
     shape: Norm,
     job: &Job,
 ) -> Result<Envelope<'a, T>> {
-    // Keeps `w_i >= canon(x_i, c_1)` under the rounding of both norms, of canon and of this formula.
-    let inflation = 1.0 + 4.0 * (points.d().div_ceil(T::LANES) + 12) as f64 * T::UNIT;
+    let inflation = norm_inflation::<T>(points.d());
     Envelope::new(points, NO_HOME, job, |start, bounds| {
         for (bound, norm) in bounds.iter_mut().zip(&prepared.norms[start..]) {
-            let norm = norm.wide();
             let value = match shape {
-                Norm::Triangle => norm + own + 2.0 * (norm * own).sqrt(),
-                Norm::Paper => 2.0 * (norm + own),
+                Norm::Triangle => triangle(norm.wide(), own),
+                Norm::Paper => 2.0 * (norm.wide() + own),
             };
             *bound = T::of(value * inflation);
         }
     })
+}
+
+/// `(|x - m| + |c - m|)^2` from the two squares.
+#[inline]
+#[must_use]
+pub fn triangle(norm: f64, own: f64) -> f64 {
+    norm + own + 2.0 * (norm * own).sqrt()
+}
+
+/// Keeps `w_i >= canon(x_i, c)` under the rounding of both norms, of `canon` and of the formulas above.
+#[must_use]
+pub fn norm_inflation<T: Real>(d: usize) -> f64 {
+    1.0 + 4.0 * (d.div_ceil(T::LANES) + 12) as f64 * T::UNIT
 }
 
 /// Decides from first distances whether a scale is needed, and which; reports NaN and infinities.

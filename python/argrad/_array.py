@@ -1,0 +1,123 @@
+"""The array kinds: what a value is, where it lives, its memory as numpy, and the way back.
+
+The only module that tells numpy arrays, torch tensors and cupy arrays apart. It imports neither torch nor cupy: a value
+can be of such a kind only when its library is loaded already, so looking into `sys.modules` is enough.
+"""
+
+import sys
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = Any
+"""A numpy array, a torch tensor or a cupy array (an alias for readers: two of the three libraries are optional)."""
+
+Kind: TypeAlias = Literal["numpy", "torch", "cupy"]
+Place: TypeAlias = Literal["host", "device"]
+
+
+def is_tensor(x: object) -> bool:
+    """Tell whether `x` is a torch tensor, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def kind_of(x: object) -> Kind | None:
+    """Return the kind of the array `x`, or None when it is not an array argrad works on."""
+    if isinstance(x, np.ndarray):
+        # The mask would be lost on the way to the kernels, so that hidden values would count.
+        return None if isinstance(x, np.ma.MaskedArray) else "numpy"
+    if is_tensor(x):
+        return "torch"
+    cupy = sys.modules.get("cupy")
+    return "cupy" if cupy is not None and isinstance(x, cupy.ndarray) else None
+
+
+def place_of(x: Array) -> Place:
+    """Return "host" for numpy arrays and CPU tensors, "device" for everything else.
+
+    Raises:
+        TypeError: `x` is not a numpy array, torch tensor or cupy array.
+    """
+    kind = kind_of(x)
+    if kind is None:
+        raise TypeError(f"place_of: x must be {EXPECTED}, got {describe(x)}")
+    return "host" if kind == "numpy" or (kind == "torch" and x.device.type == "cpu") else "device"
+
+
+EXPECTED = "a numpy array or a torch tensor"
+
+
+def describe(x: object) -> str:
+    """Name the type of a refused value for an error sentence, with the call that makes it acceptable."""
+    name = type(x).__name__
+    if isinstance(x, list | tuple):
+        return f"a {name} (wrap it in numpy.asarray)"
+    if isinstance(x, np.ma.MaskedArray):
+        return f"a {name} (fill the masked values with .filled first)"
+    if hasattr(x, "toarray"):
+        return f"a sparse {name} (make it dense with .toarray())"
+    if hasattr(x, "to_numpy"):
+        return f"a {name} (pass .to_numpy())"
+    return "None" if x is None else f"a value of type {name}"
+
+
+def raw(x: Array) -> np.ndarray[Any, Any]:
+    """Return `x` as a C-contiguous, aligned numpy array in native byte order, ready for the native functions.
+
+    The memory is that of `x` wherever it already has this form (a memory map stays one); everything else is copied.
+    Tensors are detached. float16 and bfloat16 become float32, every other dtype stays.
+
+    Raises:
+        TypeError: `x` is not an array.
+        RuntimeError: `x` is not in host memory.
+    """
+    if place_of(x) == "device":
+        raise RuntimeError(f"raw: x must be in host memory, got {location(x)}; {way_to_host(x, 'x')}")
+    if is_tensor(x):
+        x = x.detach()
+        # numpy has no bfloat16, so this one cast has to happen on torch's side.
+        x = (x.float() if str(x.dtype) == "torch.bfloat16" else x).numpy(force=True)
+    half = x.dtype.name in ("float16", "bfloat16")
+    dtype = np.dtype(np.float32) if half else x.dtype.newbyteorder("=")
+    array: np.ndarray[Any, Any] = np.asarray(x, dtype=dtype, order="C")
+    return array if array.flags.aligned else array.copy()
+
+
+def like(array: np.ndarray[Any, Any], reference: Array, dtype: object = None) -> Array:
+    """Return the numpy `array` as the kind of `reference`, without a copy where nothing has to change.
+
+    Args:
+        array: result of a native function.
+        reference: the input whose kind decides.
+        dtype: dtype of the reference's library that floating values are cast to (`reference.dtype` gives the result
+            the input's precision); None keeps the array's. Integers and booleans always stay as they are.
+    """
+    floating = dtype is not None and array.dtype.kind == "f"
+    if kind_of(reference) != "torch":
+        return array.astype(np.dtype(dtype), copy=False) if floating else array  # type: ignore[call-overload]
+    torch = sys.modules["torch"]
+    array = np.asarray(array)  # numpy's reductions give scalars, which torch.from_numpy refuses
+    # torch.from_numpy warns about read-only memory, because writing through the tensor would be undefined.
+    tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
+    return tensor.to(dtype) if floating else tensor
+
+
+def location(x: Array) -> str:
+    """Name the place of an array that is not in host memory, for an error sentence."""
+    return f"a tensor on device '{x.device}'" if is_tensor(x) else "a cupy array"
+
+
+def way_to_host(x: Array, argument: str) -> str:
+    """Say how to move `x` to where kernels exist, for an error sentence."""
+    call = f"{argument}.cpu()" if is_tensor(x) else f"cupy.asnumpy({argument})"
+    return f"there is no kernel on that device yet, move it to the host with {call}"
+
+
+def torch_bits(generator: object) -> int | None:
+    """Draw 64 bits from a `torch.Generator`; None when `generator` is not one."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(generator, torch.Generator):
+        return None
+    high, low = torch.randint(0, 2**32, (2,), generator=generator, device=generator.device).tolist()
+    return int(high) << 32 | int(low)

@@ -1,0 +1,259 @@
+"""Argument checks with one sentence grammar: `"{function}: {argument} must be {expected}, got {actual}"`.
+
+The first two arguments of every check are the public function's name and the argument's name. A check looks at kinds,
+dtypes and shapes of arrays; it reads values only where it says so.
+"""
+
+import math
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from argrad import _array
+from argrad._array import Array
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+
+def array(function: str, argument: str, x: Array) -> None:
+    """Require a dense numpy array or torch tensor in host memory.
+
+    Raises:
+        TypeError: another type, or a sparse tensor.
+        RuntimeError: an array on a device, for which there are no kernels yet.
+    """
+    if _array.kind_of(x) is None:
+        raise TypeError(f"{function}: {argument} must be {_array.EXPECTED}, got {_array.describe(x)}")
+    if _array.is_tensor(x) and str(x.layout) != "torch.strided":
+        raise TypeError(f"{function}: {argument} must be a dense tensor, got layout {x.layout}")
+    if _array.place_of(x) == "device":
+        raise RuntimeError(
+            f"{function}: {argument} must be in host memory, got {_array.location(x)}; "
+            f"{_array.way_to_host(x, argument)}"
+        )
+
+
+def floating(function: str, argument: str, x: Array) -> None:
+    """Require a host array of one of the four floating dtypes.
+
+    Raises:
+        TypeError: not an array, or another dtype.
+        RuntimeError: an array on a device.
+    """
+    array(function, argument, x)
+    name = dtype_name(x)
+    if name not in FLOATS:
+        raise TypeError(f"{function}: {argument} must be of dtype {', '.join(FLOATS[:-1])} or {FLOATS[-1]}, got {name}")
+
+
+def matrix(function: str, argument: str, x: Array, *, allow_empty: bool = False) -> None:
+    """Require a floating host array of two dimensions with at least one column, and one row unless `allow_empty`.
+
+    Raises:
+        TypeError: not an array, or not of a floating dtype.
+        ValueError: another rank, no column, or no row.
+        RuntimeError: an array on a device.
+    """
+    floating(function, argument, x)
+    if x.ndim != 2:
+        raise ValueError(f"{function}: {argument} must be 2-dimensional, got {x.ndim} dimension(s)")
+    if x.shape[1] == 0 or (x.shape[0] == 0 and not allow_empty):
+        least = "one column" if allow_empty else "one row and one column"
+        raise ValueError(f"{function}: {argument} must be a matrix of at least {least}, got shape {tuple(x.shape)}")
+
+
+def vector(function: str, argument: str, x: Array, n: int) -> None:
+    """Require a floating host array of one dimension and length `n`.
+
+    Raises:
+        TypeError: not an array, or not of a floating dtype.
+        ValueError: another shape.
+        RuntimeError: an array on a device.
+    """
+    floating(function, argument, x)
+    _shape(function, argument, x, n)
+
+
+def _shape(function: str, argument: str, x: Array, n: int) -> None:
+    if x.ndim != 1 or x.shape[0] != n:
+        raise ValueError(f"{function}: {argument} must be of shape ({n},), got {tuple(x.shape)}")
+
+
+def dtype_name(x: Array) -> str:
+    """Return the dtype's name, the same word for numpy and torch."""
+    # numpy spells structured and big-endian dtypes differently in str; the name is free of the byte order.
+    return str(x.dtype).removeprefix("torch.") if _array.is_tensor(x) else str(x.dtype.name)
+
+
+def same_kind(function: str, arrays: Mapping[str, Array | None]) -> None:
+    """Require all arrays, None aside, to be of one library and on one device.
+
+    Raises:
+        TypeError: a numpy array together with a tensor, or tensors of two devices.
+    """
+    found = _present(arrays)
+    for name, x in found[1:]:
+        first, reference = found[0]
+        if _array.kind_of(x) != _array.kind_of(reference) or _device(x) != _device(reference):
+            raise TypeError(f"{function}: {name} must be {_whereabouts(reference)} like {first}, got {_whereabouts(x)}")
+
+
+def _device(x: Array) -> object:
+    return x.device if _array.kind_of(x) in ("torch", "cupy") else None
+
+
+def _whereabouts(x: Array) -> str:
+    kind = _array.kind_of(x)
+    if kind is None:
+        return _array.describe(x)
+    return f"a torch tensor on {x.device}" if kind == "torch" else f"a {kind} array"
+
+
+def same_precision(function: str, arrays: Mapping[str, Array | None]) -> None:
+    """Require all arrays, None aside, to be computed in one dtype: float16 and bfloat16 count as float32.
+
+    Raises:
+        TypeError: float64 together with a smaller dtype, because nothing is cast silently.
+    """
+    found = [(name, "float32" if "float16" in dtype_name(x) else dtype_name(x)) for name, x in _present(arrays)]
+    for name, dtype in found[1:]:
+        first, expected = found[0]
+        if dtype != expected:
+            raise TypeError(f"{function}: {name} must be of dtype {expected} like {first}, got {dtype}")
+
+
+def _present(arrays: Mapping[str, Array | None]) -> list[tuple[str, Array]]:
+    return [(name, x) for name, x in arrays.items() if x is not None]
+
+
+def integer(function: str, argument: str, value: object, *, low: int | None = None, high: int | None = None) -> int:
+    """Require an integer, not a boolean or a float, within `low <= value <= high`.
+
+    Raises:
+        TypeError: another type.
+        ValueError: out of range.
+    """
+    expected = "an integer" + _range(low, high)
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{function}: {argument} must be {expected}, got {value!r}")
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise ValueError(f"{function}: {argument} must be {expected}, got {int(value)}")
+    return int(value)
+
+
+def real(
+    function: str,
+    argument: str,
+    value: object,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> float:
+    """Require a finite number, not a boolean, within the bounds; an open bound is excluded itself.
+
+    Raises:
+        TypeError: another type.
+        ValueError: NaN, infinite or out of range.
+    """
+    expected = "a finite number" + _range(low, high, open_low, open_high)
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{function}: {argument} must be {expected}, got {value!r}")
+    number = float(value)
+    below = low is not None and (number <= low if open_low else number < low)
+    above = high is not None and (number >= high if open_high else number > high)
+    if not math.isfinite(number) or below or above:
+        raise ValueError(f"{function}: {argument} must be {expected}, got {number}")
+    return number
+
+
+def _range(low: float | None, high: float | None, open_low: bool = False, open_high: bool = False) -> str:
+    bounds = [] if low is None else [f"{'>' if open_low else '>='} {low}"]
+    bounds += [] if high is None else [f"{'<' if open_high else '<='} {high}"]
+    return (" " + " and ".join(bounds)) if bounds else ""
+
+
+def choice(function: str, argument: str, value: object, options: Sequence[str]) -> str:
+    """Require one of the named options.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if not isinstance(value, str) or value not in options:
+        raise ValueError(f"{function}: {argument} must be one of {', '.join(map(repr, options))}, got {value!r}")
+    return value
+
+
+def weights_form(function: str, argument: str, w: Array | None, n: int) -> None:
+    """Require None or a host array of `n` weights, without reading the values.
+
+    Integer weights are accepted, because a weight is often a count.
+
+    Raises:
+        TypeError: not an array, or neither floating nor integer.
+        ValueError: another shape than `(n,)`.
+        RuntimeError: an array on a device.
+    """
+    if w is None:
+        return
+    array(function, argument, w)
+    name = dtype_name(w)
+    if name not in FLOATS and not name.startswith(("int", "uint")):
+        raise TypeError(f"{function}: {argument} must be of a floating or integer dtype, got {name}")
+    _shape(function, argument, w, n)
+
+
+def weights(function: str, argument: str, w: Array | None, n: int) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+    """Return the weights as a contiguous float64 array, or None for None; reads the values.
+
+    Raises:
+        TypeError: see `weights_form`.
+        ValueError: another shape than `(n,)`, a negative, NaN or infinite weight (with its position), or a sum that is
+            zero or overflows.
+        RuntimeError: an array on a device.
+    """
+    weights_form(function, argument, w, n)
+    if w is None:
+        return None
+    values: np.ndarray[Any, np.dtype[np.float64]] = _array.raw(w).astype(np.float64, copy=False)
+    # Two passes without temporaries decide; NaN fails every comparison, so it is caught here as well.
+    if not (values.min(initial=0.0) >= 0.0 and values.max(initial=0.0) < np.inf):
+        position = int(np.flatnonzero(~((values >= 0.0) & (values < np.inf)))[0])
+        raise ValueError(f"{function}: {argument} must be finite and >= 0, got {values[position]} at row {position}")
+    with np.errstate(over="ignore"):
+        total = float(np.sum(values))
+    if not 0.0 < total < math.inf:
+        raise ValueError(f"{function}: {argument} must be weights of a positive, finite sum, got sum {total}")
+    return values
+
+
+def seed(function: str, random_state: object) -> int:
+    """Reduce any kind of random state to one 64-bit seed.
+
+    None takes fresh entropy from the operating system. An integer is the seed itself. A generator (numpy `Generator`,
+    `RandomState`, `torch.Generator`) gives 64 bits and moves on, so that two calls with one generator differ.
+
+    Raises:
+        TypeError: another type.
+        ValueError: an integer outside [0, 2**64).
+    """
+    if random_state is None:
+        return secrets.randbits(64)
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(0, 2**64, dtype=np.uint64))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(0, 2**64, dtype=np.uint64))
+    bits = _array.torch_bits(random_state)
+    if bits is not None:
+        return bits
+    if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
+        if not 0 <= random_state < 2**64:
+            raise ValueError(f"{function}: random_state must be an integer in [0, 2**64), got {random_state}")
+        return int(random_state)
+    raise TypeError(
+        f"{function}: random_state must be None, an integer, a numpy Generator or RandomState or a torch.Generator, "
+        f"got {random_state!r}"
+    )

@@ -1,0 +1,286 @@
+"""The one way an operator of argrad becomes a torch operator.
+
+A stem declares an operator by a schema and pure functions and calls it as an attribute of this module:
+
+    _torch.declare(
+        "soft_rank",
+        "(Tensor x, float strength) -> (Tensor rank, Tensor order)",
+        forward=_forward,       # numpy arrays and options in, a tuple of numpy arrays out: values, then residuals
+        shapes=_shapes,         # the same arguments, (shape, dtype) of every output: what compilers need
+        backward=_backward,     # gradients, in differentiable torch operations or by another declared operator
+        values=1,               # outputs before this position are values, the others residuals
+        saved=("order", "strength"),
+    )
+    ...
+    return _torch.soft_rank(x, strength)
+
+Values are what the caller sees. Residuals are kept for the backward pass and must be locally constant in the inputs
+(indices, block boundaries): no gradient flows through them, which is what makes the second derivative right when
+`backward` is differentiable in the inputs it saved.
+
+The raw operator `torch.ops.argrad.<name>` has a kernel and a shape function and knows nothing of gradients. Around it
+stands a `torch.autograd.Function` with a rule for vmap. Gradients registered on the raw operator instead would fail
+under `torch.func.grad` and cost twice as much. Ordinary eager calls skip the dispatcher.
+"""
+
+import inspect
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from argrad import _array
+
+Tensor: TypeAlias = Any
+"""A torch tensor (an alias for readers: torch is optional and imported when the first operator is used)."""
+
+Shapes: TypeAlias = Sequence[tuple[tuple[int, ...], str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """What a stem says about one operator; see `declare`."""
+
+    schema: str
+    forward: Callable[..., tuple[np.ndarray[Any, Any], ...]]
+    shapes: Callable[..., Shapes]
+    backward: Callable[[Mapping[str, Any], Sequence[Tensor], Sequence[str]], Mapping[str, Tensor]]
+    values: int
+    saved: tuple[str, ...]
+    folds: bool = False
+
+
+_declared: dict[str, Operator] = {}
+_building = threading.Lock()
+_libraries: list[object] = []
+
+
+def declare(
+    name: str,
+    schema: str,
+    *,
+    forward: Callable[..., tuple[np.ndarray[Any, Any], ...]],
+    shapes: Callable[..., Shapes],
+    backward: Callable[[Mapping[str, Any], Sequence[Tensor], Sequence[str]], Mapping[str, Tensor]],
+    values: int,
+    saved: tuple[str, ...],
+    folds: bool = False,
+) -> None:
+    """Declare the operator `name`, built when it is first used as an attribute of this module.
+
+    Args:
+        name: name of the operator, here and below `torch.ops.argrad`.
+        schema: arguments and outputs in torch's schema language, all of them named.
+        forward: takes each tensor as `_array.raw` gives it and options as they are; returns one numpy array per
+            output, none of them sharing memory with an input. Half precision arrives as float32; floating outputs go
+            back to the dtype of the first tensor.
+        shapes: takes the same arguments (tensors without values) and returns shape and dtype name of each output; the
+            dtype None is that of the first tensor.
+        backward: takes the saved arguments and outputs by name, the gradients of the values, and the names of the
+            arguments whose gradient is wanted; returns those it has by name. Half precision arrives as float32;
+            gradients go back to the dtype of their argument.
+        values: number of outputs that are values.
+        saved: names of the arguments and outputs `backward` needs.
+        folds: whether `forward`, `shapes` and `backward` accept leading batch dimensions in all tensors; vmap then
+            makes one call, otherwise one for each item.
+    """
+    _declared[name] = Operator(schema, forward, shapes, backward, values, saved, folds)
+
+
+def __getattr__(name: str) -> Any:
+    # Not a cached function: torch.compile runs a module's __getattr__ as it is, but would trace into a function, and
+    # registering an operator cannot be traced. So the first use of an operator may lie inside compiled code.
+    if name not in _declared:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    with _building:
+        return globals().setdefault(name, _build(name, _declared[name])) if name not in globals() else globals()[name]
+
+
+def _build(name: str, operator: Operator) -> Callable[..., Any]:
+    """Return the function that calls the operator on tensors and options, and gives back its value or values."""
+    import torch
+
+    kernel = _kernel(operator)
+    raw = _define(name, operator, kernel)
+    functorch_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
+    modes_active = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
+    ordinary = (torch.Tensor, torch.nn.Parameter)
+
+    def apply(*args: Any) -> Any:
+        # Transforms, tracers, forward mode and tensor subclasses need the full route through the dispatcher.
+        if torch.compiler.is_compiling() or functorch_active() or modes_active() > 0:
+            return traced.apply(*args)
+        tensors = [x for x in args if isinstance(x, torch.Tensor)]
+        if torch.autograd.forward_ad._current_level >= 0 or any(type(x) not in ordinary for x in tensors):
+            return traced.apply(*args)
+        if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
+            return eager.apply(*args)
+        return kernel(*args)
+
+    traced, eager = _functions(operator, [x.name for x in raw._schema.arguments], raw, kernel, apply)
+
+    def front(*args: Any) -> Any:
+        values = apply(*args)[: operator.values]
+        return values[0] if operator.values == 1 else values
+
+    return front
+
+
+def _kernel(operator: Operator) -> Callable[..., tuple[Tensor, ...]]:
+    """Return `forward` as a function of CPU tensors."""
+    import torch
+
+    def kernel(*args: Any) -> tuple[Tensor, ...]:
+        outputs = operator.forward(*[_array.raw(x) if isinstance(x, torch.Tensor) else x for x in args])
+        first = next(x for x in args if isinstance(x, torch.Tensor))
+        return tuple(_array.like(x, first, first.dtype) for x in outputs)
+
+    return kernel
+
+
+def _define(name: str, operator: Operator, kernel: Callable[..., tuple[Tensor, ...]]) -> Any:
+    """Register the raw operator with its kernel and its shape function."""
+    import torch
+
+    def fake(*args: Any) -> Any:
+        first = next(x for x in args if isinstance(x, torch.Tensor))
+        # Always contiguous, as the kernel's outputs are; empty_like would keep the strides of a transposed input.
+        return as_torch(
+            tuple(
+                torch.empty(shape, dtype=getattr(torch, dtype) if dtype else first.dtype, device=first.device)
+                for shape, dtype in operator.shapes(*args)
+            )
+        )
+
+    def as_torch(outputs: tuple[Any, ...]) -> Any:
+        # To torch.library a tuple of one is not a single output.
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    toolbox: Any = torch.library
+    library = toolbox.Library("argrad", "FRAGMENT")
+    library.define(name + operator.schema, tags=(torch.Tag.pt2_compliant_tag,))
+    library.impl(name, lambda *args: as_torch(kernel(*args)), "CPU")
+    toolbox.register_fake(f"argrad::{name}", fake, lib=library)
+    # A library's registrations end with its life.
+    _libraries.append(library)
+    raw = getattr(torch.ops.argrad, name).default
+    batch = _fold if operator.folds else _loop
+
+    def rule(info: Any, in_dims: Sequence[int | None], *args: Any) -> tuple[Any, Any]:
+        outputs = batch(lambda *x: _as_tuple(raw(*x)), info.batch_size, in_dims, args)
+        return as_torch(outputs), as_torch((0,) * len(outputs))
+
+    # torch.compile looks inside the autograd.Function and so passes by its rule for vmap.
+    toolbox.register_vmap(f"argrad::{name}", rule, lib=library)
+    return raw
+
+
+def _functions(
+    operator: Operator, names: Sequence[str], raw: Any, kernel: Callable[..., Any], apply: Callable[..., Any]
+) -> tuple[Any, Any]:
+    """Return two `torch.autograd.Function`: one for transforms and tracers, a faster one for eager calls."""
+    import torch
+
+    remember, gradients = _tape(operator, names, [x.name for x in raw._schema.returns])
+    batch = _fold if operator.folds else _loop
+
+    class Traced(torch.autograd.Function):
+        @staticmethod
+        def forward(*args: Any) -> Any:
+            return _as_tuple(raw(*args))
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Sequence[Any], output: Sequence[Tensor]) -> None:
+            remember(ctx, inputs, output)
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor) -> Any:
+            return gradients(ctx, grads)
+
+        @staticmethod
+        def vmap(info: Any, in_dims: Sequence[int | None], *args: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+            outputs = batch(apply, info.batch_size, in_dims, args)
+            return outputs, (0,) * len(outputs)
+
+    class Eager(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, *args: Any) -> Any:
+            outputs = kernel(*args)
+            remember(ctx, args, outputs)
+            return outputs
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor) -> Any:
+            return gradients(ctx, grads)
+
+    # torch asks inspect for the signature at each call, which is a third of the time of a small call.
+    kinds = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in names]
+    Traced.forward.__signature__ = inspect.Signature(kinds)  # type: ignore[attr-defined]
+    return Traced, Eager
+
+
+def _tape(operator: Operator, names: Sequence[str], returns: Sequence[str]) -> tuple[Any, Any]:
+    """Return the functions that fill and read the context of a `torch.autograd.Function`."""
+    import torch
+
+    # Closures over plain values: torch.compile cannot carry an object of a foreign class into its trace.
+    saved, values, backward = operator.saved, operator.values, operator.backward
+    halves = (torch.float16, torch.bfloat16)
+
+    def remember(ctx: Any, inputs: Sequence[Any], outputs: Sequence[Tensor]) -> None:
+        known = dict(zip(names, inputs, strict=True)) | dict(zip(returns, outputs, strict=True))
+        ctx.mark_non_differentiable(*outputs[values:])
+        ctx.tensors = [name for name in saved if isinstance(known[name], torch.Tensor)]
+        ctx.options = {name: known[name] for name in saved if name not in ctx.tensors}
+        ctx.dtypes = [x.dtype if isinstance(x, torch.Tensor) else None for x in inputs]
+        ctx.save_for_backward(*[known[name] for name in ctx.tensors])
+
+    def widen(x: Tensor) -> Tensor:
+        return x.float() if x.dtype in halves else x
+
+    def gradients(ctx: Any, grads: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+        known = {name: widen(x) for name, x in zip(ctx.tensors, ctx.saved_tensors, strict=True)} | ctx.options
+        wanted = [name for name, needed in zip(names, ctx.needs_input_grad, strict=True) if needed]
+        # Inside an autocast region the matrix products of a backward pass would lose the widened precision again.
+        if torch.is_autocast_enabled(grads[0].device.type):
+            with torch.autocast(grads[0].device.type, enabled=False):
+                found = backward(known, [widen(g) for g in grads[:values]], wanted)
+        else:
+            found = backward(known, [widen(g) for g in grads[:values]], wanted)
+        return tuple(
+            found[name].to(dtype) if name in found else None for name, dtype in zip(names, ctx.dtypes, strict=True)
+        )
+
+    return remember, gradients
+
+
+def _as_tuple(outputs: Any) -> tuple[Tensor, ...]:
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def _fold(
+    apply: Callable[..., tuple[Tensor, ...]], size: int, dims: Sequence[int | None], args: Sequence[Any]
+) -> tuple[Tensor, ...]:
+    """Apply an operator once to a batch, its dimension moved to the front of every tensor."""
+    import torch
+
+    return apply(
+        *[
+            x if not isinstance(x, torch.Tensor) else x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
+            for x, dim in zip(args, dims, strict=True)
+        ]
+    )
+
+
+def _loop(
+    apply: Callable[..., tuple[Tensor, ...]], size: int, dims: Sequence[int | None], args: Sequence[Any]
+) -> tuple[Tensor, ...]:
+    """Apply an operator to each item of a batch and stack the outputs."""
+    import torch
+
+    items = [
+        apply(*[x if dim is None else x.select(dim, i) for x, dim in zip(args, dims, strict=True)]) for i in range(size)
+    ]
+    return tuple(torch.stack(outputs) for outputs in zip(*items, strict=True))

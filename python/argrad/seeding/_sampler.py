@@ -1,0 +1,282 @@
+"""Prepare once, seed often."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from argrad import _array, _check, _native
+from argrad._array import Array
+from argrad.seeding._options import Facts, Options, check_clusters, check_options, gather, warn_about
+
+# Enough for a relative standard error of sqrt((r - 1) / 1000): some percent.
+POTENTIAL_DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Seeding:
+    """A seeding and what is known of it.
+
+    Attributes:
+        indices: chosen rows, shape (k,), int64, in the order of drawing.
+        centers: these rows of `X`, shape (k, d).
+        potential: estimate of sum_i a_i min_c |x_i - c|^2, unbiased; `assign` gives the exact value.
+        potential_stderr: its standard error.
+        n_proposals: rows proposed.
+        n_refreshes: times that the bounds of all rows were brought up to date.
+        n_drawn: centers drawn by the law; fewer than k when there are not enough distinct rows.
+        acceptance: centers drawn per proposal.
+        exact: whether the law is exactly that of k-means++ (for the `n_drawn` first centers).
+        beta: estimated clusterability: the potential of the mean over `potential`.
+    """
+
+    indices: Array
+    centers: Array
+    potential: float
+    potential_stderr: float
+    n_proposals: int
+    n_refreshes: int
+    n_drawn: int
+    acceptance: float
+    exact: bool
+    beta: float
+
+
+class D2Sampler:
+    """Draw rows in proportion to squared distances, many times over the same data.
+
+    Preparing reads the data twice (the mean, and every row's distance to it). After that a seeding touches only the
+    rows it proposes: the bound (|x_i - m| + |c - m|)^2 >= |x_i - c|^2 needs no distance, m being the mean and c the
+    chosen center nearest to it.
+
+    Args:
+        X: points, shape (n, d), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor. It is
+            kept by reference: call `update` after changing rows.
+        sample_weight: weights, shape (n,), finite, >= 0, not all zero; None weighs each row by 1.
+        envelope: `"norm"`: as above. `"first"`: no preparation, one pass over the data for every seeding, half the
+            proposals where the norms vary little.
+        refresh: as in `kmeans_plusplus`.
+
+    Raises:
+        TypeError: not an array, or not of a floating dtype.
+        ValueError: a wrong shape, bad weights, an unknown envelope or refresh.
+        RuntimeError: an array on a device.
+
+    Gradient:
+        Indices have none. Centers of a tensor are a gather of `X`: the gradient flows to the chosen rows.
+
+    Determinism:
+        The same rows for the same seed on any number of threads and any instruction set. The two envelopes draw
+        different rows, by the same law.
+
+    Cost:
+        Preparing: two passes over `X`, n * 4 bytes (8 in float64) kept. Each seeding with `"norm"`: O(n) for the bounds
+        and O(r k^2 d), r = proposals per center.
+
+    References:
+        Shah, Agrawal and Jaiswal, "A New Rejection Sampling Approach to k-means++ With Improved Trade-Offs", 2025,
+        arXiv:2502.02085, Section 4; the bound there is 2 (|x_i - m|^2 + |c_1 - m|^2), never smaller than ours.
+
+    Examples:
+        >>> import numpy as np
+        >>> from argrad.seeding import D2Sampler
+        >>> sampler = D2Sampler(np.arange(20.0).reshape(10, 2))
+        >>> [len(seeding.indices) for seeding in sampler.seed_many([2, 4], n_init=2, random_state=0)]
+        [2, 2, 4, 4]
+    """
+
+    def __init__(
+        self, X: Array, *, sample_weight: Array | None = None, envelope: str = "norm", refresh: str | int = "auto"
+    ) -> None:
+        """Check the arguments; nothing is read yet."""
+        name = "D2Sampler"
+        _check.matrix(name, "X", X)
+        self._envelope = _check.choice(name, "envelope", envelope, ("norm", "first"))
+        check_options(name, "exact", 1, refresh=refresh)
+        self._refresh = refresh
+        self._X = X
+        self._weights = _check.weights(name, "sample_weight", sample_weight, X.shape[0])
+        self._raw = _array.raw(X)
+        self._prepared: tuple[float, np.ndarray[Any, Any], np.ndarray[Any, Any]] | None = None
+        self._spread = 0.0
+
+    def prepare(self) -> "D2Sampler":
+        """Read the data; called by the first seeding if not before.
+
+        Returns:
+            The sampler itself.
+
+        Raises:
+            ValueError: a NaN or an infinity in `X` (with row and column).
+        """
+        if self._prepared is None:
+            self._prepare()
+        return self
+
+    def _prepare(self) -> tuple[float, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        self._prepared = _native.prepare("D2Sampler", self._raw, self._weights)
+        self._spread = self._mean_potential(self._prepared)
+        return self._prepared
+
+    def _mean_potential(self, prepared: tuple[float, np.ndarray[Any, Any], np.ndarray[Any, Any]]) -> float:
+        scale, _, norms = prepared
+        total = norms.sum(dtype=np.float64) if self._weights is None else self._weights @ norms.astype(np.float64)
+        return float(total) / scale / scale
+
+    def seed(
+        self,
+        n_clusters: int,
+        random_state: object = None,
+        method: str = "exact",
+        max_proposals: int | None = None,
+    ) -> Seeding:
+        """Draw one seeding.
+
+        Args:
+            n_clusters: number of centers k, 1 <= k <= n.
+            random_state: seed: None, an integer, a numpy `Generator` or `RandomState`, or a `torch.Generator`.
+            method: `"exact"`, or `"rejection"` for RS-k-means++ as published.
+            max_proposals: with `"rejection"`, proposals per center after which a uniform row is taken.
+
+        Returns:
+            The seeding; `exact` tells whether a uniform row was taken.
+
+        Raises:
+            ValueError: k out of range, an unknown method, or an option that the method does not have.
+
+        Warns:
+            RuntimeWarning: as `kmeans_plusplus`.
+        """
+        name = "D2Sampler.seed"
+        k = check_clusters(name, n_clusters, self._X.shape[0])
+        options = self._options(name, method, k, max_proposals)
+        return self._path(name, [k], options, _check.seed(name, random_state))[0]
+
+    def seed_many(self, n_clusters: Sequence[int], n_init: int = 1, random_state: object = None) -> list[Seeding]:
+        """Draw `n_init` independent seedings for each of several numbers of clusters.
+
+        The seedings of one initialization are prefixes of each other, which is what k-means++ gives: the first k'
+        centers of a seeding are a seeding of k' centers.
+
+        Args:
+            n_clusters: numbers of centers, each between 1 and n.
+            n_init: independent initializations, >= 1.
+            random_state: as in `seed`.
+
+        Returns:
+            `n_init` seedings for the first number, then `n_init` for the second, and so on.
+
+        Raises:
+            ValueError: a number out of range.
+
+        Warns:
+            RuntimeWarning: as `kmeans_plusplus`.
+        """
+        name = "D2Sampler.seed_many"
+        ks = [check_clusters(name, k, self._X.shape[0]) for k in n_clusters]
+        n_init = _check.integer(name, "n_init", n_init, low=1)
+        generator = np.random.default_rng(_check.seed(name, random_state))
+        ascending = sorted(set(ks))
+        if not ascending:
+            return []
+        options = self._options(name, "exact", ascending[-1], None)
+        runs = [
+            dict(zip(ascending, self._path(name, ascending, options, _check.seed(name, generator)), strict=True))
+            for _ in range(n_init)
+        ]
+        return [run[k] for k in ks for run in runs]
+
+    def _options(self, name: str, method: str, k: int, max_proposals: int | None) -> Options:
+        refresh = self._refresh if method == "exact" else "auto"
+        return check_options(
+            name,
+            method,
+            k,
+            max_proposals=max_proposals,
+            refresh=refresh,
+            methods=("exact", "rejection"),
+            potential_draws=POTENTIAL_DRAWS,
+        )
+
+    def _path(self, name: str, ks: list[int], options: Options, seed: int) -> list[Seeding]:
+        shared = self._envelope == "norm" or options["method"] == "rejection"
+        prepared = self._prepared or (self._prepare() if shared else None)
+        path = _native.seed_path(name, self._raw, self._weights, ks, options, prepared if shared else None, seed)
+        return [self._result(name, indices, Facts(values), options) for indices, values in path]
+
+    def _result(self, name: str, indices: np.ndarray[Any, Any], facts: Facts, options: Options) -> Seeding:
+        warn_about(name, facts, len(indices), options["max_proposals"])
+        centers, chosen = gather(self._X, indices)
+        # Two random rows are twice as far apart, squared and on average, as a row is from the mean.
+        spread = self._spread if self._prepared is not None else facts.first_total / 2
+        return Seeding(
+            indices=chosen,
+            centers=centers,
+            potential=facts.potential,
+            potential_stderr=facts.potential_stderr,
+            n_proposals=facts.proposals,
+            n_refreshes=facts.refreshes,
+            n_drawn=facts.drawn,
+            acceptance=(facts.drawn - 1) / facts.proposals if facts.proposals else 1.0,
+            exact=facts.uniform == 0,
+            beta=spread / facts.potential if facts.potential > 0 else float("inf"),
+        )
+
+    def sample(self, size: int, centers: Array, random_state: object = None) -> Array:
+        """Draw rows independently in proportion to a_i min_c |x_i - c|^2 for given centers.
+
+        Args:
+            size: number of rows, >= 0; a row may come more than once.
+            centers: shape (k, d), k >= 1, of the kind of `X`.
+            random_state: as in `seed`.
+
+        Returns:
+            Row numbers, shape (size,), int64, of the kind of `X`.
+
+        Raises:
+            TypeError: `centers` of another kind or dtype.
+            ValueError: a wrong shape, or every row of positive weight coincides with a center.
+        """
+        name = "D2Sampler.sample"
+        size = _check.integer(name, "size", size, low=0)
+        _check.matrix(name, "centers", centers)
+        _check.same_kind(name, {"X": self._X, "centers": centers})
+        _check.same_precision(name, {"X": self._X, "centers": centers})
+        if centers.shape[1] != self._X.shape[1]:
+            raise ValueError(f"{name}: centers must have the {self._X.shape[1]} columns of X, got {centers.shape[1]}")
+        prepared = self._prepared or self._prepare()
+        seed = _check.seed(name, random_state)
+        rows = _native.sample_rows(name, self._raw, self._weights, prepared, _array.raw(centers), size, seed)
+        return _array.like(rows, self._X)
+
+    def update(self, rows: Array) -> None:
+        """Take note of rows whose values changed in place.
+
+        The mean stays where it was prepared: it is an origin of coordinates, not a statistic, so the law stays exact.
+
+        Args:
+            rows: row numbers, an integer array of one dimension.
+
+        Raises:
+            TypeError: not an integer array.
+            ValueError: a row number out of range, or a NaN or an infinity in a changed row.
+        """
+        name = "D2Sampler.update"
+        _check.array(name, "rows", rows)
+        numbers = _array.raw(rows)
+        if numbers.dtype.kind not in "iu" or numbers.ndim != 1:
+            raise TypeError(f"{name}: rows must be a 1-dimensional integer array, got {numbers.dtype}")
+        n = self._X.shape[0]
+        if numbers.size and not (0 <= numbers.min() and numbers.max() < n):
+            raise ValueError(f"{name}: rows must be in [0, {n}), got {numbers.min()} to {numbers.max()}")
+        fresh = _array.raw(self._X[_array.like(numbers, self._X)])
+        if not np.isfinite(fresh).all():
+            bad = int(np.flatnonzero(~np.isfinite(fresh).all(axis=1))[0])
+            raise ValueError(f"{name}: X must be finite, got a bad value in row {int(numbers[bad])}")
+        if not np.shares_memory(self._raw, _array.raw(self._X)):
+            self._raw[numbers] = fresh
+        if self._prepared is not None:
+            scale, origin, norms = self._prepared
+            norms[numbers] = _native.squares_to(name, fresh, scale, origin)
+            self._spread = self._mean_potential(self._prepared)
