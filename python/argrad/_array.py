@@ -76,10 +76,11 @@ def raw(x: Array) -> np.ndarray[Any, Any]:
         raise RuntimeError(f"raw: x must be in host memory, got {location(x)}; {way_to_host(x, 'x')}")
     if is_tensor(x):
         x = x.detach()
-        # numpy has no bfloat16, so this one cast has to happen on torch's side.
-        x = (x.float() if str(x.dtype) == "torch.bfloat16" else x).numpy(force=True)
-    half = x.dtype.name in ("float16", "bfloat16")
-    dtype = np.dtype(np.float32) if half else x.dtype.newbyteorder("=")
+        # numpy has no bfloat16, so torch casts.
+        x = (x.float() if x.dtype.itemsize == 2 and x.is_floating_point() else x).numpy(force=True)
+    # numpy builds names and dtypes anew at each call, so both are asked for only where they can matter.
+    half = x.dtype.itemsize == 2 and x.dtype.name in ("float16", "bfloat16")
+    dtype = np.dtype(np.float32) if half else x.dtype if x.dtype.isnative else x.dtype.newbyteorder("=")
     array: np.ndarray[Any, Any] = np.asarray(x, dtype=dtype, order="C")
     return array if array.flags.aligned else array.copy()
 
@@ -95,7 +96,10 @@ def like(array: np.ndarray[Any, Any], reference: Array, dtype: object = None) ->
     """
     floating = dtype is not None and array.dtype.kind == "f"
     if kind_of(reference) != "torch":
-        return array.astype(np.dtype(dtype), copy=False) if floating else array  # type: ignore[call-overload]
+        if not floating:
+            return array
+        # Results are in native byte order whatever the reference's.
+        return array.astype(np.dtype(dtype).newbyteorder("="), copy=False)  # type: ignore[call-overload]
     torch = sys.modules["torch"]
     array = np.asarray(array)  # numpy's reductions give scalars, which torch.from_numpy refuses
     # torch.from_numpy warns about read-only memory, because writing through the tensor would be undefined.

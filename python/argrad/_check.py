@@ -5,7 +5,7 @@ dtypes and shapes of arrays; it reads values only where it says so.
 """
 
 import math
-import secrets
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -241,7 +241,7 @@ def seed(function: str, random_state: object) -> int:
         ValueError: an integer outside [0, 2**64).
     """
     if random_state is None:
-        return secrets.randbits(64)
+        return int.from_bytes(os.urandom(8), "little")
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(0, 2**64, dtype=np.uint64))
     if isinstance(random_state, np.random.RandomState):

@@ -1,7 +1,6 @@
 """Threads, and what argrad runs on."""
 
 import sys
-from pathlib import Path
 from typing import Any, TextIO
 
 from argrad import _check, _native
@@ -15,7 +14,7 @@ PACKAGES = {
     "scikit-learn": ("scikit-learn",),
     "pyarrow": ("pyarrow",),
 }
-DRIVER = Path("/proc/driver/nvidia/version")
+DRIVER = "/proc/driver/nvidia/version"
 
 
 def set_num_threads(threads: int) -> None:
@@ -105,9 +104,11 @@ def _version(distributions: tuple[str, ...]) -> str:
 
 
 def _driver() -> str:
+    from pathlib import Path
+
     try:
         # "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  <date>"
-        fields = DRIVER.read_text().splitlines()[0].split("  ")
+        fields = Path(DRIVER).read_text().splitlines()[0].split("  ")
     except (OSError, IndexError):
         return "no NVIDIA driver found"
     return f"driver {fields[1]}" if len(fields) > 1 else "driver of unknown version"

@@ -20,9 +20,11 @@ Values are what the caller sees. Residuals are kept for the backward pass and mu
 
 The raw operator `torch.ops.argrad.<name>` has a kernel and a shape function and knows nothing of gradients. Around it
 stands a `torch.autograd.Function` with a rule for vmap. Gradients registered on the raw operator instead would fail
-under `torch.func.grad` and cost twice as much. Ordinary eager calls skip the dispatcher.
+under `torch.func.grad` and cost twice as much. Ordinary eager calls skip the dispatcher. An exported program holds the
+raw operator alone, so it has no gradient; neither has forward mode (torch refuses it).
 """
 
+import contextlib
 import inspect
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -74,10 +76,10 @@ def declare(
         name: name of the operator, here and below `torch.ops.argrad`.
         schema: arguments and outputs in torch's schema language, all of them named.
         forward: takes each tensor as `_array.raw` gives it and options as they are; returns one numpy array per
-            output, none of them sharing memory with an input. Half precision arrives as float32; floating outputs go
-            back to the dtype of the first tensor.
-        shapes: takes the same arguments (tensors without values) and returns shape and dtype name of each output; the
-            dtype None is that of the first tensor.
+            output, none of them sharing memory with an input. Half precision arrives as float32; floating values go
+            back to the dtype of the first floating tensor, floating residuals to the dtype that is computed in.
+        shapes: takes the same arguments (tensors without values) and returns shape and dtype name of each output, None
+            for the dtype of floating outputs.
         backward: takes the saved arguments and outputs by name, the gradients of the values, and the names of the
             arguments whose gradient is wanted; returns those it has by name. Half precision arrives as float32;
             gradients go back to the dtype of their argument.
@@ -95,7 +97,9 @@ def __getattr__(name: str) -> Any:
     if name not in _declared:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     with _building:
-        return globals().setdefault(name, _build(name, _declared[name])) if name not in globals() else globals()[name]
+        if name not in globals():
+            globals()[name] = _build(name, _declared[name])
+        return globals()[name]
 
 
 def _build(name: str, operator: Operator) -> Callable[..., Any]:
@@ -134,10 +138,19 @@ def _kernel(operator: Operator) -> Callable[..., tuple[Tensor, ...]]:
 
     def kernel(*args: Any) -> tuple[Tensor, ...]:
         outputs = operator.forward(*[_array.raw(x) if isinstance(x, torch.Tensor) else x for x in args])
-        first = next(x for x in args if isinstance(x, torch.Tensor))
-        return tuple(_array.like(x, first, first.dtype) for x in outputs)
+        first, dtypes = _floating(operator, args, len(outputs))
+        return tuple(_array.like(x, first, dtype) for x, dtype in zip(outputs, dtypes, strict=True))
 
     return kernel
+
+
+def _floating(operator: Operator, args: Sequence[Any], count: int) -> tuple[Tensor, list[Any]]:
+    """Return the first floating tensor and, for each output, the dtype it has if it is floating."""
+    import torch
+
+    first = next(x for x in args if isinstance(x, torch.Tensor) and x.is_floating_point())
+    computed = torch.float64 if first.dtype == torch.float64 else torch.float32
+    return first, [first.dtype if position < operator.values else computed for position in range(count)]
 
 
 def _define(name: str, operator: Operator, kernel: Callable[..., tuple[Tensor, ...]]) -> Any:
@@ -145,12 +158,13 @@ def _define(name: str, operator: Operator, kernel: Callable[..., tuple[Tensor, .
     import torch
 
     def fake(*args: Any) -> Any:
-        first = next(x for x in args if isinstance(x, torch.Tensor))
+        outputs = operator.shapes(*args)
+        first, dtypes = _floating(operator, args, len(outputs))
         # Always contiguous, as the kernel's outputs are; empty_like would keep the strides of a transposed input.
         return as_torch(
             tuple(
-                torch.empty(shape, dtype=getattr(torch, dtype) if dtype else first.dtype, device=first.device)
-                for shape, dtype in operator.shapes(*args)
+                torch.empty(shape, dtype=getattr(torch, name) if name else dtype, device=first.device)
+                for (shape, name), dtype in zip(outputs, dtypes, strict=True)
             )
         )
 
@@ -244,10 +258,9 @@ def _tape(operator: Operator, names: Sequence[str], returns: Sequence[str]) -> t
         known = {name: widen(x) for name, x in zip(ctx.tensors, ctx.saved_tensors, strict=True)} | ctx.options
         wanted = [name for name, needed in zip(names, ctx.needs_input_grad, strict=True) if needed]
         # Inside an autocast region the matrix products of a backward pass would lose the widened precision again.
-        if torch.is_autocast_enabled(grads[0].device.type):
-            with torch.autocast(grads[0].device.type, enabled=False):
-                found = backward(known, [widen(g) for g in grads[:values]], wanted)
-        else:
+        place = grads[0].device.type
+        autocast = torch.is_autocast_enabled(place)
+        with torch.autocast(place, enabled=False) if autocast else contextlib.nullcontext():
             found = backward(known, [widen(g) for g in grads[:values]], wanted)
         return tuple(
             found[name].to(dtype) if name in found else None for name, dtype in zip(names, ctx.dtypes, strict=True)

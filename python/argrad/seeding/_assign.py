@@ -66,7 +66,7 @@ def _check_centers(name: str, X: Array, centers: Array) -> None:
     _check.same_kind(name, {"X": X, "centers": centers})
     _check.same_precision(name, {"X": X, "centers": centers})
     if centers.shape[1] != X.shape[1]:
-        raise ValueError(f"{name}: centers must have the {X.shape[1]} columns of X, got {centers.shape[1]}")
+        raise ValueError(f"{name}: centers must be of {X.shape[1]} columns like X, got {centers.shape[1]}")
 
 
 def kmeans(
@@ -134,7 +134,7 @@ def kmeans(
         init, _ = kmeans_plusplus(X, k, sample_weight=sample_weight, random_state=seed, method=init)
     _check_centers(name, X, init)
     if init.shape[0] != k:
-        raise ValueError(f"{name}: init must have n_clusters = {k} rows, got {init.shape[0]}")
+        raise ValueError(f"{name}: init must be of n_clusters = {k} rows, got {init.shape[0]}")
     centers, labels, potential, n_iter = _native.kmeans(
         name, _array.raw(X), weights, _array.raw(init), max_iter, tol, seed
     )

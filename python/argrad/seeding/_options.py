@@ -91,7 +91,7 @@ def gather(X: Array, indices: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[Arra
     """Return the chosen rows and their indices as the kind of `X`; tensors keep the path of the gradient."""
     chosen = _array.like(indices, X)
     rows = X[chosen]
-    return (rows if _array.is_tensor(X) else np.asarray(rows)), chosen
+    return (rows if _array.is_tensor(X) else np.asarray(rows, dtype=X.dtype.newbyteorder("="))), chosen
 
 
 def warn_about(function: str, facts: Facts, k: int, max_proposals: int | None) -> None:

@@ -42,7 +42,7 @@ def kmeans_plusplus(
         method: `"exact"`: k-means++ by batched envelope rejection. `"pass"`: the same law by k passes over the data.
             `"rejection"`: RS-k-means++ as published; exact unless `max_proposals` is reached. `"greedy"`: of several
             candidates keep the one with the lowest potential, on all rows. `"greedy_coreset"`: the same on a weighted
-            sample of max(20000, 50 k) rows, nearly the same potential at a fraction of the cost. `"uniform"`: distinct
+            sample of max(20000, 60 k) rows, nearly the same potential at a fraction of the cost. `"uniform"`: distinct
             uniform rows.
         max_proposals: with `"rejection"`, proposals per center after which a uniform row is taken; None for no limit.
         refresh: with `"exact"`, when the bounds of all rows are brought up to date: `"auto"`, `"never"`, or after every
@@ -73,7 +73,7 @@ def kmeans_plusplus(
     Cost:
         `"exact"`: one pass over `X` and O(r k^2 d) further work, r = potential of the first center over the potential
         of all k (measured: 1 to 30); n * 9 bytes of memory (13 in float64). `"pass"` O(n k d); `"greedy"`
-        O(n k d log k) at worst; `"greedy_coreset"` two passes and O(k^2 d log k). Prefer `"pass"` or `D2Sampler` when
+        O(n k d log k) at worst; `"greedy_coreset"` O(n k d / 10 + k^2 d log k). Prefer `"pass"` or `D2Sampler` when
         k > n / 10.
 
     References:

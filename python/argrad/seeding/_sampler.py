@@ -244,7 +244,7 @@ class D2Sampler:
         _check.same_kind(name, {"X": self._X, "centers": centers})
         _check.same_precision(name, {"X": self._X, "centers": centers})
         if centers.shape[1] != self._X.shape[1]:
-            raise ValueError(f"{name}: centers must have the {self._X.shape[1]} columns of X, got {centers.shape[1]}")
+            raise ValueError(f"{name}: centers must be of {self._X.shape[1]} columns like X, got {centers.shape[1]}")
         prepared = self._prepared or self._prepare()
         seed = _check.seed(name, random_state)
         rows = _native.sample_rows(name, self._raw, self._weights, prepared, _array.raw(centers), size, seed)
@@ -268,7 +268,7 @@ class D2Sampler:
         if numbers.dtype.kind not in "iu" or numbers.ndim != 1:
             raise TypeError(f"{name}: rows must be a 1-dimensional integer array, got {numbers.dtype}")
         n = self._X.shape[0]
-        if numbers.size and not (0 <= numbers.min() and numbers.max() < n):
+        if numbers.size and not (numbers.min() >= 0 and numbers.max() < n):
             raise ValueError(f"{name}: rows must be in [0, {n}), got {numbers.min()} to {numbers.max()}")
         fresh = _array.raw(self._X[_array.like(numbers, self._X)])
         if not np.isfinite(fresh).all():

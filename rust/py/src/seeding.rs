@@ -6,6 +6,7 @@ use argrad_core::{Error, Job, Real};
 use numpy::{Element, IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use rayon::prelude::*;
 
 type Indices<'py> = Bound<'py, PyArray1<i64>>;
 
@@ -324,14 +325,17 @@ fn tally<T: Real>(
     seed: u64,
     job: &Job,
 ) -> Result<Vec<i64>, Error> {
-    let mut counts = vec![0i64; points.n().pow(k as u32)];
-    for run in 0..runs {
+    let cells = points.n().pow(k as u32);
+    let add = |mut counts: Vec<i64>, run| {
         job.check()?;
-        let quiet = Job::default();
-        let chosen = seeding::seed(points, k, method, prepared, seed.wrapping_add(run), &quiet)?.indices;
+        let chosen = seeding::seed(points, k, method, prepared, seed.wrapping_add(run), &Job::default())?.indices;
         counts[chosen.iter().fold(0, |cell, &row| cell * points.n() + row)] += 1;
-    }
-    Ok(counts)
+        Ok(counts)
+    };
+    (0..runs.div_ceil(1000))
+        .into_par_iter()
+        .map(|part| (part * 1000..((part + 1) * 1000).min(runs)).try_fold(vec![0i64; cells], add))
+        .try_reduce(|| vec![0i64; cells], |a, b| Ok(a.iter().zip(&b).map(|(x, y)| x + y).collect()))
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

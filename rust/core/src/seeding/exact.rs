@@ -77,6 +77,8 @@ pub struct Seeded {
     pub potential_stderr: f64,
 }
 
+/// The smallest batch: below it the fixed cost of a round dominates.
+const MIN_BATCH: usize = 32;
 /// Centres that the first stage of the filter looks at; every stage looks at four times as many.
 const STAGE: usize = 256;
 /// Distances a refresh computes in the time in which the filter computes one.
@@ -111,25 +113,8 @@ pub fn seed_path<T: Real>(
     plan: Plan,
     job: &Job,
 ) -> Result<Vec<Seeded>> {
-    let exact_for_first = start.envelope.home(0) != NO_HOME;
-    let mut walk = Walk {
-        points,
-        k: 1,
-        seed,
-        plan,
-        centers: Centers::new(start.frame),
-        refreshed: usize::from(exact_for_first),
-        out: Seeded { first_total: start.envelope.total(), ..Seeded::default() },
-        envelope: start.envelope,
-        norms: start.norms,
-        based_on: f64::INFINITY,
-        wasted: 0,
-        failures: 0,
-        recent: Vec::new(),
-    };
+    let mut walk = Walk::new(points, seed, start, plan);
     job.expect(ks.last().copied().unwrap_or(0));
-    walk.add(start.first);
-    walk.based_on = walk.centers.closest_to_origin(0);
     let mut path = Vec::with_capacity(ks.len());
     for &k in ks {
         walk.run(k, job)?;
@@ -140,6 +125,23 @@ pub fn seed_path<T: Real>(
         path.push(state);
     }
     Ok(path)
+}
+
+/// The exact squared distances of all rows to a seeding of `k` centres.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`].
+pub fn distances<'a, T: Real>(
+    points: Points<'a, T>,
+    k: usize,
+    seed: u64,
+    start: Start<'a, T>,
+    job: &Job,
+) -> Result<Envelope<'a, T>> {
+    let mut walk = Walk::new(points, seed, start, Plan::default());
+    walk.run(k, job)?;
+    walk.refresh(job)?;
+    Ok(walk.envelope)
 }
 
 struct Walk<'a, T> {
@@ -172,7 +174,29 @@ struct Batch<T> {
     near: Vec<Option<(T, u32)>>,
 }
 
-impl<T: Real> Walk<'_, T> {
+impl<'a, T: Real> Walk<'a, T> {
+    fn new(points: Points<'a, T>, seed: u64, start: Start<'a, T>, plan: Plan) -> Self {
+        let Start { first, envelope, frame, norms } = start;
+        let mut walk = Self {
+            points,
+            k: 1,
+            seed,
+            plan,
+            centers: Centers::new(frame),
+            refreshed: usize::from(envelope.home(0) != NO_HOME),
+            norms,
+            based_on: f64::INFINITY,
+            wasted: 0,
+            failures: 0,
+            recent: Vec::new(),
+            out: Seeded { first_total: envelope.total(), ..Seeded::default() },
+            envelope,
+        };
+        walk.add(first);
+        walk.based_on = walk.centers.closest_to_origin(0);
+        walk
+    }
+
     fn run(&mut self, k: usize, job: &Job) -> Result<()> {
         self.k = k;
         while self.out.indices.len() < k && self.envelope.total() > 0.0 {
@@ -197,7 +221,7 @@ impl<T: Real> Walk<'_, T> {
     fn batch(&mut self, job: &Job) -> Result<()> {
         let missing = self.k - self.out.indices.len();
         let wanted = (1.1 * self.rate() * missing as f64).ceil() as usize;
-        let mut batch = self.propose(wanted.clamp(64.min(self.plan.max_batch), self.plan.max_batch));
+        let mut batch = self.propose(wanted.clamp(MIN_BATCH.min(self.plan.max_batch), self.plan.max_batch));
         let survivors = self.filter(&mut batch, job)?;
         let before = self.out.indices.len();
         let processed = self.walk(&batch, &survivors, job)?;

@@ -134,6 +134,8 @@ pub mod streams {
     pub const EMPTY: u64 = 0x108;
     /// Draws of `D2Sampler.sample`.
     pub const SAMPLE: u64 = 0x109;
-    /// Their acceptance numbers.
+    /// Acceptance numbers of `SAMPLE`.
     pub const SAMPLE_ACCEPT: u64 = 0x10a;
+    /// Acceptance numbers of pooled candidates.
+    pub const TRIAL_ACCEPT: u64 = 0x10b;
 }

@@ -11,29 +11,24 @@ use rayon::prelude::*;
 
 /// Candidates that share one pass over a panel.
 const WIDTH: usize = 8;
-/// Panels that one task takes.
-const TASK: usize = 64;
-
-/// The fixed rows.
+/// The fixed rows, and their distances to the candidates measured last.
 pub struct Panels<'a, T> {
     d: usize,
     rows: &'a Shifted<T>,
     /// Panel by panel, coordinate by coordinate, lane by lane.
     lanes: Vec<T>,
-}
-
-/// What one measurement found.
-pub struct Scores<T> {
-    trials: usize,
+    columns: usize,
     /// Task by task, candidate by candidate, row by row.
     distances: Vec<T>,
-    gains: Vec<f64>,
 }
 
 impl<'a, T: Real> Panels<'a, T> {
-    /// Transposes the rows.
+    /// Rows that one task takes: with 64 panels of some hundred coordinates they stay in the second-level cache.
+    const TASK: usize = 64 * T::LANES;
+
+    /// Transposes the rows, with room for `columns` candidates at a time.
     #[must_use]
-    pub fn new(rows: &'a Shifted<T>, d: usize) -> Self {
+    pub fn new(rows: &'a Shifted<T>, d: usize, columns: usize) -> Self {
         let n = rows.norms.len();
         let mut lanes = vec![T::ZERO; n.div_ceil(T::LANES) * T::LANES * d];
         lanes.par_chunks_mut((T::LANES * d).max(1)).enumerate().for_each(|(panel, lanes)| {
@@ -44,59 +39,32 @@ impl<'a, T: Real> Panels<'a, T> {
                 }
             }
         });
-        Self { d, rows, lanes }
+        let distances = vec![T::ZERO; n.div_ceil(Self::TASK) * Self::TASK * columns];
+        Self { d, rows, lanes, columns, distances }
     }
 
-    /// Room for the results of `trials` candidates.
-    #[must_use]
-    pub fn scores(&self, trials: usize) -> Scores<T> {
-        let trials = trials.max(1);
-        let n = self.rows.norms.len().div_ceil(T::LANES * TASK) * T::LANES * TASK;
-        Scores { trials, distances: vec![T::ZERO; n * trials], gains: vec![0.0; trials] }
-    }
-
-    /// Measures every row's squared distance to every candidate (given by row number), and with `bounds` the gain
-    /// `sum a_i max(0, bound_i - distance_i)` of each.
+    /// Measures every row's squared distance to every candidate, given by row number.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`].
-    pub fn measure(
-        &self,
-        candidates: &[usize],
-        bounds: Option<&[T]>,
-        weights: &[f64],
-        out: &mut Scores<T>,
-        job: &Job,
-    ) -> Result<()> {
-        let (d, trials) = (self.d, out.trials);
+    pub fn measure(&mut self, candidates: &[usize], job: &Job) -> Result<()> {
         let groups: Vec<(Vec<T>, Vec<T>)> = candidates.chunks(WIDTH).map(|group| self.interleave(group)).collect();
-        let task_rows = TASK * T::LANES;
-        let mut sums = vec![0.0; out.distances.len() / (task_rows * trials) * trials];
-        out.distances.par_chunks_mut(task_rows * trials).zip(sums.par_chunks_mut(trials)).enumerate().try_for_each(
-            |(task, (distances, sums))| {
-                job.check()?;
-                let first = task * task_rows;
-                let count = task_rows.min(self.rows.norms.len() - first);
-                let lanes = &self.lanes[first * d..(first + count.next_multiple_of(T::LANES)) * d];
-                let mut norms = self.rows.norms[first..first + count].to_vec();
-                norms.resize(count.next_multiple_of(T::LANES), T::ZERO);
-                for (g, (coordinates, squares)) in groups.iter().enumerate() {
-                    let width = WIDTH.min(candidates.len() - g * WIDTH);
-                    let here = &mut distances[g * WIDTH * task_rows..(g * WIDTH + width) * task_rows];
-                    T::panel_distances(lanes, &norms, coordinates, squares, here, task_rows);
-                }
-                if let Some(bounds) = bounds {
-                    let (bounds, weights) = (&bounds[first..first + count], &weights[first..first + count]);
-                    for (t, sum) in sums.iter_mut().enumerate().take(candidates.len()) {
-                        *sum = T::gain(bounds, &distances[t * task_rows..t * task_rows + count], weights);
-                    }
-                }
-                Ok::<_, crate::Error>(())
-            },
-        )?;
-        out.gains.fill(0.0);
-        sums.chunks(trials).for_each(|task| out.gains.iter_mut().zip(task).for_each(|(gain, sum)| *gain += sum));
-        Ok(())
+        let (d, rows, lanes) = (self.d, self.rows, &self.lanes);
+        self.distances.par_chunks_mut(Self::TASK * self.columns).enumerate().try_for_each(|(task, distances)| {
+            job.check()?;
+            let first = task * Self::TASK;
+            let count = Self::TASK.min(rows.norms.len() - first);
+            let padded = count.next_multiple_of(T::LANES);
+            let mut norms = rows.norms[first..first + count].to_vec();
+            norms.resize(padded, T::ZERO);
+            let lanes = &lanes[first * d..(first + padded) * d];
+            for (g, (coordinates, squares)) in groups.iter().enumerate() {
+                let width = WIDTH.min(candidates.len() - g * WIDTH);
+                let here = &mut distances[g * WIDTH * Self::TASK..(g * WIDTH + width) * Self::TASK];
+                T::panel_distances(lanes, &norms, coordinates, squares, here, Self::TASK);
+            }
+            Ok(())
+        })
     }
 
     /// Coordinates of up to `WIDTH` candidates, coordinate by coordinate, and their squared norms.
@@ -111,30 +79,45 @@ impl<'a, T: Real> Panels<'a, T> {
         }
         (coordinates, squares)
     }
-}
 
-impl<T: Real> Scores<T> {
-    /// The gain of each candidate.
-    #[must_use]
-    pub fn gains(&self) -> &[f64] {
-        &self.gains
+    /// The distances of `count` rows from `start` on, which must not cross a task, to one candidate.
+    fn column(&self, column: usize, start: usize, count: usize) -> &[T] {
+        let at = (start / Self::TASK * self.columns + column) * Self::TASK + start % Self::TASK;
+        &self.distances[at..at + count]
     }
 
-    fn distance(&self, trial: usize, row: usize) -> T {
-        let task_rows = TASK * T::LANES;
-        self.distances[(row / task_rows * self.trials + trial) * task_rows + row % task_rows]
+    /// For some of the measured candidates, `sum a_i max(0, bound_i - distance_i)`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`].
+    pub fn gains(&self, columns: &[usize], bounds: &[T], weights: &[f64], job: &Job) -> Result<Vec<f64>> {
+        let tasks = bounds.par_chunks(Self::TASK).zip(weights.par_chunks(Self::TASK)).enumerate();
+        let sums = tasks.map(|(task, (bounds, weights))| {
+            job.check()?;
+            let start = task * Self::TASK;
+            let gain = |&column: &usize| T::gain(bounds, self.column(column, start, bounds.len()), weights);
+            Ok(columns.iter().map(gain).collect())
+        });
+        let sums: Vec<Vec<f64>> = sums.collect::<Result<_>>()?;
+        let mut gains = vec![0.0; columns.len()];
+        sums.iter().for_each(|task| gains.iter_mut().zip(task).for_each(|(gain, sum)| *gain += sum));
+        Ok(gains)
     }
 
-    /// Copies the distances to candidate `trial` of the rows from `start` on.
-    pub fn copy_distances(&self, trial: usize, start: usize, out: &mut [T]) {
-        out.iter_mut().enumerate().for_each(|(j, bound)| *bound = self.distance(trial, start + j));
+    /// Copies the distances to candidate `column` of the rows from `start` on.
+    pub fn copy(&self, column: usize, start: usize, out: &mut [T]) {
+        for (part, out) in out.chunks_mut(Self::TASK).enumerate() {
+            out.copy_from_slice(self.column(column, start + part * Self::TASK, out.len()));
+        }
     }
 
-    /// Lowers bounds to the distances to candidate `trial`.
-    pub fn lower(&self, trial: usize, start: usize, bounds: &mut [T]) {
-        for (j, bound) in bounds.iter_mut().enumerate() {
-            let distance = self.distance(trial, start + j);
-            *bound = if distance < *bound { distance } else { *bound };
+    /// Lowers the bounds of the rows from `start` on to the distances to candidate `column`.
+    pub fn lower(&self, column: usize, start: usize, bounds: &mut [T]) {
+        for (part, bounds) in bounds.chunks_mut(Self::TASK).enumerate() {
+            let distances = self.column(column, start + part * Self::TASK, bounds.len());
+            for (bound, distance) in bounds.iter_mut().zip(distances) {
+                *bound = if distance < bound { *distance } else { *bound };
+            }
         }
     }
 }

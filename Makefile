@@ -1,0 +1,104 @@
+# Every command, once. Each target does its own set-up: Python >= 3.11, a Rust toolchain and a package index are enough.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check bench bench-compare docs wheel develop test-gpu format lock clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv
+NATIVE_SOURCES := $(shell find rust cuda -type f) Cargo.toml Cargo.lock pyproject.toml
+WHEEL_SOURCES := $(NATIVE_SOURCES) README.md LICENSE \
+    $(shell find python/argrad -type f -not -name '*.so' -not -path '*/__pycache__/*')
+# Nothing may be imported from the source tree when the wheel is tested: -P keeps the current folder off sys.path.
+WHEEL_PYTHON := .venv-test/bin/python -P
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv-demo/.argrad ## install the wheel into .venv-demo and run the main job on real data
+	.venv-demo/bin/python -P -m argrad._demo
+
+test: .venv-test/.argrad ## install the wheel into .venv-test and run every test on it; a skip fails
+	cargo test --workspace --locked --quiet
+	ARGRAD_TEST_INSTALLED=1 $(WHEEL_PYTHON) -m pytest tests
+
+check: develop ## format, lint, types, stub, layers, doc examples, benchmark smoke run
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	$(BIN)/mypy
+	$(BIN)/python -P -m mypy.stubtest argrad._native
+	$(BIN)/python -P -m pytest -q tests/test_layers.py tests/test_docs.py
+	$(BIN)/python -P -m pytest -q --doctest-modules --pyargs argrad
+	$(BIN)/python -m benches.smoke
+
+bench: develop ## measure the table of the README: ours beside the rivals
+	$(BIN)/python -m benches.table
+
+bench-compare: develop ## measure the guard list against its base commit; fails on what is flagged twice
+	$(BIN)/python -m benches.compare
+
+docs: develop ## build the documentation, without warnings, into docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+wheel: dist/.built ## build the wheel into dist/
+
+develop: .venv/.argrad ## install into .venv so that Python sources take effect at once
+
+test-gpu: develop ## host and device agree: the tests that need a GPU
+	$(BIN)/python -P -m pytest tests/test_gpu.py
+
+format: .venv/.ready ## format Python and Rust sources, apply safe lint fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	cargo fmt --all
+
+LOCK := $(UV) pip compile --quiet --python $(BIN)/python --no-header --no-annotate --upgrade pyproject.toml \
+    --extra sklearn --extra parquet --extra plot --extra cli
+lock: .venv/.tools ## choose new versions for requirements/*.txt
+	$(LOCK) --extra dev --extra torch -o requirements/dev.txt
+	$(LOCK) --constraint requirements/dev.txt -o requirements/demo.txt
+
+clean: ## remove what was built and the virtual environments
+	rm -rf .venv .venv-test .venv-demo target dist docs/_build docs/auto_examples .mypy_cache .ruff_cache .pytest_cache
+
+# --- set-up: each file marks a finished step, so that a repeated call costs nothing ---
+
+.venv/.tools: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit("make: PYTHON must be Python 3.11 or later, got " + sys.version.split()[0] \
+	    if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(UV) || $(BIN)/python -m pip install --quiet $$(grep '^uv==' requirements/dev.txt)
+	$(UV) pip install --quiet --python $(BIN)/python $$(grep -E '^(uv|maturin)==' requirements/dev.txt)
+	touch $@
+
+.venv/.ready: .venv/.tools requirements/dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python -r requirements/dev.txt
+	touch $@
+
+.venv/.argrad: .venv/.ready $(NATIVE_SOURCES)
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release --locked --uv --quiet
+	touch $@
+
+.venv-test/.ready: requirements/dev.txt
+.venv-demo/.ready: requirements/demo.txt
+.venv-test/.ready .venv-demo/.ready: .venv/.tools
+	$(UV) venv --quiet --allow-existing --python $(BIN)/python $(@D)
+	$(UV) pip install --quiet --python $(@D)/bin/python -r $(filter requirements/%,$^)
+	touch $@
+
+dist/.built: .venv/.tools $(WHEEL_SOURCES)
+	rm -rf dist
+	$(BIN)/maturin build --release --locked --quiet --interpreter $(BIN)/python --out dist
+	touch $@
+
+.venv-%/.argrad: dist/.built .venv-%/.ready
+	$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --reinstall-package argrad dist/*.whl
+	touch $@

@@ -1,0 +1,1 @@
+"""The asv suite: time, peak memory and quality, ours beside the rivals."""

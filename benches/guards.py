@@ -1,0 +1,131 @@
+"""The guard list: short measurements that no change may slow down unnoticed.
+
+As a program it is the worker of `benches.compare`: it reads the name of a guard from each line of its standard input
+and answers with the seconds of one sample, or with `null` when this build of argrad lacks what the guard needs.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MISSING = (ImportError, AttributeError, TypeError, ValueError)  # what an older build says to a newer call
+
+
+@functools.cache
+def _points(n: int, d: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(200, d)).astype(np.float32)[rng.integers(0, 200, n)] + rng.standard_normal(
+        (n, d), np.float32
+    )
+
+
+def kmeans_plusplus_small() -> Callable[[], object]:
+    from argrad.seeding import kmeans_plusplus
+
+    x = _points(5_000, 32)
+    return lambda: [kmeans_plusplus(x, 50, random_state=seed) for seed in range(50)]
+
+
+def kmeans_plusplus_mid() -> Callable[[], object]:
+    from argrad.seeding import kmeans_plusplus
+
+    x = _points(150_000, 64)
+    return lambda: kmeans_plusplus(x, 500, random_state=0)
+
+
+def assign() -> Callable[[], object]:
+    from argrad.seeding import assign
+
+    x = _points(20_000, 64)
+    return lambda: assign(x, x[:200])
+
+
+def weighted_sample_keys() -> Callable[[], object]:
+    from argrad.selection import weighted_sample
+
+    weights = np.random.default_rng(0).lognormal(size=1_000_000)
+    return lambda: weighted_sample(weights, 50_000, method="keys", random_state=0)
+
+
+def sensitivity_sample() -> Callable[[], object]:
+    from argrad.selection import sensitivity_sample
+
+    x = _points(20_000, 32)
+    loss = 1 + np.abs(x[:, 0]).astype(np.float64)
+    return lambda: sensitivity_sample(x, loss, 1_000, n_clusters=100, random_state=0)
+
+
+def kmeans_potential() -> Callable[[], object]:
+    import torch
+
+    from argrad.seeding import kmeans_potential
+
+    x = torch.from_numpy(_points(20_000, 32))
+    centers = x[:100].clone().requires_grad_(True)
+    return lambda: kmeans_potential(x, centers).backward()
+
+
+def import_argrad() -> Callable[[], object]:
+    return lambda: subprocess.run([sys.executable, "-c", "import argrad"], check=True)
+
+
+GUARDS: dict[str, Callable[[], Callable[[], object]]] = {
+    guard.__name__: guard
+    for guard in (
+        kmeans_plusplus_small,
+        kmeans_plusplus_mid,
+        assign,
+        weighted_sample_keys,
+        sensitivity_sample,
+        kmeans_potential,
+        import_argrad,
+    )
+}
+
+
+@functools.cache
+def prepared(name: str) -> Callable[[], object] | None:
+    """Return guard `name`, set up and warmed up, or None when this build cannot run it."""
+    try:
+        run = GUARDS[name]()
+        run()
+    except MISSING as error:
+        print(f"benches.guards: {name}: {type(error).__name__}: {error}", file=sys.stderr)
+        return None
+    return run
+
+
+def sample(name: str) -> float | None:
+    """Return the seconds of one run of guard `name`."""
+    run = prepared(name)
+    if run is None:
+        return None
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    import argrad
+
+    folder = os.environ["PYTHONPATH"]
+    if not Path(argrad.__file__).is_relative_to(folder):
+        sys.exit(f"benches.guards: argrad must come from {folder}, got {argrad.__file__}")
+    for line in sys.stdin:
+        print(json.dumps(sample(line.strip())), flush=True)
+
+
+if __name__ == "__main__":
+    main()

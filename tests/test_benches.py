@@ -1,0 +1,183 @@
+"""The benchmarks' own logic: the guard catches a planted slow-down, and the table says what was extrapolated.
+
+Nothing here reads a clock: the planted times are numbers, and the planted workers count their work.
+"""
+
+import importlib
+import re
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+WORKER = """
+import json, pathlib, sys
+log = pathlib.Path("calls")
+for line in sys.stdin:
+    name = line.strip()
+    seen = log.read_text().split() if log.exists() else []
+    log.write_text(" ".join([*seen, name]))
+    work = json.loads(pathlib.Path("work.json").read_text()).get(name)
+    if isinstance(work, list):                          # one entry for each measurement of 15 samples
+        work = work[min(seen.count(name) // 15, len(work) - 1)]
+    print(json.dumps(work), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def benches():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT))
+        names = ("compare", "guards", "rows", "table", "benchmarks._quality")
+        yield types.SimpleNamespace(**{n.split(".")[-1]: importlib.import_module(f"benches.{n}") for n in names})
+
+
+@pytest.fixture
+def judged(benches, tmp_path):
+    """Judge planted workers: a dictionary of work for each side -> (flagged twice, calls on head)."""
+    (tmp_path / "worker.py").write_text(WORKER)
+
+    def judge(base, head):
+        folders = {}
+        for side, work in (("base", base), ("head", head)):
+            folders[side] = tmp_path / side
+            folders[side].mkdir()
+            (folders[side] / "work.json").write_text(repr(work).replace("'", '"').replace("None", "null"))
+        worker = (sys.executable, "-P", str(tmp_path / "worker.py"))
+        slow = benches.compare.judge(folders["base"], folders["head"], list(base), worker)
+        return slow, (folders["head"] / "calls").read_text().split()
+
+    return judge
+
+
+def test_equal_times_pass(benches):
+    noisy = [1.0, 1.1, 1.4, 1.0, 3.0]
+    assert benches.compare.flagged({"same": (noisy, noisy[::-1])}) == []
+
+
+@pytest.mark.parametrize(("factor", "caught"), [(0.5, False), (1.0, False), (1.25, False), (1.35, True), (2.0, True)])
+def test_a_slow_down_is_flagged_beyond_the_factor(benches, factor, caught):
+    base = [1.0, 1.02, 1.05, 1.1, 1.2]
+    head = [factor * value for value in base]
+    assert benches.compare.flagged({"guard": (base, head)}) == (["guard"] if caught else [])
+
+
+def test_one_disturbed_statistic_does_not_flag(benches):
+    base = [1.0] * 5
+    assert benches.compare.flagged({"minimum only": (base, [1.0, 2.0, 2.0, 2.0, 2.0])}) == []
+    assert benches.compare.flagged({"median only": ([0.5, *base], [0.9] * 6)}) == []
+
+
+def test_a_planted_slow_down_is_caught_twice(judged):
+    slow, calls = judged({"steady": 1.0, "planted": 1.0}, {"steady": 1.0, "planted": 2.0})
+    assert slow == ["planted"]
+    assert calls.count("planted") == 30, "the flagged guard is measured again"
+    assert calls.count("steady") == 15, "only the flagged guard is measured again"
+
+
+def test_an_equal_pair_passes(judged):
+    slow, calls = judged({"steady": 1.0}, {"steady": 1.0})
+    assert slow == []
+    assert len(calls) == 15
+
+
+def test_what_is_flagged_only_once_passes(judged):
+    slow, calls = judged({"shaken": 1.0}, {"shaken": [2.0, 1.0]})
+    assert slow == []
+    assert len(calls) == 30
+
+
+def test_a_guard_missing_from_base_passes_and_from_head_fails(judged, tmp_path):
+    assert judged({"new": None}, {"new": 1.0})[0] == []
+    for side in ("base", "head"):
+        for file in (tmp_path / side).iterdir():
+            file.unlink()
+        (tmp_path / side).rmdir()
+    with pytest.raises(SystemExit, match="head cannot run lost"):
+        judged({"lost": 1.0}, {"lost": None})
+
+
+def test_exit_code_of_a_planted_slow_down(benches, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(benches.compare, "judge", lambda *_: ["planted"])
+    folders = ["--base", str(tmp_path), "--head", str(tmp_path)]
+    with pytest.raises(SystemExit, match=re.escape("slower than 1.3x twice: planted")):
+        benches.compare.main(folders)
+    monkeypatch.setattr(benches.compare, "judge", lambda *_: [])
+    benches.compare.main(folders)
+    assert "took" in capsys.readouterr().out
+
+
+def test_base_names_a_commit_or_none(benches):
+    assert re.fullmatch(r"none|[0-9a-f]{40}", benches.compare.BASE_FILE.read_text().split("#")[0].strip())
+
+
+def test_base_none_compares_head_with_itself(benches, monkeypatch, tmp_path):
+    monkeypatch.setattr(benches.compare, "BASE_FILE", tmp_path / "BASE")
+    (tmp_path / "BASE").write_text("none\n")
+    assert benches.compare.build_base(tmp_path) == (None, "benches/BASE says none")
+    (tmp_path / "BASE").write_text("0" * 40)
+    assert benches.compare.build_base(tmp_path)[0] is None
+
+
+def test_every_guard_runs_on_this_build(benches):
+    for name in benches.guards.GUARDS:
+        assert benches.guards.sample(name) > 0, name
+
+
+def test_the_table_marks_misses_and_extrapolations(benches):
+    row = {
+        "job": "job", "data": "lsa", "hash": "abc", "n": 10, "d": 2, "k": 3, "threads": 1, "ours_s": 0.5,
+        "rival": "them", "rival_s": 20.0, "extrapolated": True, "ratio": 40.0, "must": 100, "stretch": 170,
+        "check": "same law", "control": False,
+    }  # fmt: skip
+    text = benches.table.markdown(
+        [row, {**row, "ratio": 120.0, "extrapolated": False}, {**row, "must": None, "control": True}]
+    )
+    missed, met, control = (line for line in text.splitlines() if line.startswith("| job | lsa"))
+    assert "20 s (extrapolated)" in missed
+    assert "100x **missed**" in missed
+    assert "extrapolated" not in met
+    assert "100x met" in met
+    assert "missed" not in control
+    assert text.index("Negative controls") < text.index(control)
+
+
+def test_potential_is_the_sum_of_nearest_squared_distances(benches):
+    rng = np.random.default_rng(0)
+    x, centers = rng.normal(size=(50, 3)) + 100, rng.normal(size=(7, 3)) + 100
+    naive = sum(min(sum((a - b) ** 2) for b in centers) for a in x)
+    assert benches._quality.potential(x, centers) == pytest.approx(naive, rel=1e-9)
+
+
+def test_ratio_of_means_and_its_error(benches):
+    assert benches._quality.ratio([2.0, 2.0], [1.0, 1.0]) == (2.0, 0.0)
+    assert np.isnan(benches._quality.ratio([2.0], [1.0, 1.0])[1])
+
+
+def planted_bench(benches, monkeypatch, full=False):
+    """A rival that costs 2 s and 0.1 s a centre, by count instead of by clock."""
+    rows = benches.rows
+    monkeypatch.setitem(rows.RIVALS, "planted", lambda x, k, seed: x[:k])
+    monkeypatch.setattr(rows, "timed", lambda function: (2 + 0.1 * len(function()), function()))
+    monkeypatch.setattr(
+        rows.Bench, "__init__", lambda self: self.__dict__.update(quick=False, full=full, rival_runs={})
+    )
+    return rows.Bench(), rows.Row("name", "job", "data", 1000, "planted", small=(50, 150))
+
+
+def test_the_rival_is_extrapolated_by_its_cost_per_centre(benches, monkeypatch):
+    bench, row = planted_bench(benches, monkeypatch)
+    rival = bench.rival(row, np.random.default_rng(0).normal(size=(2000, 2)), 1000)
+    assert rival.seconds == pytest.approx(102)
+    assert (rival.extrapolated, rival.measured, len(rival.potentials)) == (True, 150, 3)
+
+
+def test_full_runs_the_rival_whole_and_says_what_the_extrapolation_was(benches, monkeypatch):
+    bench, row = planted_bench(benches, monkeypatch, full=True)
+    rival = bench.rival(row, np.random.default_rng(0).normal(size=(2000, 2)), 1000)
+    assert (rival.seconds, rival.extrapolated) == (pytest.approx(102), False)
+    assert "says 102 s" in rival.note
