@@ -30,7 +30,9 @@ BASE_FILE = ROOT / "benches" / "BASE"
 SOURCES = ("python", "rust", "cuda", "Cargo.toml", "Cargo.lock", "pyproject.toml")
 FACTOR = 1.3
 PAIRS = 3  # fresh processes, because the layout of memory differs from process to process
-ROUNDS = 5  # alternating samples in each
+ROUNDS = 10  # alternating samples in each
+FEWEST = 4  # on a slow machine, when they take longer than ...
+PATIENCE = 4.0  # ... so many seconds
 WORKER = (sys.executable, "-P", str(ROOT / "benches" / "guards.py"))
 
 Times = dict[str, tuple[list[float], list[float]]]
@@ -101,7 +103,10 @@ def measure(base: Path, head: Path, names: Sequence[str], worker: Sequence[str] 
     for _ in range(PAIRS):
         sides = [Side(base, worker), Side(head, worker)]
         for name in names:
+            started = time.perf_counter()
             for turn in range(ROUNDS):
+                if turn >= FEWEST and time.perf_counter() - started > PATIENCE:
+                    break
                 for which in (0, 1) if turn % 2 == 0 else (1, 0):
                     spent = sides[which].sample(name)
                     if spent is not None:

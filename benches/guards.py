@@ -41,14 +41,14 @@ def kmeans_plusplus_small() -> Callable[[], object]:
 def kmeans_plusplus_mid() -> Callable[[], object]:
     from argrad.seeding import kmeans_plusplus
 
-    x = _points(150_000, 64)
+    x = _points(300_000, 64)
     return lambda: kmeans_plusplus(x, 500, random_state=0)
 
 
 def assign() -> Callable[[], object]:
     from argrad.seeding import assign
 
-    x = _points(20_000, 64)
+    x = _points(60_000, 64)
     return lambda: assign(x, x[:200])
 
 

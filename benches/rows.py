@@ -107,6 +107,11 @@ def timed(function: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - started, value
 
 
+def per_center(counts: tuple[int, int], low: float, high: float) -> float:
+    """Return the cost of one more centre, never more than the mean cost of the larger run: noise must not favour us."""
+    return max(0.0, min((high - low) / (counts[1] - counts[0]), high / counts[1]))
+
+
 class Bench:
     """All measurements on one input with one number of threads; what rows share is measured once."""
 
@@ -121,6 +126,8 @@ class Bench:
     def emit(self, **fields: Any) -> None:
         """Print one result as a line of JSON."""
         fields = {"must": None, "stretch": None, "extrapolated": False, "control": False, **fields}
+        if self.quick:
+            fields["must"] = fields["stretch"] = None
         fields["ratio"] = fields["rival_s"] / fields["ours_s"]
         print(json.dumps({"data": self.data, "hash": self.hash, "threads": self.threads, **fields}), flush=True)
 
@@ -142,7 +149,7 @@ class Bench:
             best, note = min(spent for spent, _ in runs), ""
             if small:
                 low = min(timed(lambda s=s: seed(x, small[0], s))[0] for s in SEEDS)
-                best += (k - measured) * (best - low) / (small[1] - small[0])
+                best += (k - measured) * per_center(small, low, best)
             if small and self.full:
                 note = f"; extrapolation from k={small[0]} and {small[1]} says {best:.3g} s"
                 best = timed(lambda: seed(x, k, 0))[0]
@@ -186,7 +193,8 @@ class Bench:
         check = f"{row.law}; potential ours/rival {value:.4f} ± {error:.4f} ({counts})"
         check += rival.note
         if row.method in {"exact", "again"}:
-            seeded = D2Sampler(x).seed(k, random_state=0)
+            envelope = "norm" if row.method == "again" else "first"
+            seeded = D2Sampler(x, envelope=envelope).seed(k, random_state=0)
             check += f"; r = {seeded.n_proposals / k:.2f}, beta = {seeded.beta:.3g}"
         if row.against_uniform:
             whole = [self.potential(x, centers) for _, centers in runs]
@@ -273,7 +281,7 @@ class Bench:
         best = min(s for s, _ in runs)
         if not self.full:
             base = min(timed(lambda s=s: select(low, s))[0] for s in SEEDS)
-            best += (k - high) * (best - base) / (high - low)
+            best += (k - high) * per_center((low, high), base, best)
         errors = [float((weights * loss[rows]).sum() / loss.sum() - 1) for _, (rows, weights) in runs]
         return best, not self.full, errors, high
 

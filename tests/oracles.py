@@ -208,6 +208,57 @@ def expected_proposals(x: Array, chosen: list[int], envelope: float) -> tuple[fl
     return mean, variance
 
 
+# --- seeding, draw by draw, with the library's random numbers ---------------------------------------------------------
+
+FIRST, PROPOSAL, ACCEPT, UNIFORM, TRIAL = 0x100, 0x101, 0x102, 0x104, 0x105
+
+
+def inverse(mass: Array, u: float) -> int:
+    """The row at `u` of the inverse cumulative distribution."""
+    return int(np.searchsorted(np.cumsum(mass), u * mass.sum(), side="right"))
+
+
+def seed_by_passes(x: Array, weights: Array, k: int, seed: int) -> list[int]:
+    """The method "pass"."""
+    chosen = [inverse(weights, uniform(seed, FIRST, 0))]
+    while len(chosen) < k:
+        mass = weights * nearest(x, x[chosen])[1].astype(np.float64)
+        chosen.append(inverse(mass, uniform(seed, PROPOSAL, len(chosen) - 1)))
+    return chosen
+
+
+def seed_greedily(x: Array, weights: Array, k: int, seed: int, trials: int) -> list[int]:
+    """The method "greedy"."""
+    chosen, drawn = [inverse(weights, uniform(seed, FIRST, 0))], 0
+    while len(chosen) < k:
+        mass = weights * nearest(x, x[chosen])[1].astype(np.float64)
+        candidates = [inverse(mass, uniform(seed, TRIAL, drawn + trial)) for trial in range(trials)]
+        drawn += trials
+        costs = [(weights * nearest(x, x[[*chosen, c]])[1].astype(np.float64)).sum() for c in candidates]
+        chosen.append(candidates[int(np.argmin(costs))])
+    return chosen
+
+
+def seed_by_rejection(x: Array, weights: Array, k: int, seed: int, most: int | None = None) -> tuple[list[int], int]:
+    """The method "rejection", one proposal at a time: the chosen rows and the number of proposals."""
+    mean = (weights[:, None] * x.astype(np.float64)).sum(axis=0) / weights.sum()
+    norms = canon(x, mean.astype(x.dtype)[None])[:, 0].astype(np.float64)
+    chosen = [inverse(weights, uniform(seed, FIRST, 0))]
+    bounds = 2 * (norms + norms[chosen[0]])
+    proposals = failures = fills = 0
+    while len(chosen) < k:
+        row = inverse(weights * bounds, uniform(seed, PROPOSAL, proposals))
+        limit = uniform(seed, ACCEPT, proposals) * bounds[row]
+        proposals, failures = proposals + 1, failures + 1
+        if canon(x[row][None], x[chosen]).min() > limit:
+            chosen.append(row)
+            failures = 0
+        elif failures == most:
+            chosen.append(inverse(weights, uniform(seed, UNIFORM, fills)))
+            failures, fills = 0, fills + 1
+    return chosen, proposals
+
+
 # --- coresets -------------------------------------------------------------------------------------------------------
 
 

@@ -22,8 +22,8 @@ for line in sys.stdin:
     seen = log.read_text().split() if log.exists() else []
     log.write_text(" ".join([*seen, name]))
     work = json.loads(pathlib.Path("work.json").read_text()).get(name)
-    if isinstance(work, list):                          # one entry for each measurement of 15 samples
-        work = work[min(seen.count(name) // 15, len(work) - 1)]
+    if isinstance(work, list):                          # one entry for each measurement of 30 samples
+        work = work[min(seen.count(name) // 30, len(work) - 1)]
     print(json.dumps(work), flush=True)
 """
 
@@ -75,20 +75,20 @@ def test_one_disturbed_statistic_does_not_flag(benches):
 def test_a_planted_slow_down_is_caught_twice(judged):
     slow, calls = judged({"steady": 1.0, "planted": 1.0}, {"steady": 1.0, "planted": 2.0})
     assert slow == ["planted"]
-    assert calls.count("planted") == 30, "the flagged guard is measured again"
-    assert calls.count("steady") == 15, "only the flagged guard is measured again"
+    assert calls.count("planted") == 60, "the flagged guard is measured again"
+    assert calls.count("steady") == 30, "only the flagged guard is measured again"
 
 
 def test_an_equal_pair_passes(judged):
     slow, calls = judged({"steady": 1.0}, {"steady": 1.0})
     assert slow == []
-    assert len(calls) == 15
+    assert len(calls) == 30
 
 
 def test_what_is_flagged_only_once_passes(judged):
     slow, calls = judged({"shaken": 1.0}, {"shaken": [2.0, 1.0]})
     assert slow == []
-    assert len(calls) == 30
+    assert len(calls) == 60
 
 
 def test_a_guard_missing_from_base_passes_and_from_head_fails(judged, tmp_path):
@@ -181,3 +181,8 @@ def test_full_runs_the_rival_whole_and_says_what_the_extrapolation_was(benches, 
     rival = bench.rival(row, np.random.default_rng(0).normal(size=(2000, 2)), 1000)
     assert (rival.seconds, rival.extrapolated) == (pytest.approx(102), False)
     assert "says 102 s" in rival.note
+
+
+def test_the_cost_of_a_centre_is_never_more_than_the_mean(benches):
+    assert benches.rows.per_center((50, 150), 7.0, 17.0) == pytest.approx(0.1)
+    assert benches.rows.per_center((50, 150), 0.1, 15.0) == pytest.approx(0.1), "a disturbed run must not inflate it"

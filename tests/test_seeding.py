@@ -124,6 +124,34 @@ def test_scikit_learn_reads_the_result():
     assert fitted.inertia_ < oracles.potential(x, seeded(x)[0])
 
 
+# --- the same rows as loops -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["unit", "weighted"])
+@pytest.mark.parametrize("seed", [0, 2**64 - 1])
+def test_the_rows_are_those_of_the_loops(weighted, seed, dtype):
+    """Batches, blocks, matrix products and rechecks decide as one proposal after the other does."""
+    x = clusters(700, 5, 20, dtype=dtype)
+    weights = np.random.default_rng(1).integers(0, 4, 700).astype(float) if weighted else None
+    a = np.ones(700) if weights is None else weights
+    options = {"random_state": seed, "sample_weight": weights}
+    assert indices_of(x, k=40, method="pass", **options) == oracles.seed_by_passes(x, a, 40, seed)
+    assert indices_of(x, k=12, method="greedy", **options) == oracles.seed_greedily(x, a, 12, seed, 4)
+    expected, proposals = oracles.seed_by_rejection(x, a, 60, seed)
+    assert indices_of(x, k=60, method="rejection", **options) == expected
+    seeding = D2Sampler(x, sample_weight=weights).seed(60, random_state=seed, method="rejection")
+    assert (seeding.indices.tolist(), seeding.n_proposals) == (expected, proposals)
+
+
+def test_bounded_rejection_is_that_of_the_loop(dtype):
+    x = clusters(700, 5, 20, dtype=dtype)
+    for most in (1, 5, 30):
+        with pytest.warns(RuntimeWarning, match="uniform"):
+            seeding = D2Sampler(x).seed(50, random_state=3, method="rejection", max_proposals=most)
+        expected, proposals = oracles.seed_by_rejection(x, np.ones(700), 50, 3, most)
+        assert (seeding.indices.tolist(), seeding.n_proposals) == (expected, proposals)
+
+
 # --- arrays ---------------------------------------------------------------------------------------------------------
 
 

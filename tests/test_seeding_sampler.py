@@ -142,7 +142,7 @@ def test_sampler_refuses():
     raises_sentence(ValueError, lambda: D2Sampler(x).seed(3, method="x"), "D2Sampler.seed", "method")
     raises_sentence(ValueError, lambda: D2Sampler(x).sample(-1, x[:2]), "D2Sampler.sample", "size")
     raises_sentence(ValueError, lambda: D2Sampler(x).sample(1, x[:2, :2]), "D2Sampler.sample", "centers")
-    raises_sentence(ValueError, lambda: D2Sampler(x).sample(1, x), "D2Sampler.sample", "centers")
+    raises_sentence(ValueError, lambda: D2Sampler(x).sample(1, x), "D2Sampler.sample")
     raises_sentence(ValueError, lambda: D2Sampler(x).update(np.array([20])), "D2Sampler.update", "rows", contains="20")
     bad = x.copy()
     bad[19, 4] = np.nan

@@ -27,7 +27,7 @@ class Exact:
         kmeans_plusplus(self.x, k, random_state=0)
 
     def track_proposals_per_center(self, data: str, k: int) -> float:
-        return D2Sampler(self.x).seed(k, random_state=0).n_proposals / k
+        return D2Sampler(self.x, envelope="first").seed(k, random_state=0).n_proposals / k
 
     track_proposals_per_center.unit = "proposals"  # type: ignore[attr-defined]
 

@@ -52,7 +52,7 @@ def digits() -> Labelled:
     return _split("digits", images.astype(np.float32) / 16, labels, n_test=len(labels) // 2)
 
 
-def source_lines(n_rows: int) -> Labelled:
+def source_lines(n_rows: int = 40_000) -> Labelled:
     """Embed lines of the standard library; the label of a line is the package that it comes from.
 
     A line becomes its character 3- and 4-grams, weighted by rarity, projected onto the 64 main directions and scaled
@@ -68,7 +68,7 @@ def source_lines(n_rows: int) -> Labelled:
         analyzer="char", ngram_range=(3, 4), n_features=2**15, norm=None, alternate_sign=False, lowercase=False
     )
     counts = TfidfTransformer(sublinear_tf=True).fit_transform(hashing.transform([lines[row] for row in kept]))
-    rows = normalize(TruncatedSVD(EMBEDDING, n_iter=2, random_state=0).fit_transform(counts)).astype(np.float32)
+    rows = normalize(TruncatedSVD(EMBEDDING, n_iter=1, random_state=0).fit_transform(counts)).astype(np.float32)
     labels = np.unique(np.array(packages)[kept], return_inverse=True)[1]
     return _split("text", rows, labels, n_test=len(rows) // 4)
 

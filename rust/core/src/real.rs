@@ -44,9 +44,8 @@ pub trait Real:
     fn wide(self) -> f64;
     /// Neither NaN nor infinite.
     fn is_finite(self) -> bool;
-    /// The square root.
-    fn root(self) -> Self;
     /// Fused `self * a + b`, rounded once on every processor.
+    #[must_use]
     fn fma(self, a: Self, b: Self) -> Self;
 
     /// See [`canon_rows`].
@@ -102,10 +101,6 @@ macro_rules! real {
             #[inline(always)]
             fn is_finite(self) -> bool {
                 $t::is_finite(self)
-            }
-            #[inline(always)]
-            fn root(self) -> Self {
-                self.sqrt()
             }
             #[inline(always)]
             fn fma(self, a: Self, b: Self) -> Self {

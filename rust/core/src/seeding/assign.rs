@@ -63,7 +63,7 @@ fn assign_scaled<T: Real>(points: Points<'_, T>, wrapped: Points<'_, T>, scale: 
                 shifted.fill(points.range(start, start + labels.len()), centers.frame());
                 let rows = Rows { rows: &shifted.rows, norms: &shifted.norms };
                 let mut found = vec![None; labels.len()];
-                let all = 0..centers.len();
+                let all = 0..centers.count();
                 centers.nearest_here(all, rows, &mut scratch, |j| points.row(start + j), |_| f64::INFINITY, &mut found);
                 for ((label, square), found) in labels.iter_mut().zip(squares).zip(found) {
                     // Nothing is found only where products are not finite; the caller then looks at the rows.

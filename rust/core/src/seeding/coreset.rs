@@ -63,11 +63,12 @@ pub fn draw<T: Real>(
     for j in 0..size {
         let row = score.at((j as f64 + shift) / size as f64);
         let weight = score.total() / (size as f64 * score.bound(row).wide());
-        if out.indices.last() == Some(&row) {
-            *out.weights.last_mut().expect("indices and weights grow together") += weight;
-        } else {
-            out.indices.push(row);
-            out.weights.push(weight);
+        match out.weights.last_mut() {
+            Some(last) if out.indices.last() == Some(&row) => *last += weight,
+            _ => {
+                out.indices.push(row);
+                out.weights.push(weight);
+            }
         }
     }
     Ok(out)

@@ -268,7 +268,7 @@ impl<'a, T: Real> Walk<'a, T> {
     /// Fills `batch.near` for the proposals that a present centre rejects, and returns the others.
     fn filter(&mut self, batch: &mut Batch<T>, job: &Job) -> Result<Vec<usize>> {
         let mut alive: Vec<usize> = (0..batch.rows.len()).collect();
-        let (mut end, mut size, mut visited) = (self.centers.len(), STAGE, 0);
+        let (mut end, mut size, mut visited) = (self.centers.count(), STAGE, 0);
         while end > 0 && !alive.is_empty() {
             job.check()?;
             let start = end.saturating_sub(size);
@@ -348,7 +348,7 @@ impl<'a, T: Real> Walk<'a, T> {
     /// Lowers the bounds of the rows looked at: accepted ones to zero, rejected ones to the distance found.
     fn tighten(&mut self, batch: &mut Batch<T>, survivors: &[usize], processed: usize, before: usize) {
         let seen = &survivors[..survivors.partition_point(|&t| t < processed)];
-        let fresh = before..self.centers.len();
+        let fresh = before..self.centers.count();
         if !fresh.is_empty() {
             // Any centre gives a valid bound, so accepted and rejected survivors are treated alike: the accepted find
             // themselves at distance zero.
@@ -362,7 +362,7 @@ impl<'a, T: Real> Walk<'a, T> {
     }
 
     fn refresh_is_due(&self, processed: usize, accepted: usize) -> bool {
-        let added = self.centers.len() - self.refreshed;
+        let added = self.centers.count() - self.refreshed;
         let hopeless = accepted == 0 && self.failures >= HOPELESS as u64;
         match self.plan.refresh {
             _ if added == 0 => false,
@@ -378,10 +378,10 @@ impl<'a, T: Real> Walk<'a, T> {
 
     /// Brings every bound down to the distance to the nearest centre.
     fn refresh(&mut self, job: &Job) -> Result<()> {
-        let (points, centers, range) = (self.points, &self.centers, self.refreshed..self.centers.len());
+        let (points, centers, range) = (self.points, &self.centers, self.refreshed..self.centers.count());
         self.envelope
             .lower_all(job, |first, bounds, homes| lower(points, centers, range.clone(), first, bounds, homes))?;
-        self.refreshed = self.centers.len();
+        self.refreshed = self.centers.count();
         self.wasted = 0;
         self.recent.clear();
         self.out.refreshes += 1;
@@ -400,7 +400,7 @@ impl<'a, T: Real> Walk<'a, T> {
         let rows = self.envelope.draw(Stream::new(self.seed, streams::POTENTIAL), 0, draws);
         let shifted = Shifted::gather(&self.points, &rows, self.centers.frame());
         let row = |j: usize| self.points.row(rows[j]);
-        let found = self.centers.nearest(0..self.centers.len(), &shifted, row, |_| f64::INFINITY);
+        let found = self.centers.nearest(0..self.centers.count(), &shifted, row, |_| f64::INFINITY);
         let ratio = |(found, &i): (&Option<(T, u32)>, &usize)| {
             found.map_or(1.0, |(value, _)| value.wide() / self.envelope.bound(i).wide())
         };

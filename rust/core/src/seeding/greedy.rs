@@ -74,6 +74,7 @@ pub fn seed<T: Real>(points: Points<'_, T>, k: usize, trials: usize, seed: u64, 
 }
 
 /// Position of the lowest value, the first among equals.
+#[must_use]
 pub fn lowest(values: &[f64]) -> usize {
     (1..values.len()).fold(0, |best, t| if values[t] < values[best] { t } else { best })
 }

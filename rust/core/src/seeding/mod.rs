@@ -69,7 +69,7 @@ pub fn seed<T: Real>(
             Ok(Seeded { indices, drawn: k, ..Seeded::default() })
         }
         Method::Exact(_) | Method::Rejection(..) => {
-            Ok(seed_path(points, &[k], method, prepared, seed, job)?.pop().expect("one count was asked for"))
+            seed_path(points, &[k], method, prepared, seed, job).map(|path| path.into_iter().next().unwrap_or_default())
         }
     }
 }

@@ -164,6 +164,7 @@ pub fn check_weights(weights: &[f64], n: usize) -> Result<()> {
 }
 
 /// The power of two that brings `reach` (a largest absolute coordinate difference) near one.
+#[must_use]
 pub fn power_of_two_for<T: Real>(reach: f64) -> T {
     let exponent = -libm::ilogb(reach).clamp(-1000, 1000);
     T::of(libm::ldexp(1.0, exponent.clamp(-T::EXPONENT, T::EXPONENT)))

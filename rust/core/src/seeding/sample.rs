@@ -42,7 +42,7 @@ pub fn sample<T: Real>(
         let drawn = envelope.draw(propose, first, BATCH);
         let limit = |t: usize| accept.uniform(first + t as u64) * envelope.bound(drawn[t]).wide();
         let shifted = Shifted::gather(&points, &drawn, centers.frame());
-        let near = centers.nearest(0..centers.len(), &shifted, |t| points.row(drawn[t]), limit);
+        let near = centers.nearest(0..centers.count(), &shifted, |t| points.row(drawn[t]), limit);
         let accepted = drawn.iter().zip(near).filter_map(|(&row, near)| near.is_none().then_some(row));
         out.extend(accepted.take(size - out.len()));
         first += BATCH as u64;

@@ -98,7 +98,7 @@ impl<T: Real> Centers<T> {
 
     /// How many.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.shifted.norms.len()
     }
 
