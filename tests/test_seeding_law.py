@@ -17,8 +17,8 @@ LAYOUTS = {
     # Three rows on a line, two of them equal.
     "plane": [[0, 0], [1, 0], [1, 0], [3, 1], [0, 4], [5, 5], [2, 2]],
     "line": [[0], [1], [3], [3], [8], [9]],
-    # Distances inside a group are far below the rounding error of the matrix-product form.
-    "tight": [[0, 0], [1, 0], [0, 2], [10000, 0], [10001, 0], [10000, 3], [10002, 2]],
+    # Distances inside a group are below the rounding error of the matrix-product form; a pair is equal.
+    "tight": [[0, 0], [1, 0], [0, 2], [10007, 9001], [10008, 9001], [10008, 9001], [10009, 9003]],
     "shifted": [[10000, 10000], [10001, 10000], [10001, 10000], [10003, 10001], [10000, 10004], [10005, 10005]],
 }
 WEIGHTS = [1, 2, 0, 1, 3, 0.5, 1]
@@ -34,11 +34,11 @@ SCHEDULES = {
 WEIGHTED = pytest.mark.parametrize("weighted", [False, True], ids=["unit", "weighted"])
 
 
-def enumerated(points, weights):
-    return oracles.plain_law(oracles.squared_distances(points), np.ones(len(points)) if weights is None else weights, 3)
+def enumerated(points, weights, k=3):
+    return oracles.plain_law(oracles.squared_distances(points), np.ones(len(points)) if weights is None else weights, k)
 
 
-def observed(points, weights, method, *, runs=RUNS, dtype=np.float32, refresh=None, **schedule):
+def observed(points, weights, method, *, k=3, runs=RUNS, dtype=np.float32, refresh=None, **schedule):
     options = {
         "method": method,
         "trials": 3,
@@ -48,7 +48,7 @@ def observed(points, weights, method, *, runs=RUNS, dtype=np.float32, refresh=No
         "potential_draws": 0,
     }
     argrad.set_num_threads(1)  # there is nothing to share in seven rows
-    return _native.law_counts(points.astype(dtype), weights, 3, options, runs, 20, **schedule)
+    return _native.law_counts(points.astype(dtype), weights, k, options, runs, 20, **schedule)
 
 
 def layout(name, weighted=False):
@@ -83,11 +83,16 @@ def test_a_frozen_envelope_gives_the_same_rows_for_every_batch_size(weighted):
 
 
 @WEIGHTED
-@pytest.mark.parametrize("schedule", ["refresh", "both", "norm both"])
-def test_tight_groups_far_apart_have_the_enumerated_law(schedule, weighted):
+@pytest.mark.parametrize("norm", [False, True], ids=["first", "norm"])
+def test_tight_groups_far_apart_have_the_enumerated_law(norm, weighted):
+    """Refreshed for two centres, the bounds are of the order of the distances when the third and fourth are drawn.
+
+    Every decision then hangs on the recheck: with a rounding band of width zero this test fails.
+    """
     points, weights = layout("tight", weighted)
-    counts = observed(points, weights, "exact", runs=FEWER, max_batch=4, **SCHEDULES[schedule][1])
-    result = law.chi_square(counts, enumerated(points, weights))
+    schedule = {"tighten": True, "refresh": 2, "norm": norm, "max_batch": 4}
+    counts = observed(points, weights, "exact", k=4, runs=FEWER, **schedule)
+    result = law.chi_square(counts, enumerated(points, weights, k=4))
     assert result.passed, result
 
 

@@ -12,6 +12,8 @@ from argrad.seeding._options import Facts, Options, check_clusters, check_option
 
 # Enough for a relative standard error of sqrt((r - 1) / 1000): some percent.
 POTENTIAL_DRAWS = 1000
+# Squared distances between two to minus and plus this power need no other scale, by the bytes of a number.
+SAFE_EXPONENT = {4: 100, 8: 1000}
 
 
 @dataclass(frozen=True)
@@ -276,7 +278,14 @@ class D2Sampler:
             raise ValueError(f"{name}: X must be finite, got a bad value in row {int(numbers[bad])}")
         if not np.shares_memory(self._raw, _array.raw(self._X)):
             self._raw[numbers] = fresh
-        if self._prepared is not None:
-            scale, origin, norms = self._prepared
-            norms[numbers] = _native.squares_to(name, fresh, scale, origin)
+        if self._prepared is None:
+            return
+        scale, origin, norms = self._prepared
+        norms[numbers] = _native.squares_to(name, fresh, scale, origin)
+        exponent = SAFE_EXPONENT[norms.dtype.itemsize]
+        in_range = 2.0**-exponent <= norms.max() <= 2.0**exponent
+        if scale == 1.0 and in_range and 2 * numbers.size < n:
             self._spread = self._mean_potential(self._prepared)
+        else:
+            # Another scale or origin may be due, or preparing anew is cheaper: the next seeding does it.
+            self._prepared = None

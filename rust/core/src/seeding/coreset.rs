@@ -22,6 +22,8 @@ use crate::seeding::streams;
 /// Rows of the coreset for every centre, and at least.
 const ROWS_PER_CENTER: usize = 60;
 const MIN_ROWS: usize = 20_000;
+/// Makes the extension's random numbers differ from the rough seeding's.
+const EXTENSION: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Centres for one centre of the rough seeding.
 const ROUGH: usize = 10;
 
@@ -94,6 +96,10 @@ pub fn seed<T: Real>(
     let coreset = draw(points, &spread, size.max(k), seed, job)?;
     drop(spread);
     let mut out = greedy(points, &coreset, &frame, k, trials, seed, job)?;
+    if out.indices.len() < k {
+        // The coreset has no more rows at a distance (it may lack some, and takes very close ones for equal).
+        exact::extend(points, &mut out.indices, k, seed ^ EXTENSION, job)?;
+    }
     out.drawn = out.indices.len();
     (out.potential, out.potential_stderr) = (f64::NAN, f64::NAN);
     fill_up(points, &mut out.indices, k, seed);

@@ -21,7 +21,7 @@ use crate::seeding::fill::fill_up;
 use crate::seeding::points::Points;
 use crate::seeding::resolve::{Survivors, hits};
 use crate::seeding::score::{Centers, Frame, Rows, Scratch, Shifted};
-use crate::seeding::start::{norm_inflation, triangle};
+use crate::seeding::start::{from_first, norm_inflation, triangle};
 use crate::seeding::streams;
 
 /// When the envelope is brought down to `D^2(x, S)` for all rows.
@@ -125,6 +125,26 @@ pub fn seed_path<T: Real>(
         path.push(state);
     }
     Ok(path)
+}
+
+/// Adds centres by the law of k-means++ to those in `chosen` until there are `k`, or no row is left at a distance.
+///
+/// # Errors
+/// [`crate::Error::NotFinite`], [`crate::Error::Interrupted`].
+pub fn extend<T: Real>(
+    points: Points<'_, T>,
+    chosen: &mut Vec<usize>,
+    k: usize,
+    seed: u64,
+    job: &Job,
+) -> Result<()> {
+    let (envelope, frame) = from_first(points, chosen[0], job)?;
+    let mut walk = Walk::new(points, seed, Start { first: chosen[0], envelope, frame, norms: None }, Plan::default());
+    chosen[1..].iter().for_each(|&row| walk.add(row));
+    walk.refresh(job)?;
+    walk.run(k, job)?;
+    *chosen = walk.out.indices;
+    Ok(())
 }
 
 /// The exact squared distances of all rows to a seeding of `k` centres.

@@ -64,8 +64,10 @@ pub fn seed<T: Real>(
         Method::GreedyCoreset(trials, size) => coreset::seed(points, k, trials, size, seed, job),
         Method::Uniform => {
             points.check_finite("X", job)?;
+            job.expect(k);
             let mut indices = Vec::new();
             fill::fill_up(points, &mut indices, k, seed);
+            job.reached(k);
             Ok(Seeded { indices, drawn: k, ..Seeded::default() })
         }
         Method::Exact(_) | Method::Rejection(..) => {

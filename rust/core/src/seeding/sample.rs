@@ -27,6 +27,7 @@ pub fn sample<T: Real>(
     seed: u64,
     job: &Job,
 ) -> Result<Vec<usize>> {
+    Points::new(rows, points.d(), None)?.check_finite("centers", job)?;
     let mut centers = Centers::new(prepared.frame.clone());
     let mut own = f64::INFINITY;
     for center in rows.chunks_exact(points.d()) {
