@@ -32,6 +32,8 @@ pub trait Real:
     const UNIT: f64;
     /// Powers of two up to this exponent are safe scales.
     const EXPONENT: i32;
+    /// Absolute rounding errors stay below this.
+    const TINY: f64;
     /// Zero.
     const ZERO: Self;
     /// One.
@@ -86,6 +88,8 @@ macro_rules! real {
             const LANES: usize = $lanes;
             const UNIT: f64 = $unit;
             const EXPONENT: i32 = $exponent;
+            #[allow(clippy::cast_lossless)] // f64 as f64
+            const TINY: f64 = $t::MIN_POSITIVE as f64;
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
             const INFINITY: Self = $t::INFINITY;

@@ -131,13 +131,7 @@ pub fn seed_path<T: Real>(
 ///
 /// # Errors
 /// [`crate::Error::NotFinite`], [`crate::Error::Interrupted`].
-pub fn extend<T: Real>(
-    points: Points<'_, T>,
-    chosen: &mut Vec<usize>,
-    k: usize,
-    seed: u64,
-    job: &Job,
-) -> Result<()> {
+pub fn extend<T: Real>(points: Points<'_, T>, chosen: &mut Vec<usize>, k: usize, seed: u64, job: &Job) -> Result<()> {
     let (envelope, frame) = from_first(points, chosen[0], job)?;
     let mut walk = Walk::new(points, seed, Start { first: chosen[0], envelope, frame, norms: None }, Plan::default());
     chosen[1..].iter().for_each(|&row| walk.add(row));
@@ -192,6 +186,8 @@ struct Batch<T> {
     shifted: Shifted<T>,
     /// The nearest centre known, for the proposals that it rejects.
     near: Vec<Option<(T, u32)>>,
+    /// Distances spent on the proposals that the filter rejects.
+    spent: Vec<usize>,
 }
 
 impl<'a, T: Real> Walk<'a, T> {
@@ -247,6 +243,8 @@ impl<'a, T: Real> Walk<'a, T> {
         let processed = self.walk(&batch, &survivors, job)?;
         let accepted = self.out.indices.len() - before;
         self.out.proposals += processed as u64;
+        // Proposals behind a cut are drawn again: they must not have decided anything yet.
+        self.wasted += batch.spent[..processed].iter().sum::<usize>();
         self.recent.push((processed, accepted));
         if self.plan.tighten {
             self.tighten(&mut batch, &survivors, processed, before);
@@ -282,11 +280,11 @@ impl<'a, T: Real> Walk<'a, T> {
         let limit = |(t, &i): (usize, &usize)| accept.uniform(first + t as u64) * self.envelope.bound(i).wide();
         let limits = rows.iter().enumerate().map(limit).collect();
         let shifted = Shifted::gather(&self.points, &rows, self.centers.frame());
-        Batch { near: vec![None; rows.len()], rows, limits, shifted }
+        Batch { near: vec![None; rows.len()], spent: vec![0; rows.len()], rows, limits, shifted }
     }
 
     /// Fills `batch.near` for the proposals that a present centre rejects, and returns the others.
-    fn filter(&mut self, batch: &mut Batch<T>, job: &Job) -> Result<Vec<usize>> {
+    fn filter(&self, batch: &mut Batch<T>, job: &Job) -> Result<Vec<usize>> {
         let mut alive: Vec<usize> = (0..batch.rows.len()).collect();
         let (mut end, mut size, mut visited) = (self.centers.count(), STAGE, 0);
         while end > 0 && !alive.is_empty() {
@@ -306,7 +304,7 @@ impl<'a, T: Real> Walk<'a, T> {
             for (&t, found) in alive.iter().zip(found) {
                 batch.near[t] = found;
                 match found {
-                    Some(_) => self.wasted += visited,
+                    Some(_) => batch.spent[t] = visited,
                     None => left.push(t),
                 }
             }

@@ -54,7 +54,7 @@ pub fn hits<T: Real>(survivors: &Survivors<'_, T>, job: &Job) -> Result<Hits> {
         let mut candidates = Vec::new();
         for b in first..last {
             let own = norms[b].wide();
-            let slack = band::<T>(d) * (own.sqrt() + widest).powi(2);
+            let slack = band::<T>(d) * (own.sqrt() + widest).powi(2) + T::TINY;
             let limit = survivors.limits[b];
             let here = &products[(b - first) * last..(b - first) * last + b];
             let highest = limit + slack - own;

@@ -173,7 +173,7 @@ impl<T: Real> Centers<T> {
             let widest = norms.iter().map(|x| x.wide()).fold(0.0, f64::max).sqrt();
             for (j, best) in found.iter_mut().enumerate() {
                 let here = &scratch.products[j * width..(j + 1) * width];
-                let slack = band::<T>(d) * (rows.norms[j].wide().sqrt() + widest).powi(2);
+                let slack = band::<T>(d) * (rows.norms[j].wide().sqrt() + widest).powi(2) + T::TINY;
                 let most = best.map_or(limit(j), |(value, _)| value.wide());
                 let low = T::lowest(norms, here);
                 if rows.norms[j].wide() + low.wide() > most + slack {
