@@ -5,10 +5,12 @@
 
 pub mod error;
 pub mod job;
+mod lanes;
 pub mod pool;
 pub mod real;
 pub mod rng;
 pub mod seeding;
+pub mod selection;
 pub mod simd;
 
 pub use error::{Error, Result};

@@ -3,9 +3,9 @@
 use argrad_core::real::{Real, canon};
 use argrad_core::rng::Stream;
 use argrad_core::seeding::assign::assign;
-use argrad_core::seeding::exact::{Plan, Refresh, Seeded, Start, seed_path};
+use argrad_core::seeding::exact::{Start, seed_path};
 use argrad_core::seeding::start::{Norm, first_center, from_first, from_norms, prepare};
-use argrad_core::seeding::{Method, Points, seed, streams};
+use argrad_core::seeding::{Method, Plan, Points, Refresh, Seeded, seed, streams};
 use argrad_core::{Error, Job};
 use proptest::prelude::*;
 
@@ -18,7 +18,7 @@ fn matrix() -> impl Strategy<Value = (Vec<f32>, usize)> {
         .prop_flat_map(|(d, n)| (proptest::collection::vec((-4i8..5).prop_map(f32::from), n * d), Just(d)))
 }
 
-fn start<'a>(points: Points<'a, f32>, number: u64) -> Start<'a, f32> {
+fn start(points: Points<'_, f32>, number: u64) -> Start<'_, f32> {
     let job = Job::default();
     let first = first_center(points, number, &job).unwrap();
     let (envelope, frame) = from_first(points, first, &job).unwrap();

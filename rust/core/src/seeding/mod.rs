@@ -9,13 +9,14 @@ pub mod greedy;
 pub mod lloyd;
 pub mod panels;
 pub mod pass;
+pub mod plan;
 pub mod points;
 mod resolve;
 pub mod sample;
 pub mod score;
 pub mod start;
 
-pub use exact::{Plan, Refresh, Seeded};
+pub use plan::{Plan, Refresh, Seeded};
 pub use points::Points;
 
 use crate::error::{Result, invalid};
