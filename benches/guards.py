@@ -63,7 +63,7 @@ def sensitivity_sample() -> Callable[[], object]:
     from argrad.selection import sensitivity_sample
 
     x = _points(20_000, 32)
-    loss = 1 + np.abs(x[:, 0]).astype(np.float64)
+    loss = 1 + np.square(x).sum(axis=1, dtype=np.float64)
     return lambda: sensitivity_sample(x, loss, 1_000, n_clusters=100, random_state=0)
 
 

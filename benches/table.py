@@ -72,8 +72,8 @@ def seconds(value: float) -> str:
     return f"{value * 1e3:.3g} ms" if value < 1 else f"{value:.3g} s"
 
 
-def _child(data: str, threads: int, args: argparse.Namespace) -> list[dict]:
-    """Measure the rows of one input in a process of its own; print each result as it comes."""
+def _child(data: str, threads: int, args: argparse.Namespace) -> tuple[list[dict], bool]:
+    """Measure the rows of one input in a process of its own, print each as it comes, and say whether all went well."""
     flags = [flag for flag in ("quick", "full", "references") if getattr(args, flag)]
     command = [sys.executable, "-m", "benches.table", "--child", data, "--threads", str(threads)]
     command += [f"--{flag}" for flag in flags] + (["--rows", *args.rows] if args.rows else [])
@@ -85,9 +85,7 @@ def _child(data: str, threads: int, args: argparse.Namespace) -> list[dict]:
                 print(_line(results[-1]), flush=True)
             else:
                 print(line, end="", flush=True)
-    if child.returncode:
-        print(f"benches.table: the process for {data} with {threads} threads ended with status {child.returncode}")
-    return results
+    return results, child.returncode == 0
 
 
 def main() -> None:
@@ -109,18 +107,22 @@ def main() -> None:
         return
     from benches.rows import inputs
 
-    results = []
+    results, succeeded = [], True
     threads = [max(args.threads)] if args.references else args.threads
     for data in inputs(args.rows):
         for count in threads:
-            results += _child(data, count, args)
+            measured, well = _child(data, count, args)
+            results += measured
+            succeeded = succeeded and well
     if not results:
-        sys.exit("benches.table: no row was measured" if not args.references else 0)
+        sys.exit(0 if succeeded and args.references else "benches.table: no row was measured")
     RESULTS.mkdir(exist_ok=True)
     name = "quick" if args.quick else "table"
     (RESULTS / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
     (RESULTS / f"{name}.md").write_text(markdown(results))
     print(f"\n{markdown(results)}\nwritten to {RESULTS / name}.json and .md")
+    if not succeeded:
+        sys.exit("benches.table: some rows failed, see above")
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def _npy(argument: str, path: Path) -> Array:
 def _npz(argument: str, option: str, path: Path, key: str | None) -> Array:
     with _opening(argument, path, ".npz"):
         if not zipfile.is_zipfile(path):
-            path.stat()
+            path.open("rb").close()  # says so if the reason is another
             raise ValueError("not a zip archive")
         with np.load(path, allow_pickle=False) as archive:
             names = list(archive.files)
@@ -128,11 +128,16 @@ def _missing(option: str, what: str, names: list[str], name: str | None) -> Valu
     return _refuse(option, f"one of {what} ({shown or 'there are none'})", "nothing" if name is None else f"'{name}'")
 
 
-def _parquet(argument: str, path: Path) -> Any:
+def _pyarrow() -> Any:
     try:
         from pyarrow import parquet
     except ImportError as error:
         raise ImportError("reading or writing Parquet needs pyarrow: pip install argrad[parquet]") from error
+    return parquet
+
+
+def _parquet(argument: str, path: Path) -> Any:
+    parquet = _pyarrow()
     with _opening(argument, path, "Parquet"):
         return parquet.ParquetFile(path)
 
@@ -223,6 +228,7 @@ def check_target(option: str, path: Path, suffixes: tuple[str, ...], sources: li
         sources: Files that must not be overwritten.
 
     Raises:
+        ImportError: A Parquet file, and pyarrow is missing.
         ValueError: Wrong suffix, an existing folder, no such folder, a folder without write permission, or a source.
     """
     if path.suffix.lower() not in suffixes:
@@ -235,6 +241,8 @@ def check_target(option: str, path: Path, suffixes: tuple[str, ...], sources: li
         raise _refuse(option, "in a writable folder", f"'{path}'")
     if any(path.exists() and source.exists() and path.samefile(source) for source in sources):
         raise _refuse(option, "another file than the input", f"'{path}'")
+    if path.suffix.lower() in PARQUET:
+        _pyarrow()
 
 
 @contextlib.contextmanager
@@ -247,14 +255,14 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     try:
         file, named = _unnamed(path.parent), False
         if file is None:
-            file, named = open(temporary, "xb"), True  # noqa: SIM115  closed two lines below
+            file, named = temporary.open("xb"), True
         with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
             if not named:
                 _give_name(file, temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -263,7 +271,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 def _unnamed(folder: Path) -> IO[bytes] | None:
     flag = getattr(os, "O_TMPFILE", None)
-    if flag is None or not os.path.isdir("/proc/self/fd"):
+    if flag is None or not Path("/proc/self/fd").is_dir():
         return None
     try:
         return os.fdopen(os.open(folder, flag | os.O_RDWR, 0o666), "w+b")
@@ -295,9 +303,9 @@ def write_selection(file: IO[bytes], suffix: str, indices: Array, weights: Array
     if suffix.lower() == ".npz":
         np.savez(file, indices=indices, weights=weights, probabilities=probabilities)
         return
-    import pyarrow
+    import pyarrow as pa
     from pyarrow import parquet
 
     columns = {"indices": indices, "weights": weights, "probabilities": probabilities[indices]}
-    table = pyarrow.table(columns).replace_schema_metadata({"argrad.rows": str(len(probabilities))})
+    table = pa.table(columns).replace_schema_metadata({"argrad.rows": str(len(probabilities))})
     parquet.write_table(table, file)

@@ -7,11 +7,16 @@ from numpy.typing import NDArray
 __all__ = [
     "__version__",
     "assign",
+    "center_chain",
+    "cluster_order",
     "cuda_source",
+    "draw_included",
     "force_simd",
     "get_num_threads",
+    "inclusion_probabilities",
     "kmeans",
     "law_counts",
+    "pilot_rows",
     "prepare",
     "sample_rows",
     "seed",
@@ -20,6 +25,8 @@ __all__ = [
     "simd_level",
     "simd_levels",
     "squares_to",
+    "stratified_rows",
+    "weighted_sample",
 ]
 
 _Real = TypeVar("_Real", np.float32, np.float64)
@@ -94,3 +101,23 @@ def law_counts(
     max_batch: int = 2048,
     norm: bool = False,
 ) -> _Indices: ...
+
+# selection: contiguous vectors; rows are int64
+def weighted_sample(
+    function: str,
+    weights: NDArray[_Real],
+    size: int,
+    replace: bool,
+    method: str,
+    sorted: bool,
+    with_weights: bool,
+    seed: int,
+) -> tuple[_Indices, NDArray[np.float64]]: ...
+def inclusion_probabilities(function: str, weights: NDArray[np.float64], size: int) -> NDArray[np.float64]: ...
+def draw_included(function: str, probabilities: NDArray[np.float64], size: int, method: str, seed: int) -> _Indices: ...
+def cluster_order(
+    function: str, labels: _Indices, k: int, distances: NDArray[np.float64], weights: _Weights
+) -> tuple[_Indices, _Indices]: ...
+def center_chain(function: str, centers: NDArray[_Real]) -> _Indices: ...
+def pilot_rows(starts: _Indices, most: int, seed: int) -> _Indices: ...
+def stratified_rows(starts: _Indices, size: int, seed: int) -> tuple[_Indices, _Indices]: ...

@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import argrad
 from argrad import _files
@@ -25,7 +25,7 @@ INTERRUPTED = 130
 
 
 def select(
-    input: Path,  # noqa: A002  the word that usage and messages show
+    input: Path,
     /,
     *,
     n_select: int,
@@ -86,9 +86,7 @@ def select(
         )
     with contextlib.ExitStack() as stack:  # both files or none
         file = stack.enter_context(_files.replacing(output))
-        _files.write_selection(
-            file, output.suffix, selection.indices, selection.weights, selection.probabilities
-        )
+        _files.write_selection(file, output.suffix, selection.indices, selection.weights, selection.probabilities)
         if plot is not None:
             picture = stack.enter_context(_files.replacing(plot))
             plots.save(plots.plot_selection(embeddings, selection), picture, plot.suffix)
@@ -125,7 +123,12 @@ def _run(arguments: list[str]) -> int:
         import tqdm  # noqa: F401
     except ImportError as error:
         raise ImportError(f"the command needs {error.name}: pip install argrad[cli]") from error
-    app = cyclopts.App(name="argrad", help="Seed, select, sort, match, decode.", version=argrad.__version__)
+    app = cyclopts.App(
+        name="argrad",
+        help="Seed, select, sort, match, decode.",
+        version=argrad.__version__,
+        suppress_keyboard_interrupt=False,  # `main` answers it
+    )
     app.command(select)
     app.command(info)
     try:
@@ -158,7 +161,9 @@ def _bar(title: str, quiet: bool) -> Iterator[_files.Progress]:
     """Show a progress bar on stderr if that is a terminal, and remove it at the end."""
     from tqdm import tqdm
 
-    bar = tqdm(desc=title, leave=False, disable=True if quiet else None, bar_format="{desc}: {percentage:3.0f}% |{bar}|")
+    bar = tqdm(
+        desc=title, leave=False, disable=True if quiet else None, bar_format="{desc}: {percentage:3.0f}% |{bar}|"
+    )
 
     def progress(done: int, total: int) -> None:
         bar.total = total
@@ -191,13 +196,16 @@ def _print_table(shape: tuple[int, ...], selection: Selection, output: Path) -> 
 
 
 def _rows(shape: tuple[int, ...], selection: Selection) -> Iterator[tuple[str, str, str]]:
-    found: Any = selection.diagnostics
+    found = selection.diagnostics
     size = len(selection.indices)
     yield "rows", f"{shape[0]:,}", f"{shape[1]} numbers each"
     yield "selected", f"{size:,}", f"{len(set(selection.indices.tolist())):,} different rows"
     yield "losses queried", f"{selection.n_queries:,}", "the pilot's and the selected rows'"
     yield "effective size", f"{found.ess:,.0f}", "of the selection, after weighting"
     yield "largest weight", f"{100 * found.max_weight_share:.2f} %", "of all weight"
+    yield "distances", f"{100 * found.cost_share:.0f} %", "of the scores; the rest is expected losses"
+    if found.proxy_r2 is not None:
+        yield "clusters explain", f"{100 * max(found.proxy_r2, 0):.0f} %", "of the variance of the pilot's losses"
     yield "certain rows", f"{found.n_certain:,}", "selected whatever the seed"
 
 

@@ -59,9 +59,12 @@ def save(drawing: Figure, file: IO[bytes], suffix: str) -> None:
     Raises:
         ValueError: matplotlib does not write files with this suffix.
     """
+    from matplotlib import rc_context
+
     kind = suffix.removeprefix(".").lower()
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # the moment of writing is not part of the picture
-    drawing.savefig(file, format=kind, dpi=150, metadata=dates.get(kind))
+    with rc_context({"svg.hashsalt": "argrad"}):  # else the names inside an SVG file are random
+        drawing.savefig(file, format=kind, dpi=150, metadata=dates.get(kind))
 
 
 def plot_selection(
@@ -115,12 +118,15 @@ def plot_selection(
     background = _rows(embeddings, shown)
     project = _projection(background)
     axes = figure(7.2, 5.6).add_subplot() if ax is None else ax
-    _draw_rows(axes, project(background), chances[shown] / chances.mean())
+    drawing = axes.get_figure(root=True)
+    if drawing is None:
+        raise ValueError("plot_selection: ax must be axes of a figure, got removed axes")
+    _draw_rows(drawing, axes, project(background), chances[shown] / chances.mean())
     if selection.centers is not None:
         _draw_centers(axes, project(np.asarray(_array.raw(selection.centers), dtype=np.float64)))
     _draw_rings(axes, project(_rows(embeddings, chosen)), weights)
     axes.set_title(f"{len(selection.indices):,} of {n:,} rows selected", loc="left", fontsize=11, color=INK)
-    return axes.figure.get_figure(root=True) or axes.figure
+    return drawing
 
 
 def _rows(embeddings: Any, indices: Any) -> Floats:
@@ -136,18 +142,21 @@ def _projection(sample: Floats) -> Any:
     return lambda rows: (rows - mean) @ (directions * signs[:, None]).T  # the sign of a singular vector is arbitrary
 
 
-def _draw_rows(axes: Axes, points: Floats, chances: Floats) -> None:
+def _draw_rows(drawing: Figure, axes: Axes, points: Floats, chances: Floats) -> None:
     """Draw all rows, the likely ones last, so that they are not hidden."""
     from matplotlib.colors import LogNorm
 
     order = np.argsort(chances, kind="stable")
-    low, high = np.quantile(chances, [0.01, 0.99])
-    norm = LogNorm(min(low, 1 / 1.5), max(high, 1.5), clip=True)
-    dots = axes.scatter(*points[order].T, c=chances[order], norm=norm, cmap="viridis_r", s=7, linewidths=0)
-    bar = axes.get_figure(root=True).colorbar(dots, ax=axes, pad=0.02, aspect=35, fraction=0.05)
-    coarse = norm.vmax / norm.vmin > 30
+    low = min(float(np.quantile(chances[chances > 0], 0.01)), 1 / 1.5)
+    high = max(float(np.quantile(chances, 0.99)), 1.5)
+    norm = LogNorm(low, high, clip=True)
+    dots = axes.scatter(
+        points[order, 0], points[order, 1], c=chances[order], norm=norm, cmap="viridis_r", s=7, linewidths=0
+    )
+    bar = drawing.colorbar(dots, ax=axes, pad=0.02, aspect=35, fraction=0.05)
+    coarse = high / low > 30
     steps = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300) if coarse else (0.3, 0.5, 0.7, 1, 1.4, 2, 3, 5, 7, 10)
-    ticks = [tick for tick in steps if norm.vmin <= tick <= norm.vmax]
+    ticks = [tick for tick in steps if low <= tick <= high]
     bar.set_ticks(ticks, labels=[f"{tick:g} x" for tick in ticks])
     bar.minorticks_off()
     bar.set_label("chance of selection, in multiples of uniform sampling", color=INK)
@@ -160,14 +169,19 @@ def _draw_rows(axes: Axes, points: Floats, chances: Floats) -> None:
 
 
 def _draw_centers(axes: Axes, points: Floats) -> None:
-    axes.scatter(*points.T, marker="P", s=30, color=ACCENT, edgecolors="white", linewidths=0.5, zorder=3, label="centre")
+    style: dict[str, Any] = {"marker": "P", "color": ACCENT, "edgecolors": "white", "linewidths": 0.4, "zorder": 3}
+    area = min(max(1500 / len(points), 9.0), 30.0)  # many centres must not hide the rows
+    axes.scatter(points[:, 0], points[:, 1], s=area, label="centre", **style)
 
 
 def _draw_rings(axes: Axes, points: Floats, weights: Floats) -> None:
     """Draw selected rows, and a legend of three weights."""
     top = float(weights.max())
     style: dict[str, Any] = {"facecolors": "none", "edgecolors": INK, "linewidths": 0.9, "zorder": 4}
-    axes.scatter(*points.T, s=LARGEST_AREA * weights / top, **style)
+    halo = style | {"edgecolors": "white", "linewidths": 2.2}
+    areas = LARGEST_AREA * weights / top
+    axes.scatter(points[:, 0], points[:, 1], s=areas, **halo)  # so that rings are seen on dark dots too
+    axes.scatter(points[:, 0], points[:, 1], s=areas, **style)
     for weight in np.unique(np.quantile(weights, [0.1, 0.5, 1.0]).round(decimals=-1 if top > 100 else 0)):
         if weight > 0:
             label = f"selected, weight {weight:,.0f}"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-import argrad._demo
 from argrad import plots
 from argrad._demo import data, jobs, pictures, report
+from argrad.selection import SelectionWarning
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,14 @@ class Scale:
     patch_step: int
     lines: int
     centres: int
-    rivals_centres: int
     seeds: int
     budgets: dict[str, tuple[int, ...]]
 
 
-FULL = Scale(1, 40_000, 1000, 30, 10, {"digits": (50, 100, 200, 400), "text": (250, 500, 1000, 2000)})
-QUICK = Scale(4, 6_000, 200, 10, 3, {"digits": (50, 100), "text": (250, 500)})
+NEEDED = ("sklearn", "matplotlib", "rich")
+
+FULL = Scale(1, 40_000, 1000, 20, {"digits": (50, 100, 200, 400), "text": (250, 500, 1000, 2000)})
+QUICK = Scale(4, 6_000, 200, 3, {"digits": (50, 100), "text": (250, 500)})
 
 
 def run(scale: Scale, folder: Path) -> Path:
@@ -45,8 +48,8 @@ def run(scale: Scale, folder: Path) -> Path:
 
     step(f"seeding {scale.centres:,} clusters of {len(patches):,} patches and {len(text.rows):,} lines")
     seeding = {
-        "patches": jobs.seed_clusters(patches, scale.centres, scale.rivals_centres, min(3, scale.seeds)),
-        "text": jobs.seed_clusters(text.rows, scale.centres, scale.rivals_centres, min(3, scale.seeds)),
+        "patches": jobs.seed_clusters(patches, scale.centres, min(5, scale.seeds)),
+        "text": jobs.seed_clusters(text.rows, scale.centres, min(5, scale.seeds)),
     }
 
     step("estimating mean losses from selections")
@@ -93,7 +96,6 @@ def run(scale: Scale, folder: Path) -> Path:
         ),
     ]
     step("writing the report")
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "index.html"
     path.write_text(report.page(rows, sections, lead), encoding="utf-8")
     report.print_table(rows)
@@ -103,11 +105,20 @@ def run(scale: Scale, folder: Path) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and run."""
-    parser = argparse.ArgumentParser(prog="python -m argrad._demo", description=argrad._demo.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m argrad._demo", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo_report"), help="folder of the report (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="less data and fewer seeds: seconds instead of a minute")
     options = parser.parse_args(arguments)
-    run(QUICK if options.quick else FULL, options.out)
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        parser.error(f"the demo needs {', '.join(missing)}: pip install argrad[sklearn,plot,cli]")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out must be a folder that can be made, got '{options.out}' ({error.strerror})")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SelectionWarning)  # counted and told in the report
+        run(QUICK if options.quick else FULL, options.out)
     return 0
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Interval:
         return f"{scale * self.mean:.{digits}f} ± {scale * self.half:.{digits}f}{unit}"
 
 
-def interval(values: Sequence[float]) -> Interval:
+def interval(values: ArrayLike) -> Interval:
     """Return the mean of independent values and its 95 % interval; it takes at least two."""
     from scipy.stats import t
 

@@ -29,32 +29,37 @@ class Seeds:
     """One way to choose k centres, over some seeds."""
 
     name: str
+    n: int
     k: int
     seconds: Interval
     potential: Interval  # mean squared distance of a row to its nearest centre
 
 
-def seed_clusters(rows: Array, k: int, rivals_k: int, n_seeds: int) -> list[Seeds]:
-    """Seed with ours and with uniform rows for `k`; with ours and with scikit-learn for the smaller `rivals_k`."""
+def seed_clusters(rows: Array, k: int, n_seeds: int) -> list[Seeds]:
+    """Seed all rows with ours and with uniform rows; seed a part of them with ours and with scikit-learn.
+
+    The part is there because scikit-learn would need minutes for all rows.
+    """
     from sklearn.cluster import kmeans_plusplus as theirs
 
-    measured = rows[np.random.default_rng(0).permutation(len(rows))[:50_000]]  # the same rows for all
+    part = rows[np.random.default_rng(0).permutation(len(rows))[:20_000]]
 
-    def run(name: str, k: int, choose: Callable[[int], Any]) -> Seeds:
+    def run(name: str, x: Array, k: int, choose: Callable[[int], Any]) -> Seeds:
         seconds, potentials = [], []
         for seed in range(n_seeds):
             start = time.perf_counter()
             centers = choose(seed)[0]
             seconds.append(time.perf_counter() - start)
-            distances = assign(measured, centers, return_distance=True)[1]
+            distances = assign(part, centers, return_distance=True)[1]  # the same rows for all
             potentials.append(float(np.square(distances, dtype=np.float64).mean()))
-        return Seeds(name, k, interval(seconds), interval(potentials))
+        return Seeds(name, len(x), k, interval(seconds), interval(potentials))
 
+    few = k // 20
     return [
-        run("argrad", k, lambda seed: kmeans_plusplus(rows, k, random_state=seed)),
-        run("uniform rows", k, lambda seed: kmeans_plusplus(rows, k, method="uniform", random_state=seed)),
-        run("argrad", rivals_k, lambda seed: kmeans_plusplus(rows, rivals_k, random_state=seed)),
-        run("scikit-learn", rivals_k, lambda seed: theirs(rows, rivals_k, n_local_trials=1, random_state=seed)),
+        run("argrad", rows, k, lambda seed: kmeans_plusplus(rows, k, random_state=seed)),
+        run("uniform rows", rows, k, lambda seed: kmeans_plusplus(rows, k, method="uniform", random_state=seed)),
+        run("argrad", part, few, lambda seed: kmeans_plusplus(part, few, random_state=seed)),
+        run("scikit-learn", part, few, lambda seed: theirs(part, few, n_local_trials=1, random_state=seed)),
     ]
 
 
@@ -101,7 +106,8 @@ def reconstruction_losses(rows: Array, n_directions: int = 12) -> Array:
     sample = rows[np.random.default_rng(0).permutation(len(rows))[:5000]] - mean
     directions = np.linalg.svd(sample, full_matrices=False)[2][:n_directions]
     centred = rows - mean
-    return np.square(centred).sum(axis=1) - np.square(centred @ directions.T).sum(axis=1)
+    lost: Array = np.square(centred).sum(axis=1) - np.square(centred @ directions.T).sum(axis=1)
+    return np.maximum(lost, 0)
 
 
 def classifier_losses(task: Labelled, n_rows: int) -> Array:
@@ -158,22 +164,35 @@ def _by_distances(task: Labelled, budget: int, seed: int) -> tuple[Array, Array]
 def _by_losses(task: Labelled, budget: int, seed: int) -> tuple[Array, Array]:
     """Spend a quarter of the labels on a first model, some on the pilot that asks for its losses, the rest on rows.
 
-    The first rows and the selected ones are two unbiased samples of the data; each counts by its share of the labels.
+    The first rows, the pilot's and the selected ones are three unbiased samples of all rows, so the training loss on
+    each of them estimates the one on all rows. The three are averaged, each by its share of the labels.
     """
-    first, _ = _uniform(task, budget // 4, seed)
+    first, ones = _uniform(task, budget // 4, seed)
     n_clusters = max(2, budget // 16)
     n_select = budget - len(first) - 3 * n_clusters
     losses = _log_loss(_fit(task, first), task)
-    selection = sensitivity_sample(task.rows, losses, n_select, n_clusters=n_clusters, n_pilot=3, random_state=seed)
-    weights = selection.weights * (n_select / len(task.rows))  # mean about 1, as the first rows have
-    return np.concatenate([first, selection.indices]), np.concatenate([np.ones(len(first)), weights])
+    pilots: list[Array] = []
+
+    def ask(indices: Array) -> Array:
+        pilots.append(indices)
+        return losses(indices)
+
+    selection = sensitivity_sample(task.rows, ask, n_select, n_clusters=n_clusters, n_pilot=3, random_state=seed)
+    pilot = np.concatenate(pilots)
+    labels = selection.labels
+    stands_for = (np.bincount(labels) / np.maximum(np.bincount(labels[pilot]), 1))[labels[pilot]]
+    weights = [ones, len(pilot) * stands_for / len(labels), n_select * selection.weights / len(labels)]
+    return np.concatenate([first, pilot, selection.indices]), np.concatenate(weights)
 
 
 def _fit(task: Labelled, chosen: Array, weights: Array | None = None) -> Any:
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     scaled = None if weights is None else weights / weights.mean()  # keeps the regularisation the same
-    return LogisticRegression(C=10, tol=1e-3).fit(task.rows[chosen], task.labels[chosen], sample_weight=scaled)
+    model = LogisticRegression(C=10, tol=1e-3)
+    with threadpool_limits(1):  # so small are the matrices that threads would only wait for each other
+        return model.fit(task.rows[chosen], task.labels[chosen], sample_weight=scaled)
 
 
 def _log_loss(model: Any, task: Labelled) -> Losses:
@@ -202,7 +221,7 @@ class Palette:
     error: float  # root mean square, in steps of 0 to 255
 
 
-def paint(photo: Array, n_colours: int, seed: int = 3) -> list[Palette]:
+def paint(photo: Array, n_colours: int, seed: int = 0) -> list[Palette]:
     """Paint a photograph with random pixels' colours, with k-means++ seeds, and with k-means from these seeds."""
     pixels = photo.reshape(-1, 3).astype(np.float32)
     palettes = {

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.figure import Figure
 
 from argrad._demo.data import Array
 from argrad._demo.intervals import interval
 from argrad._demo.jobs import METHODS, Estimates, Palette, Training
 from argrad.plots import ACCENT, INK, figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STYLE = {  # told apart by colour, by marker and by line, so that a black and white print can be read
     "uniform": ("#777777", "o", "--"),

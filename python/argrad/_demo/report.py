@@ -1,4 +1,4 @@
-"""One table on the terminal, one HTML file with pictures. Every sentence about a result is computed from the numbers."""
+"""One table on the terminal, one HTML file with pictures; every sentence about a result comes from the numbers."""
 
 from __future__ import annotations
 
@@ -38,20 +38,27 @@ class Row:
 
 def seeding_rows(data: str, seeds: list[Seeds]) -> Iterator[Row]:
     """Compare our centres with uniform rows, and with scikit-learn's, which obey the same law."""
-    ours, uniform, ours_few, theirs = seeds
-    lower = 1 - ours.potential.mean / uniform.potential.mean
-    beyond = Interval(lower, (ours.potential.half + uniform.potential.half) / uniform.potential.mean)
-    outcome = verdict(beyond, f"potential {lower:.0%} lower", f"potential {-lower:.0%} higher")
-    yield Row(data, f"potential of {ours.k:,} centres", _potential(ours), f"{_potential(uniform)} uniform", outcome)
-    ratio = theirs.seconds.mean / ours_few.seconds.mean
-    outcome = f"{ratio:.1f} times as fast" if ratio >= 1 else f"{1 / ratio:.1f} times as slow"
-    seconds = f"{ours_few.seconds.mean:.2g} s", f"{theirs.seconds.mean:.2g} s scikit-learn"
-    yield Row(data, f"time of {ours_few.k} centres, exact law", *seconds, outcome)
-    apart = ours_few.potential.mean - theirs.potential.mean
-    difference = Interval(apart, float(np.hypot(ours_few.potential.half, theirs.potential.half)))
-    outcome = verdict(difference, "potentials differ, ours higher", "potentials differ, ours lower")
-    job = f"potential of {ours_few.k} centres"
-    yield Row(data, job, _potential(ours_few), f"{_potential(theirs)} scikit-learn", outcome)
+    ours, uniform, ours_part, theirs = seeds
+    change = uniform.potential.mean / ours.potential.mean - 1
+    outcome = verdict(_apart(uniform, ours), f"{change:.0%} more with uniform", f"{-change:.0%} less with uniform")
+    job = f"{ours.k:,} of {ours.n:,} rows in {ours.seconds.mean:.2g} s: potential"
+    yield Row(data, job, _potential(ours), f"{_potential(uniform)} uniform", outcome)
+    ratio = theirs.seconds.mean / ours_part.seconds.mean
+    outcome = f"{ratio:.0f} times as fast" if ratio >= 1 else f"{1 / ratio:.1f} times as slow"
+    job = f"{ours_part.k} of {ours_part.n:,} rows, same law: time"
+    yield Row(data, job, _seconds(ours_part), f"{_seconds(theirs)} scikit-learn", outcome)
+    outcome = verdict(_apart(theirs, ours_part), "lower than scikit-learn's", "higher than scikit-learn's")
+    yield Row(data, "the same: potential", _potential(ours_part), f"{_potential(theirs)} scikit-learn", outcome)
+
+
+def _apart(first: Seeds, second: Seeds) -> Interval:
+    """Return the difference of two potentials whose seeds have nothing to do with each other."""
+    difference = first.potential.mean - second.potential.mean
+    return Interval(difference, float(np.hypot(first.potential.half, second.potential.half)))
+
+
+def _seconds(seeds: Seeds) -> str:
+    return f"{1000 * seeds.seconds.mean:,.1f} ms"
 
 
 def _potential(seeds: Seeds) -> str:
@@ -74,7 +81,7 @@ def training_rows(result: Training) -> Iterator[Row]:
             ours, uniform = (interval(result.accuracy[name][row]).text(100, unit=" %") for name in (method, "uniform"))
             gain = result.gain(method, budget)
             outcome = verdict(gain, f"{100 * gain.mean:.1f} points better", f"uniform {-100 * gain.mean:.1f} better")
-            yield Row(result.data, f"accuracy, {budget:,} labels, {method}", ours, f"{uniform} uniform", outcome)
+            yield Row(result.data, f"accuracy, {budget:,} labels, by {method}", ours, f"{uniform} uniform", outcome)
 
 
 def summary(estimates: list[Estimates], trainings: list[Training]) -> str:
@@ -135,7 +142,7 @@ def page(rows: list[Row], sections: list[Section], lead: str) -> str:
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row.cells()) + "</tr>\n" for row in rows
     )
     pictures = "".join(
-        f'<h2>{html.escape(section.title)}</h2>\n<p>{html.escape(section.text)}</p>\n'
+        f"<h2>{html.escape(section.title)}</h2>\n<p>{html.escape(section.text)}</p>\n"
         f'<img alt="{html.escape(section.title)}" src="{_inline(section.drawing)}">\n'
         for section in sections
     )

@@ -3,6 +3,7 @@
 
 mod call;
 mod seeding;
+mod selection;
 mod system;
 
 use pyo3::prelude::*;
@@ -11,5 +12,6 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     seeding::register(module)?;
+    selection::register(module)?;
     system::register(module)
 }

@@ -1,0 +1,120 @@
+"""Weighted draws of row numbers."""
+
+import numpy as np
+
+from argrad import _array, _check, _native
+from argrad._array import Array
+
+REPEATED = ("multinomial", "systematic")
+DISTINCT = ("keys", "systematic", "pivotal", "poisson")
+
+
+def weighted_sample(
+    weights: Array,
+    size: int,
+    *,
+    replace: bool = False,
+    method: str | None = None,
+    sorted: bool = False,
+    random_state: object = None,
+    return_weights: bool = False,
+) -> Array | tuple[Array, Array]:
+    """Draw row numbers in proportion to weights.
+
+    With replacement each draw is row i with probability w_i / W, W the sum of all weights. Without replacement
+    successive draws take row i with probability w_i over the weight that is left (`"keys"`), or the whole sample has
+    inclusion probabilities min(1, tau w_i) that sum to `size` exactly (all other methods). In all of them
+
+        sum_j v_j y[i_j],   v the returned weights,
+
+    estimates the sum of any y over all rows of positive weight without bias.
+
+    Args:
+        weights: w, shape (n,), floating or integer, finite, >= 0; numpy array or torch CPU tensor. More than 2**24 rows
+            are ordinary. Rows of weight zero are never drawn.
+        size: how many rows to draw, >= 1; without replacement at most the number of positive weights.
+        replace: whether a row can be drawn more than once.
+        method: with replacement `"multinomial"` (the default: independent draws) or `"systematic"` (equal steps along
+            the running sum: row i comes floor or ceil of size w_i / W times). Without replacement `"keys"` (the
+            default), `"systematic"`, `"pivotal"` (neighbors decide between them; negative dependence), or `"poisson"`
+            (each row decides alone; the number of rows is random with mean `size`).
+        sorted: return ascending row numbers. Otherwise `"keys"` and `"multinomial"` return the order of drawing, so
+            that the first m of them are a sample of m. The other methods are ascending always.
+        random_state: seed: None, an integer, a numpy `Generator` or `RandomState`, or a `torch.Generator`.
+        return_weights: return the weights v too.
+
+    Returns:
+        Row numbers, shape (size,), int64, of the kind of `weights`; with `return_weights` also v, shape (size,),
+        float64: W / (size w_i) with replacement, 1 / pi_i for inclusion probabilities pi_i, and 1 / (1 - exp(-w_i tau))
+        for `"keys"`, with tau the smallest key that was not drawn (v = 1 when all rows were).
+
+    Raises:
+        TypeError: not an array, or not of a floating or integer dtype.
+        ValueError: a weight that is negative, NaN or infinite (with its row), weights all zero, a method that does not
+            exist for `replace`, or `size` out of range.
+        RuntimeError: an array on a device.
+
+    Gradient:
+        None.
+
+    Determinism:
+        The same rows for the same seed on any number of threads and any instruction set. Random numbers are read by row
+        number, sums are formed by blocks of fixed size. Equal keys go to the lower row first. Scaling the weights by a
+        power of two changes nothing.
+
+    Cost:
+        O(n) and two sorts of `size` numbers at most: `"keys"` reads the weights once and takes a logarithm for few
+        more rows than it draws. Memory beside the result: 48 bytes a draw for `"keys"` and `"multinomial"`, 24 for the
+        others, n / 64 bytes for block sums; float16, bfloat16 and integer weights are converted first.
+
+    References:
+        Efraimidis and Spirakis, "Weighted random sampling with a reservoir", Inf. Process. Lett. 97, 2006 (keys).
+        Cohen and Kaplan, "Summarizing data using bottom-k sketches", PODC 2007 (the weights of keys: the inverse of the
+        probability given all other keys). Deville and Tille, "Unequal probability sampling without replacement through
+        a splitting method", Biometrika 85, 1998 (pivotal).
+
+    Examples:
+        >>> import numpy as np
+        >>> from argrad.selection import weighted_sample
+        >>> w = np.array([5.0, 0.0, 1.0, 3.0])
+        >>> sorted(weighted_sample(w, 3, random_state=0).tolist())
+        [0, 2, 3]
+        >>> weighted_sample(w, 3, replace=True, method="systematic", random_state=1)
+        array([0, 0, 3])
+    """
+    name = "weighted_sample"
+    values = check_vector(name, weights)
+    size = _check.integer(name, "size", size, low=1)
+    for argument, flag in (("replace", replace), ("sorted", sorted), ("return_weights", return_weights)):
+        if not isinstance(flag, bool | np.bool_):
+            raise TypeError(f"{name}: {argument} must be a boolean, got {flag!r}")
+    methods = REPEATED if replace else DISTINCT
+    if method is not None and method not in methods:
+        known = ", ".join(map(repr, methods))
+        raise ValueError(f"{name}: method must be one of {known} with replace={bool(replace)}, got {method!r}")
+    rows, inverse = _native.weighted_sample(
+        name,
+        values,
+        size,
+        bool(replace),
+        methods[0] if method is None else method,
+        bool(sorted),
+        bool(return_weights),
+        _check.seed(name, random_state),
+    )
+    if sorted and method in (None, "keys") and not replace:
+        order = np.argsort(rows)
+        rows, inverse = rows[order], inverse[order] if return_weights else inverse
+    indices = _array.like(rows, weights)
+    return (indices, _array.like(inverse, weights)) if return_weights else indices
+
+
+def check_vector(function: str, weights: Array) -> np.ndarray[tuple[int], np.dtype[np.floating]]:
+    """Return weights as a contiguous float32 or float64 vector; the values are read by the native function."""
+    n = weights.shape[0] if getattr(weights, "ndim", 0) == 1 else -1
+    if _array.kind_of(weights) is not None and n < 0:
+        raise ValueError(f"{function}: weights must be 1-dimensional, got {weights.ndim} dimension(s)")
+    _check.array(function, "weights", weights)
+    _check.weights_form(function, "weights", weights, n)
+    values = _array.raw(weights)
+    return values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)
