@@ -43,6 +43,7 @@ autodoc_typehints = "none"  # every docstring says more about its arguments than
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
+napoleon_attr_annotations = False
 napoleon_custom_sections = ["Gradient", "Determinism", "Cost"]
 
 sphinx_gallery_conf = {

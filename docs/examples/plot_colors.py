@@ -2,9 +2,9 @@
 Colors of a photograph
 =======================
 
-A photograph has a hundred thousand colors; a palette has sixteen. Choosing a palette is clustering the pixels in the
-space of red, green and blue, and the seeds of k-means are a palette already. This page compares ways to choose them by
-eye and by their potential, the sum of squared distances from the pixels to the nearest color of the palette.
+This photograph has 62,941 colors; a palette has sixteen. Choosing a palette is clustering the pixels in the space of
+red, green and blue, and the seeds of k-means are a palette already. This page compares ways to choose them by eye and
+by their potential, the sum of squared distances from the pixels to the nearest color of the palette.
 """
 
 import matplotlib.pyplot as plt
@@ -38,9 +38,8 @@ palettes = {
 
 
 def show(palettes):
-    figure, axes = plt.subplots(
-        2, len(palettes), figsize=(10, 3.1), height_ratios=[10, 1], layout="constrained", squeeze=False
-    )
+    figure, axes = plt.subplots(2, len(palettes), height_ratios=[10, 1], layout="constrained")
+    figure.set_size_inches(10, 3.1)
     for (top, bottom), (title, centers) in zip(axes.T, palettes.items(), strict=True):
         top.imshow(centers[assign(pixels, centers)].reshape(photo.shape))
         top.set_title(title, fontsize=10)
@@ -73,11 +72,15 @@ figure = show(
 # because a rare, bright color is either hit or not.
 SEEDS = range(20)
 methods = ("uniform", "exact", "greedy_coreset")
-errors = [[error(kmeans_plusplus(pixels, K, method=m, random_state=seed)[0]) for seed in SEEDS] for m in methods]
+errors = {method: [] for method in methods}
+for method in methods:
+    for seed in SEEDS:
+        centers, _ = kmeans_plusplus(pixels, K, method=method, random_state=seed)
+        errors[method].append(error(centers))
 
 figure, axes = plt.subplots(figsize=(7, 2.4), layout="constrained")
-for row, values in enumerate(errors):
-    axes.plot(values, np.full(len(values), row) + np.linspace(-0.2, 0.2, len(values)), "o", ms=4, alpha=0.7)
+for row, values in enumerate(errors.values()):
+    axes.plot(values, row + np.linspace(-0.2, 0.2, len(values)), "o", ms=4, alpha=0.7)
     axes.plot([np.median(values)] * 2, [row - 0.32, row + 0.32], color="black", lw=1.5)
 axes.set_yticks(range(3), methods)
 axes.invert_yaxis()
@@ -92,7 +95,8 @@ axes.spines[["top", "right"]].set_visible(False)
 sizes = [4, 8, 16, 32, 64, 128, 256]
 sampler = D2Sampler(pixels).prepare()
 seedings = sampler.seed_many(sizes, n_init=10, random_state=0)
-rms = 255 * np.sqrt([seeding.potential / len(pixels) / 3 for seeding in seedings]).reshape(len(sizes), 10)
+potentials = np.array([seeding.potential for seeding in seedings]).reshape(len(sizes), 10)
+rms = 255 * np.sqrt(potentials / len(pixels) / 3)
 
 figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
 axes.loglog(sizes, rms, color="0.75", lw=1)

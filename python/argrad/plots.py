@@ -21,7 +21,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 INK = "#222222"
 ACCENT = "#d1495b"
-LARGEST_AREA = 260.0  # points squared, of the row with the largest weight
+LARGEST_AREA = 260.0  # points squared, of the ring with the largest weight, when there are few rings
 
 
 def figure(width: float = 6.4, height: float = 4.8) -> Figure:
@@ -177,14 +177,15 @@ def _draw_centers(axes: Axes, points: Floats) -> None:
 def _draw_rings(axes: Axes, points: Floats, weights: Floats) -> None:
     """Draw selected rows, and a legend of three weights."""
     top = float(weights.max())
+    area = max(LARGEST_AREA * min(1.0, 100 / len(weights)), LARGEST_AREA / 4)  # many rings must leave room
     style: dict[str, Any] = {"facecolors": "none", "edgecolors": INK, "linewidths": 0.9, "zorder": 4}
     halo = style | {"edgecolors": "white", "linewidths": 2.2}
-    areas = LARGEST_AREA * weights / top
+    areas = area * weights / top
     axes.scatter(points[:, 0], points[:, 1], s=areas, **halo)  # so that rings are seen on dark dots too
     axes.scatter(points[:, 0], points[:, 1], s=areas, **style)
     for weight in np.unique(np.quantile(weights, [0.1, 0.5, 1.0]).round(decimals=-1 if top > 100 else 0)):
         if weight > 0:
             label = f"selected, weight {weight:,.0f}"
-            axes.scatter([], [], s=LARGEST_AREA * weight / top, label=label, **style)
+            axes.scatter([], [], s=area * weight / top, label=label, **style)
     quiet: dict[str, Any] = {"frameon": False, "fontsize": 8.5}
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=4, columnspacing=1.2, handletextpad=0.3, **quiet)

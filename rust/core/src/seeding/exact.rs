@@ -28,7 +28,7 @@ use crate::seeding::streams;
 /// The smallest batch: below it the fixed cost of a round dominates.
 const MIN_BATCH: usize = 32;
 /// Centres that the first stage of the filter looks at; every stage looks at four times as many.
-const STAGE: usize = 256;
+const STAGE: usize = 64;
 /// Distances a refresh computes in the time in which the filter computes one.
 const REFRESH_GAIN: usize = 2;
 /// Proposals per centre beyond which a refresh is due at once.
