@@ -16,6 +16,7 @@ __all__ = [
     "inclusion_probabilities",
     "kmeans",
     "law_counts",
+    "locate",
     "pilot_rows",
     "prepare",
     "sample_rows",
@@ -24,7 +25,6 @@ __all__ = [
     "set_num_threads",
     "simd_level",
     "simd_levels",
-    "squares_to",
     "stratified_rows",
     "weighted_sample",
 ]
@@ -33,6 +33,8 @@ _Real = TypeVar("_Real", np.float32, np.float64)
 _Indices: TypeAlias = NDArray[np.int64]
 _Weights: TypeAlias = NDArray[np.float64] | None
 _Options: TypeAlias = Mapping[str, Any]
+# scale, anchors, every row's nearest anchor and scaled squared distance to it, potential of the mean
+_Prepared: TypeAlias = tuple[float, NDArray[Any], NDArray[np.uint8], NDArray[Any], float]
 # drawn, uniform, proposals, refreshes, first total, potential and its standard error
 _Facts: TypeAlias = tuple[int, int, int, int, float, float, float]
 _Progress: TypeAlias = Callable[[int, int], object] | None
@@ -63,16 +65,18 @@ def seed_path(
     weights: _Weights,
     ks: Sequence[int],
     options: _Options,
-    prepared: tuple[float, NDArray[_Real], NDArray[_Real]] | None,
+    prepared: _Prepared | None,
     seed: int,
 ) -> list[tuple[_Indices, _Facts]]: ...
-def squares_to(function: str, x: NDArray[_Real], scale: float, origin: NDArray[_Real]) -> NDArray[_Real]: ...
-def prepare(function: str, x: NDArray[_Real], weights: _Weights) -> tuple[float, NDArray[_Real], NDArray[_Real]]: ...
+def locate(
+    function: str, x: NDArray[_Real], scale: float, anchors: NDArray[_Real]
+) -> tuple[NDArray[np.uint8], NDArray[_Real]]: ...
+def prepare(function: str, x: NDArray[_Real], weights: _Weights, pivots: int | None) -> _Prepared: ...
 def sample_rows(
     function: str,
     x: NDArray[_Real],
     weights: _Weights,
-    prepared: tuple[float, NDArray[_Real], NDArray[_Real]],
+    prepared: _Prepared,
     centers: NDArray[_Real],
     size: int,
     seed: int,
@@ -99,7 +103,7 @@ def law_counts(
     *,
     tighten: bool = True,
     max_batch: int = 2048,
-    norm: bool = False,
+    anchors: int | None = None,
 ) -> _Indices: ...
 
 # selection: contiguous vectors; rows are int64

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from argrad.seeding._options import Facts, Options, check_clusters, check_option
 POTENTIAL_DRAWS = 1000
 # Squared distances between two to minus and plus this power need no other scale, by the bytes of a number.
 SAFE_EXPONENT = {4: 100, 8: 1000}
+
+
+# Scale, anchors, every row's nearest anchor and scaled squared distance to it, and the potential of the mean.
+Prepared: TypeAlias = tuple[float, np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any], float]
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Seeding:
         n_drawn: centers drawn by the law; fewer than k when there are not enough distinct rows.
         acceptance: centers drawn per proposal.
         exact: whether the law is exactly that of k-means++ (for the `n_drawn` first centers).
-        beta: estimated clusterability: the potential of the mean over `potential`.
+        beta: estimated clusterability: the potential of the mean (as of preparing) over `potential`.
     """
 
     indices: Array
@@ -48,16 +52,15 @@ class Seeding:
 class D2Sampler:
     """Draw rows in proportion to squared distances, many times over the same data.
 
-    Preparing reads the data twice (the mean, and every row's distance to it). After that a seeding touches only the
-    rows it proposes: the bound (|x_i - m| + |c - m|)^2 >= |x_i - c|^2 needs no distance, m being the mean and c the
-    chosen center nearest to it.
+    Preparing reads the data a few times: for the mean, for a small seeding (at most 63 pivots), and for every row's
+    nearest among these anchors. After that a seeding touches only the rows it proposes: with p the anchor of x_i, the
+    bound (|x_i - p| + min_c |p - c|)^2 >= min_c |x_i - c|^2 needs no distance between rows and centers.
 
     Args:
         X: points, shape (n, d), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor. It is
             kept by reference: call `update` after changing rows.
         sample_weight: weights, shape (n,), finite, >= 0, not all zero; None weighs each row by 1.
-        envelope: `"norm"`: as above. `"first"`: no preparation, one pass over the data for every seeding, half the
-            proposals where the norms vary little.
+        envelope: `"norm"`: as above. `"first"`: no preparation, one pass over the data for every seeding.
         refresh: as in `kmeans_plusplus`.
 
     Raises:
@@ -73,12 +76,12 @@ class D2Sampler:
         different rows, by the same law.
 
     Cost:
-        Preparing: two passes over `X`, n * 4 bytes (8 in float64) kept. Each seeding with `"norm"`: O(n) for the bounds
-        and O(r k^2 d), r = proposals per center.
+        Preparing: three passes over `X` and O(63 n d) operations; 5 n bytes kept (9 in float64). Each seeding with
+        `"norm"`: O(n log k) for the bounds and O(r k^2 d), r = proposals per center.
 
     References:
         Shah, Agrawal and Jaiswal, "A New Rejection Sampling Approach to k-means++ With Improved Trade-Offs", 2025,
-        arXiv:2502.02085, Section 4; the bound there is 2 (|x_i - m|^2 + |c_1 - m|^2), never smaller than ours.
+        arXiv:2502.02085, Section 4; the bound there is 2 (|x_i - m|^2 + |c_1 - m|^2), m the mean.
 
     Examples:
         >>> import numpy as np
@@ -100,8 +103,9 @@ class D2Sampler:
         self._X = X
         self._weights = _check.weights(name, "sample_weight", sample_weight, X.shape[0])
         self._raw = _array.raw(X)
-        self._prepared: tuple[float, np.ndarray[Any, Any], np.ndarray[Any, Any]] | None = None
-        self._spread = 0.0
+        self._prepared: Prepared | None = None
+        # The published method has an envelope of its own, about the mean alone.
+        self._published: Prepared | None = None
 
     def prepare(self) -> "D2Sampler":
         """Read the data; called by the first seeding if not before.
@@ -112,19 +116,18 @@ class D2Sampler:
         Raises:
             ValueError: a NaN or an infinity in `X` (with row and column).
         """
-        if self._prepared is None:
-            self._prepare()
+        self._shared("exact")
         return self
 
-    def _prepare(self) -> tuple[float, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        self._prepared = _native.prepare("D2Sampler", self._raw, self._weights)
-        self._spread = self._mean_potential(self._prepared)
+    def _shared(self, method: str) -> Prepared:
+        """What the seedings of a method share."""
+        if method == "rejection":
+            if self._published is None:
+                self._published = _native.prepare("D2Sampler", self._raw, self._weights, 0)
+            return self._published
+        if self._prepared is None:
+            self._prepared = _native.prepare("D2Sampler", self._raw, self._weights, None)
         return self._prepared
-
-    def _mean_potential(self, prepared: tuple[float, np.ndarray[Any, Any], np.ndarray[Any, Any]]) -> float:
-        scale, _, norms = prepared
-        total = norms.sum(dtype=np.float64) if self._weights is None else self._weights @ norms.astype(np.float64)
-        return float(total) / scale / scale
 
     def seed(
         self,
@@ -202,16 +205,18 @@ class D2Sampler:
         )
 
     def _path(self, name: str, ks: list[int], options: Options, seed: int) -> list[Seeding]:
-        shared = self._envelope == "norm" or options["method"] == "rejection"
-        prepared = self._prepared or (self._prepare() if shared else None)
-        path = _native.seed_path(name, self._raw, self._weights, ks, options, prepared if shared else None, seed)
-        return [self._result(name, indices, Facts(values), options) for indices, values in path]
+        needed = self._envelope == "norm" or options["method"] == "rejection"
+        shared = self._shared(options["method"]) if needed else None
+        path = _native.seed_path(name, self._raw, self._weights, ks, options, shared, seed)
+        return [self._result(name, indices, Facts(values), options, shared) for indices, values in path]
 
-    def _result(self, name: str, indices: np.ndarray[Any, Any], facts: Facts, options: Options) -> Seeding:
+    def _result(
+        self, name: str, indices: np.ndarray[Any, Any], facts: Facts, options: Options, shared: Prepared | None
+    ) -> Seeding:
         warn_about(name, facts, len(indices), options["max_proposals"])
         centers, chosen = gather(self._X, indices)
         # Two random rows are twice as far apart, squared and on average, as a row is from the mean.
-        spread = self._spread if self._prepared is not None else facts.first_total / 2
+        spread = facts.first_total / 2 if shared is None else shared[-1]
         return Seeding(
             indices=chosen,
             centers=centers,
@@ -247,15 +252,15 @@ class D2Sampler:
         _check.same_precision(name, {"X": self._X, "centers": centers})
         if centers.shape[1] != self._X.shape[1]:
             raise ValueError(f"{name}: centers must be of {self._X.shape[1]} columns like X, got {centers.shape[1]}")
-        prepared = self._prepared or self._prepare()
         seed = _check.seed(name, random_state)
-        rows = _native.sample_rows(name, self._raw, self._weights, prepared, _array.raw(centers), size, seed)
+        shared = self._shared("exact")
+        rows = _native.sample_rows(name, self._raw, self._weights, shared, _array.raw(centers), size, seed)
         return _array.like(rows, self._X)
 
     def update(self, rows: Array) -> None:
         """Take note of rows whose values changed in place.
 
-        The mean stays where it was prepared: it is an origin of coordinates, not a statistic, so the law stays exact.
+        The anchors stay where they were prepared: the bounds they give hold for any rows, so the law stays exact.
 
         Args:
             rows: row numbers, an integer array of one dimension.
@@ -278,14 +283,18 @@ class D2Sampler:
             raise ValueError(f"{name}: X must be finite, got a bad value in row {int(numbers[bad])}")
         if not np.shares_memory(self._raw, _array.raw(self._X)):
             self._raw[numbers] = fresh
-        if self._prepared is None:
-            return
-        scale, origin, norms = self._prepared
-        norms[numbers] = _native.squares_to(name, fresh, scale, origin)
-        exponent = SAFE_EXPONENT[norms.dtype.itemsize]
-        in_range = 2.0**-exponent <= norms.max() <= 2.0**exponent
-        if scale == 1.0 and in_range and 2 * numbers.size < n:
-            self._spread = self._mean_potential(self._prepared)
-        else:
-            # Another scale or origin may be due, or preparing anew is cheaper: the next seeding does it.
-            self._prepared = None
+        self._prepared = self._follow(name, self._prepared, numbers, fresh)
+        self._published = self._follow(name, self._published, numbers, fresh)
+
+    def _follow(
+        self, name: str, prepared: Prepared | None, numbers: np.ndarray[Any, Any], fresh: np.ndarray[Any, Any]
+    ) -> Prepared | None:
+        """What was prepared, brought up to date; None when the next seeding has to prepare anew."""
+        if prepared is None:
+            return None
+        scale, anchors, labels, squares, _ = prepared
+        labels[numbers], squares[numbers] = _native.locate(name, fresh, scale, anchors)
+        exponent = SAFE_EXPONENT[squares.dtype.itemsize]
+        in_range = 2.0**-exponent <= squares.max() <= 2.0**exponent
+        # Otherwise another scale or other anchors may be due, or preparing anew is cheaper.
+        return prepared if scale == 1.0 and in_range and 2 * numbers.size < len(squares) else None

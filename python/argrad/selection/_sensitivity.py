@@ -258,14 +258,15 @@ def power(distances: NDArray[Any], z: float) -> Floats:
 def score(function: str, clusters: Clusters, proxies: Proxies, weights: Floats | None) -> tuple[Floats, float]:
     """The scores a (lhat + Lambda v), and the share of Lambda v in their sum."""
     holder = proxies.holder if isinstance(proxies.holder, float) else proxies.holder[clusters.labels]
-    cost = clusters.spread * holder
-    scores = cost + proxies.values[clusters.labels]
-    if weights is not None:
-        scores *= weights
-        cost *= weights
-    total = float(scores.sum())
+    with np.errstate(over="ignore"):  # said below
+        cost = clusters.spread * holder
+        scores = cost + proxies.values[clusters.labels]
+        if weights is not None:
+            scores *= weights
+            cost *= weights
+        total = float(scores.sum())
     if not total < math.inf:
-        raise ValueError(f"{function}: holder must leave a finite sum of scores, got sum {total}")
+        raise ValueError(f"{function}: holder must be small enough for a finite sum of scores, got sum {total}")
     return scores, float(cost.sum()) / total if total > 0 else 0.0
 
 

@@ -2,9 +2,11 @@
 
 use argrad_core::real::{Real, canon};
 use argrad_core::rng::Stream;
+use argrad_core::seeding::anchors::{Prepared, prepare};
 use argrad_core::seeding::assign::assign;
 use argrad_core::seeding::exact::{Start, seed_path};
-use argrad_core::seeding::start::{Norm, first_center, from_first, from_norms, prepare};
+use argrad_core::seeding::score::Centers;
+use argrad_core::seeding::start::{first_center, from_first};
 use argrad_core::seeding::{Method, Plan, Points, Refresh, Seeded, seed, streams};
 use argrad_core::{Error, Job};
 use proptest::prelude::*;
@@ -22,7 +24,7 @@ fn start(points: Points<'_, f32>, number: u64) -> Start<'_, f32> {
     let job = Job::default();
     let first = first_center(points, number, &job).unwrap();
     let (envelope, frame) = from_first(points, first, &job).unwrap();
-    Start { first, envelope, frame, norms: None }
+    Start { first, envelope, frame, anchors: None }
 }
 
 fn run(points: Points<'_, f32>, k: usize, number: u64, plan: Plan) -> Seeded {
@@ -104,20 +106,29 @@ proptest! {
     }
 
     #[test]
-    fn norm_bounds_hold_for_the_first_center(
-        (mut rows, d) in matrix(), first: prop::sample::Index, offset in -1e4f32..1e4, stretch in 1e-3f32..1e3,
+    fn anchored_bounds_hold(
+        (mut rows, d) in matrix(), centers in prop::collection::vec(any::<prop::sample::Index>(), 1..5),
+        pivots in 0usize..6, offset in -1e4f32..1e4, stretch in 1e-3f32..1e3,
     ) {
         rows.iter_mut().for_each(|x| *x = *x * stretch + offset);
         let points = Points::new(&rows, d, None).unwrap();
-        let (first, job) = (first.index(points.n()), Job::default());
-        let shared = prepare(points, &job).unwrap();
+        let job = Job::default();
+        let shared = prepare(points, pivots, &job).unwrap();
         let scale = shared.frame.scale;
-        for shape in [Norm::Triangle, Norm::Paper] {
-            let envelope = from_norms(points, &shared, first, shape, &job).unwrap();
-            for i in 0..points.n() {
-                prop_assert!(envelope.bound(i) >= canon(points.row(i), scale, &points.scaled(first, scale)));
-            }
+        let mut chosen = Centers::new(shared.frame.clone());
+        centers.iter().for_each(|c| chosen.push(points.row(c.index(points.n()))));
+        let mut delta = shared.far();
+        shared.approach(&chosen, 0, &mut delta);
+        let tight = shared.envelope(points, &delta, &job).unwrap();
+        let paper = prepare(points, 0, &job).unwrap().paper_envelope(points, centers[0].index(points.n()), &job).unwrap();
+        for i in 0..points.n() {
+            let to = |c: usize| canon(points.row(i), scale, chosen.scaled(c));
+            let nearest = (0..chosen.count()).map(to).fold(f32::INFINITY, f32::min);
+            prop_assert!(tight.bound(i) >= nearest);
+            prop_assert!(paper.bound(i) >= to(0));
         }
+        let located = Prepared::locate(&shared.anchors, scale, &rows, d);
+        prop_assert_eq!(located.1, shared.squares);
     }
 
     #[test]
@@ -182,7 +193,7 @@ fn extreme_magnitudes_are_rescaled() {
         let points = Points::new(&rows, 1, None).unwrap();
         let got = seed(points, 10, Method::Exact(Plan::default()), None, 3, &Job::default()).unwrap();
         assert_eq!(got.drawn, 10, "{factor}");
-        let shared = prepare(points, &Job::default()).unwrap();
-        assert!(shared.norms.iter().all(|x| x.is_finite()) && shared.frame.scale != f32::ONE, "{factor}");
+        let shared = prepare(points, 3, &Job::default()).unwrap();
+        assert!(shared.squares.iter().all(|x| x.is_finite()) && shared.frame.scale != f32::ONE, "{factor}");
     }
 }

@@ -1,7 +1,7 @@
 //! Bindings of `argrad_core::seeding`: one short function each.
 
 use crate::call::run;
-use argrad_core::seeding::{self, Method, Plan, Points, Refresh, Seeded, assign as nearest, lloyd, sample, start};
+use argrad_core::seeding::{self, Method, Plan, Points, Refresh, Seeded, anchors, assign as nearest, lloyd, sample};
 use argrad_core::{Error, Job, Real};
 use numpy::{Element, IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyTypeError;
@@ -88,13 +88,20 @@ impl Options {
     }
 }
 
-/// `(scale, origin, norms)` as [`prepare`] returned it.
-type PreparedTuple<'py> = (f64, Bound<'py, PyAny>, Bound<'py, PyAny>);
+/// `(scale, anchors, labels, squares, spread)` as [`prepare`] returned it.
+type PreparedTuple<'py> = (f64, Bound<'py, PyAny>, Bound<'py, PyArray1<u8>>, Bound<'py, PyAny>, f64);
 
-fn prepared_of<T: Real + Element>(prepared: Option<PreparedTuple<'_>>) -> PyResult<Option<start::Prepared<T>>> {
-    let Some((scale, origin, norms)) = prepared else { return Ok(None) };
-    let frame = seeding::score::Frame { scale: T::of(scale), origin: same_row::<T>(&origin, "origin")?.to_vec()? };
-    Ok(Some(start::Prepared { frame, norms: same_row::<T>(&norms, "norms")?.to_vec()? }))
+fn prepared_of<T: Real + Element>(prepared: Option<PreparedTuple<'_>>) -> PyResult<Option<anchors::Prepared<T>>> {
+    let Some((scale, anchors, labels, squares, spread)) = prepared else { return Ok(None) };
+    let anchors = same::<T>(&anchors, "anchors")?;
+    let origin = anchors.as_array().row(0).to_vec();
+    Ok(Some(anchors::Prepared {
+        frame: seeding::score::Frame { scale: T::of(scale), origin },
+        anchors: anchors.as_slice()?.to_vec(),
+        labels: labels.readonly().to_vec()?,
+        squares: same_row::<T>(&squares, "squares")?.to_vec()?,
+        spread,
+    }))
 }
 
 /// The chosen rows, and `(drawn, uniform, proposals, refreshes, first total, potential, standard error)`.
@@ -153,50 +160,52 @@ fn seed_path<'py>(
     Ok(path.into_iter().map(|done| seeded_tuple(py, done)).collect())
 }
 
-/// What many seedings share: `(scale, origin, norms)`.
+/// What many seedings share; `pivots` is their number, None for the default.
 #[pyfunction]
 fn prepare<'py>(
     py: Python<'py>,
     function: &str,
     x: Matrix<'py>,
     weights: Option<PyReadonlyArray1<'py, f64>>,
-) -> PyResult<(f64, Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    pivots: Option<usize>,
+) -> PyResult<PreparedTuple<'py>> {
     let weights = weights_of(weights.as_ref())?;
     typed!(x, |x| {
         let (rows, d) = (x.as_slice()?, columns(&x));
-        let prepared = run(py, function, None, |job| start::prepare(Points::new(rows, d, weights)?, job))?;
-        let (origin, norms) = (prepared.frame.origin.into_pyarray(py), prepared.norms.into_pyarray(py));
-        Ok((prepared.frame.scale.wide(), origin.into_any(), norms.into_any()))
+        let done = run(py, function, None, |job| {
+            let points = Points::new(rows, d, weights)?;
+            anchors::prepare(points, pivots.unwrap_or_else(|| anchors::default_pivots(points.n())), job)
+        })?;
+        let count = done.anchors.len() / d;
+        let anchors = done.anchors.into_pyarray(py).reshape([count, d])?.into_any();
+        let labels = done.labels.into_pyarray(py);
+        Ok((done.frame.scale.wide(), anchors, labels, done.squares.into_pyarray(py).into_any(), done.spread))
     })
 }
 
-/// Scaled canonical squared distances of a few rows to a prepared origin.
+/// The nearest anchors of a few rows, and the scaled squared distances to them.
 #[pyfunction]
-fn squares_to<'py>(
+fn locate<'py>(
     py: Python<'py>,
     function: &str,
     x: Matrix<'py>,
     scale: f64,
-    origin: Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    typed!(x, |x| squares_typed(py, function, &x, scale, &origin))
+    anchors: Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyArray1<u8>>, Bound<'py, PyAny>)> {
+    typed!(x, |x| locate_typed(py, function, &x, scale, &anchors))
 }
 
-fn squares_typed<'py, T: Real + Element>(
+fn locate_typed<'py, T: Real + Element>(
     py: Python<'py>,
     function: &str,
     x: &PyReadonlyArray2<'py, T>,
     scale: f64,
-    origin: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let origin = same_row::<T>(origin, "origin")?;
-    let (rows, origin) = (x.as_slice()?, origin.as_slice()?);
-    let squares = run(py, function, None, |_| {
-        let mut squares = vec![T::ZERO; rows.len() / origin.len()];
-        T::canon_rows(rows, T::of(scale), origin, &mut squares);
-        Ok(squares)
-    })?;
-    Ok(squares.into_pyarray(py).into_any())
+    anchors: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyArray1<u8>>, Bound<'py, PyAny>)> {
+    let anchors = same::<T>(anchors, "anchors")?;
+    let (rows, d, anchors) = (x.as_slice()?, columns(x), anchors.as_slice()?);
+    let (labels, squares) = run(py, function, None, |_| Ok(anchors::Prepared::locate(anchors, T::of(scale), rows, d)))?;
+    Ok((labels.into_pyarray(py), squares.into_pyarray(py).into_any()))
 }
 
 /// Rows in proportion to their squared distance to `centers`.
@@ -285,9 +294,10 @@ fn kmeans<'py>(
 
 /// For tests: how often each ordered tuple of rows was drawn in `runs` seedings by the production path.
 ///
-/// `tighten`, `refresh` and `max_batch` override the schedule of the exact method; `norm` uses the prepared envelope.
+/// `tighten`, `refresh` and `max_batch` override the schedule of the exact method; `anchors` uses the prepared envelope with so
+/// many pivots.
 #[pyfunction]
-#[pyo3(signature = (x, weights, k, options, runs, seed, *, tighten = true, max_batch = 2048, norm = false))]
+#[pyo3(signature = (x, weights, k, options, runs, seed, *, tighten = true, max_batch = 2048, anchors = None))]
 fn law_counts<'py>(
     py: Python<'py>,
     x: Matrix<'py>,
@@ -298,7 +308,7 @@ fn law_counts<'py>(
     seed: u64,
     tighten: bool,
     max_batch: usize,
-    norm: bool,
+    anchors: Option<usize>,
 ) -> PyResult<Indices<'py>> {
     let weights = weights_of(weights.as_ref())?;
     let counts = typed!(x, |x| {
@@ -309,7 +319,7 @@ fn law_counts<'py>(
                 Method::Exact(plan) => Method::Exact(Plan { tighten, max_batch, ..plan }),
                 other => other,
             };
-            let prepared = if norm { Some(start::prepare(points, job)?) } else { None };
+            let prepared = anchors.map(|pivots| anchors::prepare(points, pivots, job)).transpose()?;
             tally(points, k, method, prepared.as_ref(), runs, seed, job)
         })
     })?;
@@ -320,7 +330,7 @@ fn tally<T: Real>(
     points: Points<'_, T>,
     k: usize,
     method: Method,
-    prepared: Option<&start::Prepared<T>>,
+    prepared: Option<&anchors::Prepared<T>>,
     runs: u64,
     seed: u64,
     job: &Job,
@@ -342,7 +352,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(seed, module)?)?;
     module.add_function(wrap_pyfunction!(seed_path, module)?)?;
     module.add_function(wrap_pyfunction!(prepare, module)?)?;
-    module.add_function(wrap_pyfunction!(squares_to, module)?)?;
+    module.add_function(wrap_pyfunction!(locate, module)?)?;
     module.add_function(wrap_pyfunction!(sample_rows, module)?)?;
     module.add_function(wrap_pyfunction!(assign, module)?)?;
     module.add_function(wrap_pyfunction!(kmeans, module)?)?;

@@ -92,7 +92,7 @@ pub fn seed<T: Real>(
     let size = if size == 0 { MIN_ROWS.max(ROWS_PER_CENTER * k) } else { size };
     let first = first_center(points, seed, job)?;
     let (envelope, frame) = from_first(points, first, job)?;
-    let start = Start { first, envelope, frame: frame.clone(), norms: None };
+    let start = Start { first, envelope, frame: frame.clone(), anchors: None };
     let spread = exact::distances(points, k.div_ceil(ROUGH), seed, start, job)?;
     let coreset = draw(points, &spread, size.max(k), seed, job)?;
     drop(spread);

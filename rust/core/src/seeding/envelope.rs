@@ -90,6 +90,12 @@ impl<'a, T: Real> Envelope<'a, T> {
         &self.bound
     }
 
+    /// The bounds alone.
+    #[must_use]
+    pub fn into_bounds(self) -> Vec<T> {
+        self.bound
+    }
+
     /// The number of the centre whose distance the bound of row `i` is.
     #[inline]
     #[must_use]

@@ -16,13 +16,14 @@ use crate::error::Result;
 use crate::job::Job;
 use crate::real::{Real, canon};
 use crate::rng::Stream;
+use crate::seeding::anchors::Prepared;
 use crate::seeding::envelope::{Envelope, NO_HOME, draw_by_weight};
 use crate::seeding::fill::fill_up;
 use crate::seeding::plan::{Plan, Refresh, Seeded};
 use crate::seeding::points::Points;
 use crate::seeding::resolve::{Survivors, hits};
 use crate::seeding::score::{Centers, Frame, Rows, Scratch, Shifted};
-use crate::seeding::start::{from_first, norm_inflation, triangle};
+use crate::seeding::start::from_first;
 use crate::seeding::streams;
 
 /// The smallest batch: below it the fixed cost of a round dominates.
@@ -44,8 +45,8 @@ pub struct Start<'a, T> {
     pub envelope: Envelope<'a, T>,
     /// Scale and origin.
     pub frame: Frame<T>,
-    /// The norms that the bounds were made of, if they may be re-based on a centre nearer to the mean.
-    pub norms: Option<&'a [T]>,
+    /// The anchors that the bounds were made of; they are made anew as centres come near the anchors.
+    pub anchors: Option<&'a Prepared<T>>,
 }
 
 /// Chooses rows with the law of k-means++ and reports the state at each of the ascending counts `ks`: the seeding for a
@@ -81,7 +82,7 @@ pub fn seed_path<T: Real>(
 /// [`crate::Error::NotFinite`], [`crate::Error::Interrupted`].
 pub fn extend<T: Real>(points: Points<'_, T>, chosen: &mut Vec<usize>, k: usize, seed: u64, job: &Job) -> Result<()> {
     let (envelope, frame) = from_first(points, chosen[0], job)?;
-    let mut walk = Walk::new(points, seed, Start { first: chosen[0], envelope, frame, norms: None }, Plan::default());
+    let mut walk = Walk::new(points, seed, Start { first: chosen[0], envelope, frame, anchors: None }, Plan::default());
     chosen[1..].iter().for_each(|&row| walk.add(row));
     walk.refresh(job)?;
     walk.run(k, job)?;
@@ -121,9 +122,10 @@ struct Walk<'a, T> {
     failures: u64,
     /// Proposals and acceptances of the last batches.
     recent: Vec<(usize, usize)>,
-    /// Distances to the mean, if the bounds are made of them, and the squared distance to it of the centre in use.
-    norms: Option<&'a [T]>,
-    based_on: f64,
+    /// Anchors, if the bounds are made of them, the distance from each to the nearest centre, and the centres seen.
+    anchors: Option<&'a Prepared<T>>,
+    delta: Vec<f64>,
+    approached: usize,
     out: Seeded,
 }
 
@@ -140,7 +142,7 @@ struct Batch<T> {
 
 impl<'a, T: Real> Walk<'a, T> {
     fn new(points: Points<'a, T>, seed: u64, start: Start<'a, T>, plan: Plan) -> Self {
-        let Start { first, envelope, frame, norms } = start;
+        let Start { first, envelope, frame, anchors } = start;
         let mut walk = Self {
             points,
             k: 1,
@@ -148,8 +150,9 @@ impl<'a, T: Real> Walk<'a, T> {
             plan,
             centers: Centers::new(frame),
             refreshed: usize::from(envelope.home(0) != NO_HOME),
-            norms,
-            based_on: f64::INFINITY,
+            anchors,
+            delta: anchors.map_or_else(Vec::new, Prepared::far),
+            approached: 0,
             wasted: 0,
             failures: 0,
             recent: Vec::new(),
@@ -157,7 +160,6 @@ impl<'a, T: Real> Walk<'a, T> {
             envelope,
         };
         walk.add(first);
-        walk.based_on = walk.centers.closest_to_origin(0);
         walk
     }
 
@@ -200,25 +202,25 @@ impl<'a, T: Real> Walk<'a, T> {
         if self.out.indices.len() < self.k && self.refresh_is_due(processed, accepted) {
             self.refresh(job)?;
         }
-        self.rebase(before, job)
+        self.rebase(job)
     }
 
-    /// Once a centre lies much nearer to the mean than the one in use, the bound `(|x - m| + |c - m|)^2` made of it is
-    /// lower for every row, and costs no distance.
-    fn rebase(&mut self, before: usize, job: &Job) -> Result<()> {
-        let Some(norms) = self.norms else { return Ok(()) };
-        let own = self.centers.closest_to_origin(before);
-        if own < 0.5 * self.based_on {
-            self.based_on = own;
-            let inflation = norm_inflation::<T>(self.points.d());
-            self.envelope.lower_all(job, |first, bounds, _| {
-                for (bound, norm) in bounds.iter_mut().zip(&norms[first..]) {
-                    let value = T::of(triangle(norm.wide(), own) * inflation);
-                    *bound = if value < *bound { value } else { *bound };
-                }
-            })?;
+    /// Makes the bounds anew from the anchors whenever the centres have doubled: it costs no distance to a row.
+    fn rebase(&mut self, job: &Job) -> Result<()> {
+        let Some(anchors) = self.anchors else { return Ok(()) };
+        if self.centers.count() < 2 * self.approached.max(1) {
+            return Ok(());
         }
-        Ok(())
+        anchors.approach(&self.centers, self.approached, &mut self.delta);
+        self.approached = self.centers.count();
+        self.recent.clear();
+        let delta = &self.delta;
+        self.envelope.lower_all(job, |first, bounds, _| {
+            for (j, bound) in bounds.iter_mut().enumerate() {
+                let value = anchors.bound(first + j, delta);
+                *bound = if value < *bound { value } else { *bound };
+            }
+        })
     }
 
     fn propose(&self, size: usize) -> Batch<T> {

@@ -1,5 +1,6 @@
 //! Seeding: exact k-means++ by batched envelope rejection, its variants, assignment and Lloyd's k-means.
 
+pub mod anchors;
 pub mod assign;
 pub mod coreset;
 pub mod envelope;
@@ -22,8 +23,8 @@ pub use points::Points;
 use crate::error::{Result, invalid};
 use crate::job::Job;
 use crate::real::Real;
+use anchors::Prepared;
 use exact::Start;
-use start::{Norm, Prepared};
 
 /// The ways to seed.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +44,8 @@ pub enum Method {
     Uniform,
 }
 
-/// Chooses `k` rows. With `prepared`, `Exact` and `Rejection` make no further pass over the rows.
+/// Chooses `k` rows. With `prepared`, `Exact` and `Rejection` (the latter prepared without pivots) make no further pass
+/// over the rows.
 ///
 /// # Errors
 /// [`crate::Error::Invalid`] when `k` is not between 1 and the number of rows; [`crate::Error::NotFinite`];
@@ -89,26 +91,26 @@ pub fn seed_path<T: Real>(
     seed: u64,
     job: &Job,
 ) -> Result<Vec<Seeded>> {
-    let first = start::first_center(points, seed, job)?;
     match (method, prepared) {
         (Method::Exact(plan), None) => {
+            let first = start::first_center(points, seed, job)?;
             let (envelope, frame) = start::from_first(points, first, job)?;
-            exact::seed_path(points, ks, seed, Start { first, envelope, frame, norms: None }, plan, job)
+            exact::seed_path(points, ks, seed, Start { first, envelope, frame, anchors: None }, plan, job)
         }
         (Method::Exact(plan), Some(shared)) => {
-            let envelope = start::from_norms(points, shared, first, Norm::Triangle, job)?;
-            let start = Start { first, envelope, frame: shared.frame.clone(), norms: Some(&shared.norms) };
+            let start = anchors::start(points, shared, seed, job)?;
             exact::seed_path(points, ks, seed, start, plan, job)
         }
         (Method::Rejection(max_proposals, potential_draws), Some(shared)) => {
-            let envelope = start::from_norms(points, shared, first, Norm::Paper, job)?;
-            let start = Start { first, envelope, frame: shared.frame.clone(), norms: None };
+            let first = start::first_center(points, seed, job)?;
+            let envelope = shared.paper_envelope(points, first, job)?;
+            let start = Start { first, envelope, frame: shared.frame.clone(), anchors: None };
             let plan =
                 Plan { tighten: false, refresh: Refresh::Never, max_proposals, potential_draws, ..Plan::default() };
             exact::seed_path(points, ks, seed, start, plan, job)
         }
         (Method::Rejection(..), None) => {
-            let shared = start::prepare(points, job)?;
+            let shared = anchors::prepare(points, 0, job)?;
             seed_path(points, ks, method, Some(&shared), seed, job)
         }
         _ => Err(invalid!("method must be exact or rejection for several counts")),

@@ -2,13 +2,13 @@
 
 use crate::error::{Result, invalid};
 use crate::job::Job;
-use crate::real::{Real, canon};
+use crate::real::Real;
 use crate::rng::Stream;
+use crate::seeding::anchors::Prepared;
 use crate::seeding::assign::assign;
 use crate::seeding::envelope::{Envelope, NO_HOME};
 use crate::seeding::points::Points;
 use crate::seeding::score::{Centers, Shifted};
-use crate::seeding::start::{Norm, Prepared, from_norms_about};
 use crate::seeding::streams;
 
 const BATCH: usize = 2048;
@@ -29,12 +29,10 @@ pub fn sample<T: Real>(
 ) -> Result<Vec<usize>> {
     Points::new(rows, points.d(), None)?.check_finite("centers", job)?;
     let mut centers = Centers::new(prepared.frame.clone());
-    let mut own = f64::INFINITY;
-    for center in rows.chunks_exact(points.d()) {
-        centers.push(center);
-        own = own.min(canon(center, prepared.frame.scale, &prepared.frame.origin).wide());
-    }
-    let envelope = from_norms_about(points, prepared, own, Norm::Triangle, job)?;
+    rows.chunks_exact(points.d()).for_each(|center| centers.push(center));
+    let mut delta = prepared.far();
+    prepared.approach(&centers, 0, &mut delta);
+    let envelope = prepared.envelope(points, &delta, job)?;
     let (propose, accept) = (Stream::new(seed, streams::SAMPLE), Stream::new(seed, streams::SAMPLE_ACCEPT));
     let mut out = Vec::with_capacity(size);
     let mut first = 0;

@@ -114,12 +114,6 @@ impl<T: Real> Centers<T> {
         self.shifted.push(row, &self.frame);
     }
 
-    /// The smallest squared distance to the origin among the centres from `first` on.
-    #[must_use]
-    pub fn closest_to_origin(&self, first: usize) -> f64 {
-        self.shifted.norms[first..].iter().fold(f64::INFINITY, |low, norm| low.min(norm.wide()))
-    }
-
     /// `scale` times centre `c`.
     #[inline]
     #[must_use]

@@ -58,7 +58,11 @@ fn all<T: Real>(weights: &[T], size: usize, job: &Job) -> Result<Sums> {
         return Err(invalid!("size must be >= 1, got 0"));
     }
     let sums = Sums::new(weights, f64::INFINITY, job)?;
-    if sums.total() > 0.0 { Ok(sums) } else { Err(invalid!("weights must not all be zero, got sum 0")) }
+    if sums.total() > 0.0 {
+        Ok(sums)
+    } else {
+        Err(invalid!("weights must be positive in at least one row, got zeros only"))
+    }
 }
 
 fn with_shares<T: Real>(rows: Vec<usize>, weights: &[T], size: usize, total: f64, with_weights: bool) -> Drawn {

@@ -80,7 +80,7 @@ impl Sums {
             prefix.push(total);
         }
         if total == f64::INFINITY {
-            return Err(invalid!("weights must have a finite sum, got {total}"));
+            return Err(invalid!("weights must be of a finite sum, got {total}"));
         }
         Ok(Self { cap, prefix, positives })
     }
