@@ -4,7 +4,7 @@
     python -m benches.table --rows onedal faiss    rows whose name contains one of the words
     python -m benches.table --quick                small inputs: shows that everything runs, says nothing about speed
     python -m benches.table --full                 no extrapolation: each rival runs whole once, for an hour or more
-    python -m benches.table --references           greedy potentials of whole scikit-learn runs, once a machine
+    python -m benches.table --references           potentials of greedy runs on all rows, once a machine
 
 Every pair of data and thread count runs in a process of its own, bound to that many cores. Ours is the median of five
 runs after one warm-up. A rival is the minimum of its runs; where its cost is linear in the number of centres it is
@@ -96,7 +96,9 @@ def main() -> None:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--quick", action="store_true", help="small inputs; only shows that everything runs")
     parser.add_argument("--full", action="store_true", help="run every rival whole instead of extrapolating")
-    parser.add_argument("--references", action="store_true", help="compute and keep scikit-learn's greedy potentials")
+    parser.add_argument(
+        "--references", action="store_true", help="compute and keep the potentials of greedy runs on all rows"
+    )
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
