@@ -37,7 +37,7 @@ test: .venv-test/.argrad ## install the wheel into .venv-test and run every test
 
 check: develop ## format, lint, types, stub, layers, doc examples, benchmark smoke run
 	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 	$(BIN)/mypy

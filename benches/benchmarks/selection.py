@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from argrad.selection import sensitivity_sample, weighted_sample
 
 from . import _data

@@ -54,7 +54,7 @@ pub fn keys<T: Real>(weights: &[T], size: usize, with_weights: bool, seed: u64, 
             scan.limit = if positives == size { f64::INFINITY } else { higher };
         }
     };
-    let keys = ascending(&found);
+    let keys = ascending(&found, job)?;
     if keys.len() < size {
         return Err(too_few(keys.len(), size));
     }
@@ -81,7 +81,7 @@ fn inverses<T: Real>(weights: &[T], rows: &[usize], next: Option<&u128>, scale: 
 /// Sorts keys: one scattering into short ranges, then each range alone.
 ///
 /// Keys are spread evenly enough over their range for this; where they are not, a range is long and takes a long sort.
-fn ascending(found: &[Found]) -> Vec<u128> {
+fn ascending(found: &[Found], job: &Job) -> Result<Vec<u128>> {
     let keys = || found.iter().flat_map(|part| &part.keys);
     let count: usize = found.iter().map(|part| part.keys.len()).sum();
     let value = |key: u128| f64::from_bits((key >> 64) as u64);
@@ -89,16 +89,22 @@ fn ascending(found: &[Found]) -> Vec<u128> {
     let ranges = (count / RANGE).max(1);
     let range = |key: u128| ((value(key) / top * ranges as f64) as usize).min(ranges - 1);
     let mut starts = vec![0; ranges + 1];
-    keys().for_each(|&key| starts[range(key) + 1] += 1);
+    for part in found {
+        job.check()?;
+        part.keys.iter().for_each(|&key| starts[range(key) + 1] += 1);
+    }
     for r in 0..ranges {
         starts[r + 1] += starts[r];
     }
     let mut free = starts.clone();
     let mut sorted = vec![0; count];
-    for &key in keys() {
-        let at = &mut free[range(key)];
-        sorted[*at] = key;
-        *at += 1;
+    for part in found {
+        job.check()?;
+        for &key in &part.keys {
+            let at = &mut free[range(key)];
+            sorted[*at] = key;
+            *at += 1;
+        }
     }
     let mut rest = sorted.as_mut_slice();
     let mut parts = Vec::with_capacity(ranges);
@@ -107,11 +113,16 @@ fn ascending(found: &[Found]) -> Vec<u128> {
         parts.push(part);
         rest = tail;
     }
-    parts
-        .into_par_iter()
-        .with_min_len(64)
-        .for_each(|part| if part.len() < 100 * RANGE { part.sort_unstable() } else { part.par_sort_unstable() });
-    sorted
+    parts.into_par_iter().with_min_len(64).try_for_each(|part| {
+        job.check()?;
+        if part.len() < 100 * RANGE {
+            part.sort_unstable();
+        } else {
+            part.par_sort_unstable();
+        }
+        Ok::<_, crate::Error>(())
+    })?;
+    Ok(sorted)
 }
 
 /// One pass: which keys are looked for.
