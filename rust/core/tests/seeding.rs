@@ -10,6 +10,7 @@ use argrad_core::seeding::start::{first_center, from_first};
 use argrad_core::seeding::{Method, Plan, Points, Refresh, Seeded, seed, streams};
 use argrad_core::{Error, Job};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 const FROZEN: Plan =
     Plan { tighten: false, refresh: Refresh::Never, max_batch: 2048, max_proposals: None, potential_draws: 0 };
@@ -64,7 +65,12 @@ fn distinct(points: Points<'_, f32>) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig {
+        cases: 200,
+        rng_seed: RngSeed::Fixed(20),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn frozen_batches_equal_the_sequential_walk((rows, d) in matrix(), number: u64, share in 0.0f64..1.0) {

@@ -7,6 +7,7 @@ use argrad_core::selection::keys::keys;
 use argrad_core::selection::{chain, clusters, streams};
 use argrad_core::{Job, simd};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 /// Weights of very different sizes, with zeros and equals.
 fn weights() -> impl Strategy<Value = Vec<f64>> {
@@ -48,7 +49,7 @@ fn nearly_at_an_edge(weights: &[f64], target: f64) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, rng_seed: RngSeed::Fixed(20), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn keys_are_the_smallest_in_order(weights in weights(), seed: u64, share in 0.0f64..1.0) {

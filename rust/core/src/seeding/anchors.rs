@@ -11,7 +11,7 @@ use crate::seeding::envelope::{Envelope, NO_HOME};
 use crate::seeding::exact::{self, Start};
 use crate::seeding::plan::Plan;
 use crate::seeding::points::{BLOCK, Points};
-use crate::seeding::score::{Centers, Frame, Rows, Scratch, Shifted};
+use crate::seeding::score::{Centers, Frame};
 use crate::seeding::start::{first_center, from_first, rescue};
 use rayon::prelude::*;
 
@@ -21,9 +21,6 @@ const MOST: usize = 63;
 const ROWS_PER_PIVOT: usize = 256;
 /// The pivots' random numbers must not be those of a seeding: no user's seed meets this one but by chance.
 const SEED: u64 = 0xA17C_40B5_F3D2_9E61;
-/// Rows scored at a time.
-const STRIP: usize = 128;
-
 /// Anchors, and every row's place among them.
 #[derive(Debug, Clone)]
 pub struct Prepared<T> {
@@ -85,25 +82,12 @@ fn add_pivots<T: Real>(points: Points<'_, T>, prepared: &mut Prepared<T>, pivots
     }
     let squares = prepared.squares.par_chunks_mut(BLOCK);
     squares.zip(prepared.labels.par_chunks_mut(BLOCK)).enumerate().try_for_each(|(block, (squares, labels))| {
-        let mut scratch = Scratch::default();
-        let mut shifted = Shifted { rows: Vec::new(), norms: Vec::new() };
-        for (strip, (squares, labels)) in squares.chunks_mut(STRIP).zip(labels.chunks_mut(STRIP)).enumerate() {
-            job.check()?;
-            let start = block * BLOCK + strip * STRIP;
-            shifted.fill(points.range(start, start + squares.len()), centers.frame());
-            let rows = Rows { rows: &shifted.rows, norms: &shifted.norms };
-            let mut found = vec![None; squares.len()];
-            let row = |j: usize| points.row(start + j);
-            centers.nearest_here(0..centers.count(), rows, &mut scratch, row, |j| squares[j].wide(), &mut found);
-            for ((square, label), found) in squares.iter_mut().zip(labels).zip(found) {
-                if let Some((value, pivot)) = found
-                    && value < *square
-                {
-                    (*square, *label) = (value, pivot as u8 + 1);
-                }
+        let limits: Vec<f64> = squares.iter().map(|square| square.wide()).collect();
+        centers.nearest_of_range(0..centers.count(), points, block * BLOCK, &limits, job, |j, value, pivot| {
+            if value < squares[j] {
+                (squares[j], labels[j]) = (value, pivot as u8 + 1);
             }
-        }
-        Ok(())
+        })
     })
 }
 

@@ -4,11 +4,8 @@ use crate::error::{Error, Result, invalid};
 use crate::job::Job;
 use crate::real::Real;
 use crate::seeding::points::{BLOCK, Points, power_of_two_for};
-use crate::seeding::score::{Centers, Frame, Rows, Scratch, Shifted};
+use crate::seeding::score::{Centers, Frame};
 use rayon::prelude::*;
-
-/// Rows scored at a time.
-const STRIP: usize = 128;
 
 /// Labels and squared distances.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,22 +52,13 @@ fn assign_scaled<T: Real>(points: Points<'_, T>, wrapped: Points<'_, T>, scale: 
     job.expect(n);
     labels.par_chunks_mut(BLOCK).zip(squares.par_chunks_mut(BLOCK)).enumerate().try_for_each(
         |(block, (labels, squares))| {
-            let mut scratch = Scratch::default();
-            let mut shifted = Shifted { rows: Vec::new(), norms: Vec::new() };
-            for (strip, (labels, squares)) in labels.chunks_mut(STRIP).zip(squares.chunks_mut(STRIP)).enumerate() {
-                job.check()?;
-                let start = block * BLOCK + strip * STRIP;
-                shifted.fill(points.range(start, start + labels.len()), centers.frame());
-                let rows = Rows { rows: &shifted.rows, norms: &shifted.norms };
-                let mut found = vec![None; labels.len()];
-                let all = 0..centers.count();
-                centers.nearest_here(all, rows, &mut scratch, |j| points.row(start + j), |_| f64::INFINITY, &mut found);
-                for ((label, square), found) in labels.iter_mut().zip(squares).zip(found) {
-                    // Nothing is found only where products are not finite; the caller then looks at the rows.
-                    (*square, *label) = found.unwrap_or((T::INFINITY, 0));
-                }
-                job.advance(labels.len());
-            }
+            // Nothing is found only where products are not finite; the caller then looks at the rows.
+            squares.fill(T::INFINITY);
+            let limits = &[f64::INFINITY; BLOCK][..labels.len()];
+            centers.nearest_of_range(0..centers.count(), points, block * BLOCK, limits, job, |j, square, label| {
+                (squares[j], labels[j]) = (square, label);
+            })?;
+            job.advance(limits.len());
             Ok::<_, Error>(())
         },
     )?;

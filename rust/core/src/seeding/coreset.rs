@@ -143,7 +143,10 @@ fn greedy<T: Real>(
             }
         }
         let (row, column) = candidates[lowest(&losses)];
-        envelope.lower_all(job, |start, bounds, _| pool.panels.lower(column, start, bounds))?;
+        envelope.lower_all(job, |start, bounds, _| {
+            pool.panels.lower(column, start, bounds);
+            Ok(())
+        })?;
         envelope.tighten(std::iter::once((row, T::ZERO, NO_HOME)));
         out.indices.push(coreset.indices[row]);
         job.reached(out.indices.len());

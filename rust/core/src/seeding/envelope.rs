@@ -158,7 +158,11 @@ impl<'a, T: Real> Envelope<'a, T> {
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`].
-    pub fn lower_all(&mut self, job: &Job, lower: impl Fn(usize, &mut [T], &mut [u32]) + Sync) -> Result<()> {
+    pub fn lower_all(
+        &mut self,
+        job: &Job,
+        lower: impl Fn(usize, &mut [T], &mut [u32]) -> Result<()> + Sync,
+    ) -> Result<()> {
         let points = self.points;
         self.bound
             .par_chunks_mut(BLOCK)
@@ -168,7 +172,7 @@ impl<'a, T: Real> Envelope<'a, T> {
             .try_for_each(|(block, ((bounds, homes), sums))| {
                 job.check()?;
                 let first = block * BLOCK;
-                lower(first, bounds, homes);
+                lower(first, bounds, homes)?;
                 for (g, (bounds, sum)) in bounds.chunks(GROUP).zip(sums).enumerate() {
                     *sum = group_sum(&points, first + g * GROUP, bounds);
                 }

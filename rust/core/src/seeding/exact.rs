@@ -22,7 +22,7 @@ use crate::seeding::fill::fill_up;
 use crate::seeding::plan::{Plan, Refresh, Seeded};
 use crate::seeding::points::Points;
 use crate::seeding::resolve::{Survivors, hits};
-use crate::seeding::score::{Centers, Frame, Rows, Scratch, Shifted};
+use crate::seeding::score::{Centers, Frame, Shifted};
 use crate::seeding::start::from_first;
 use crate::seeding::streams;
 
@@ -220,6 +220,7 @@ impl<'a, T: Real> Walk<'a, T> {
                 let value = anchors.bound(first + j, delta);
                 *bound = if value < *bound { value } else { *bound };
             }
+            Ok(())
         })
     }
 
@@ -347,8 +348,14 @@ impl<'a, T: Real> Walk<'a, T> {
     /// Brings every bound down to the distance to the nearest centre.
     fn refresh(&mut self, job: &Job) -> Result<()> {
         let (points, centers, range) = (self.points, &self.centers, self.refreshed..self.centers.count());
-        self.envelope
-            .lower_all(job, |first, bounds, homes| lower(points, centers, range.clone(), first, bounds, homes))?;
+        self.envelope.lower_all(job, |first, bounds, homes| {
+            let limits: Vec<f64> = bounds.iter().map(|bound| bound.wide()).collect();
+            centers.nearest_of_range(range.clone(), points, first, &limits, job, |j, value, center| {
+                if value < bounds[j] {
+                    (bounds[j], homes[j]) = (value, center);
+                }
+            })
+        })?;
         self.refreshed = self.centers.count();
         self.wasted = 0;
         self.recent.clear();
@@ -377,35 +384,5 @@ impl<'a, T: Real> Walk<'a, T> {
         let variance = ratios.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (draws.max(2) - 1) as f64;
         let unit = total / self.centers.frame().scale.wide().powi(2);
         (unit * mean, unit * (variance / draws as f64).sqrt())
-    }
-}
-
-/// Rows that a refresh scores at a time.
-const STRIP: usize = 128;
-
-fn lower<T: Real>(
-    points: Points<'_, T>,
-    centers: &Centers<T>,
-    range: std::ops::Range<usize>,
-    first: usize,
-    bounds: &mut [T],
-    homes: &mut [u32],
-) {
-    let mut shifted = Shifted { rows: Vec::new(), norms: Vec::new() };
-    let mut scratch = Scratch::default();
-    for (strip, (bounds, homes)) in bounds.chunks_mut(STRIP).zip(homes.chunks_mut(STRIP)).enumerate() {
-        let start = first + strip * STRIP;
-        shifted.fill(points.range(start, start + bounds.len()), centers.frame());
-        let mut found = vec![None; bounds.len()];
-        let rows = Rows { rows: &shifted.rows, norms: &shifted.norms };
-        let row = |j: usize| points.row(start + j);
-        centers.nearest_here(range.clone(), rows, &mut scratch, row, |j| bounds[j].wide(), &mut found);
-        for ((bound, home), found) in bounds.iter_mut().zip(homes).zip(found) {
-            if let Some((value, center)) = found
-                && value < *bound
-            {
-                (*bound, *home) = (value, center);
-            }
-        }
     }
 }

@@ -129,5 +129,6 @@ fn accept<T: Real>(
                 }
             }
         }
+        Ok(())
     })
 }

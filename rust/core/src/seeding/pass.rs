@@ -52,5 +52,6 @@ fn lower_to<T: Real>(
                 (*bound, *home) = (distance, number as u32);
             }
         }
+        Ok(())
     })
 }

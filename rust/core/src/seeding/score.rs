@@ -5,6 +5,8 @@
 //! nearest is measured by `canon`, and that value alone decides. Filtering proposals, refreshing the envelope and
 //! assigning rows to clusters are this one operation with different limits.
 
+use crate::error::Result;
+use crate::job::Job;
 use crate::real::{Real, band, canon};
 use crate::seeding::points::Points;
 use rayon::prelude::*;
@@ -69,7 +71,7 @@ impl<T: Real> Shifted<T> {
     }
 
     /// Shifts contiguous rows into this buffer.
-    pub fn fill(&mut self, rows: &[T], frame: &Frame<T>) {
+    fn fill(&mut self, rows: &[T], frame: &Frame<T>) {
         self.rows.resize(rows.len(), T::ZERO);
         let d = frame.origin.len();
         for (row, shifted) in rows.chunks_exact(d).zip(self.rows.chunks_exact_mut(d)) {
@@ -146,8 +148,40 @@ impl<T: Real> Centers<T> {
         out
     }
 
+    /// [`Centers::nearest`] of the rows from `start` on, as many as there are limits, strip by strip on this thread:
+    /// `found(j, distance, centre)` for each row `start + j` that has a centre within `limits[j]`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`], with only some of the rows looked at.
+    pub fn nearest_of_range(
+        &self,
+        range: std::ops::Range<usize>,
+        points: Points<'_, T>,
+        start: usize,
+        limits: &[f64],
+        job: &Job,
+        mut found: impl FnMut(usize, T, u32),
+    ) -> Result<()> {
+        let mut scratch = Scratch::default();
+        let mut shifted = Shifted { rows: Vec::new(), norms: Vec::new() };
+        let mut nearest = Vec::new();
+        for strip in (0..limits.len()).step_by(ROWS) {
+            job.check()?;
+            let width = ROWS.min(limits.len() - strip);
+            shifted.fill(points.range(start + strip, start + strip + width), &self.frame);
+            nearest.clear();
+            nearest.resize(width, None);
+            let rows = Rows { rows: &shifted.rows, norms: &shifted.norms };
+            let row = |j: usize| points.row(start + strip + j);
+            self.nearest_here(range.clone(), rows, &mut scratch, row, |j| limits[strip + j], &mut nearest);
+            let hits = nearest.iter().enumerate().filter_map(|(j, near)| near.map(|near| (j, near)));
+            hits.for_each(|(j, (distance, center))| found(strip + j, distance, center));
+        }
+        Ok(())
+    }
+
     /// [`Centers::nearest`] of one task's rows, on this thread; entries of `found` may hold an earlier result to beat.
-    pub fn nearest_here<'x>(
+    fn nearest_here<'x>(
         &self,
         range: std::ops::Range<usize>,
         rows: Rows<'_, T>,
@@ -191,18 +225,16 @@ impl<T: Real> Centers<T> {
     }
 }
 
-/// Borrowed shifted rows.
+/// Borrowed shifted rows, row-major, and their squared norms.
 #[derive(Debug, Clone, Copy)]
-pub struct Rows<'a, T> {
-    /// Shifted rows, row-major.
-    pub rows: &'a [T],
-    /// Their squared norms.
-    pub norms: &'a [T],
+struct Rows<'a, T> {
+    rows: &'a [T],
+    norms: &'a [T],
 }
 
 /// Buffers that one thread re-uses from tile to tile.
 #[derive(Debug, Default)]
-pub struct Scratch<T> {
+struct Scratch<T> {
     products: Vec<T>,
     candidates: Vec<u32>,
 }

@@ -34,13 +34,17 @@ impl Inclusion {
         if positives < size {
             return Err(too_few(positives, size));
         }
-        let mut cap = f64::INFINITY;
+        let (mut cap, mut tau) = (f64::INFINITY, 0.0);
         loop {
             let certain = positives - sums.positives();
             if sums.positives() <= size.saturating_sub(certain) {
                 return Ok(Self { tau: 0.0, cap: SMALLEST, certain: positives });
             }
-            let tau = size.saturating_sub(certain) as f64 / sums.total();
+            // Certain rows can use up the size only by rounding, where the others together weigh next to nothing: they
+            // keep the multiplier at hand, lest a positive weight get probability zero.
+            if size > certain {
+                tau = (size - certain) as f64 / sums.total();
+            }
             let filled = Self { tau, cap, certain };
             // The smallest weight whose share would reach 1; the certain rows are those from it on.
             let least = weights.par_iter().map(|w| w.wide()).filter(|&w| w < cap && tau * w >= 1.0);
@@ -95,6 +99,11 @@ mod tests {
         let pi = inclusion(&weights, 3, &Job::default()).unwrap();
         assert_eq!((pi[0], pi[4], pi[5]), (0.0, 1.0, 1.0));
         assert_eq!(pi[1..4], [0.25, 0.25, 0.5]);
+    }
+
+    #[test]
+    fn a_weight_lost_in_rounding_keeps_a_positive_probability() {
+        assert_eq!(inclusion(&[1.0, 1e16], 1, &Job::default()).unwrap(), [1e-16, 1.0]);
     }
 
     #[test]
