@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
+TARGET = ROOT / "target"
 BASE_FILE = ROOT / "benches" / "BASE"
 SOURCES = ("python", "rust", "cuda", "Cargo.toml", "Cargo.lock", "pyproject.toml")
 FACTOR = 1.3
@@ -141,9 +142,13 @@ def git(*arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def build(source: Path, folder: Path) -> bool:
-    """Build the wheel of a source tree and unpack it into `folder`; say whether that worked."""
-    environment = {**os.environ, "CARGO_TARGET_DIR": os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target"))}
+def build(source: Path, folder: Path, target: Path) -> bool:
+    """Build the wheel of a source tree and unpack it into `folder`; say whether that worked.
+
+    Every tree needs a `target` of its own: cargo names crates by their path inside the workspace and trusts the files'
+    times, so that in a shared one the older sources would be taken for built and the younger ones' code be measured.
+    """
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(target)}
     wheels = folder.with_suffix(".wheels")
     command = [sys.executable, "-m", "maturin", "build", "--release", "--locked", "--quiet"]
     command += ["--interpreter", sys.executable, "--out", str(wheels)]
@@ -171,7 +176,11 @@ def build_base(temporary: Path) -> tuple[Path | None, str]:
         return None, f"git cannot read the commit {name} of benches/BASE"
     with tarfile.open(archive) as tar:
         tar.extractall(source, filter="data")
-    return (folder, commit) if build(source, folder) else (None, f"the commit {name} of benches/BASE does not build")
+    return (
+        (folder, commit)
+        if build(source, folder, TARGET / f"base-{commit}")
+        else (None, f"the commit {name} of benches/BASE does not build")
+    )
 
 
 @dataclasses.dataclass
@@ -214,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
         if head is None:
             head = temporary / "head"
-            if not build(ROOT, head):
+            if not build(ROOT, head, TARGET):
                 sys.exit("benches.compare: the working tree does not build")
         print(f"built in {time.perf_counter() - started:.0f} s\n")
         slow = judge((base or head).resolve(), head.resolve(), options.guards)
