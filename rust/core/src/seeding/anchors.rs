@@ -73,8 +73,7 @@ fn add_pivots<T: Real>(points: Points<'_, T>, prepared: &mut Prepared<T>, pivots
     let first = first_center(points, SEED, job)?;
     let (envelope, frame) = from_first(points, first, job)?;
     let start = Start { first, envelope, frame, anchors: None };
-    let quiet = Job::default();
-    let chosen = exact::seed_path(points, &[pivots], SEED, start, Plan::default(), &quiet)?.remove(0).indices;
+    let chosen = exact::seed_path(points, &[pivots], SEED, start, Plan::default(), job)?.remove(0).indices;
     let mut centers = Centers::new(prepared.frame.clone());
     for row in chosen {
         centers.push(points.row(row));

@@ -125,6 +125,7 @@ fn greedy<T: Real>(
     pool.panels.measure(&[first], job)?;
     let mut envelope = Envelope::new(sample, NO_HOME, job, |start, bounds| pool.panels.copy(0, start, bounds))?;
     let mut out = Seeded { indices: vec![coreset.indices[first]], first_total: envelope.total(), ..Seeded::default() };
+    job.reached(0); // the rough seeding counted its own centres
     job.expect(k);
     while out.indices.len() < k && envelope.total() > 0.0 {
         let mut losses = Vec::with_capacity(trials);

@@ -12,12 +12,6 @@ use crate::seeding::start::{first_center, from_first};
 use crate::seeding::streams;
 use rayon::prelude::*;
 
-/// Candidates per centre unless the caller says otherwise: `2 + floor(ln k)`, as scikit-learn has it.
-#[must_use]
-pub fn default_trials(k: usize) -> usize {
-    2 + libm::log(k.max(1) as f64) as usize
-}
-
 /// The candidates of one step, and what is known of them.
 struct Candidates<T> {
     rows: Vec<usize>,
