@@ -107,6 +107,23 @@ def like(array: np.ndarray[Any, Any], reference: Array, dtype: object = None) ->
     return tensor.to(dtype) if floating else tensor
 
 
+def computed(x: Array) -> str:
+    """Name the dtype in which an operator computes on the floating array `x`: halves are computed in float32."""
+    return "float64" if str(x.dtype).endswith("float64") else "float32"
+
+
+def cast(x: Array, name: str) -> Array:
+    """Return the array with the dtype of this name, itself where it has it already."""
+    return x.to(getattr(sys.modules["torch"], name)) if is_tensor(x) else x.astype(name, copy=False)
+
+
+def full(shape: tuple[int, ...], number: float, name: str, reference: Array) -> Array:
+    """Return an array of one number of the kind and on the device of `reference`; as a tensor, a broadcast view."""
+    if not is_tensor(reference):
+        return np.full(shape, number, name)
+    return reference.new_full((), number, dtype=getattr(sys.modules["torch"], name)).expand(shape)
+
+
 def location(x: Array) -> str:
     """Name the place of an array that is not in host memory, for an error sentence."""
     return f"a tensor on device '{x.device}'" if is_tensor(x) else "a cupy array"

@@ -13,6 +13,7 @@ __all__ = [
     "draw_included",
     "force_simd",
     "get_num_threads",
+    "hard_rank",
     "inclusion_probabilities",
     "kmeans",
     "law_counts",
@@ -125,3 +126,11 @@ def cluster_order(
 def center_chain(function: str, centers: NDArray[_Real]) -> _Indices: ...
 def pilot_rows(starts: _Indices, most: int, seed: int) -> _Indices: ...
 def stratified_rows(starts: _Indices, size: int, seed: int) -> tuple[_Indices, _Indices]: ...
+
+# sorting: contiguous arrays whose last dimension holds the lists, cut at `bounds` where given; results are flat
+_Bounds: TypeAlias = NDArray[np.int64] | None
+_Mask: TypeAlias = NDArray[np.bool_] | None
+
+def hard_rank(
+    function: str, x: NDArray[_Real], bounds: _Bounds, mask: _Mask, descending: bool, fill: float
+) -> NDArray[_Real]: ...

@@ -16,7 +16,8 @@ A stem declares an operator by a schema and pure functions and calls it as an at
 
 Values are what the caller sees. Residuals are kept for the backward pass and must be locally constant in the inputs
 (indices, block boundaries): no gradient flows through them, which is what makes the second derivative right when
-`backward` is differentiable in the inputs it saved.
+`backward` is differentiable in the inputs it saved. Where the derivatives are kernels as well, `declare_smooth`
+declares all three at once.
 
 The raw operator `torch.ops.argrad.<name>` has a kernel and a shape function and knows nothing of gradients. Around it
 stands a `torch.autograd.Function` with a rule for vmap. Gradients registered on the raw operator instead would fail
@@ -91,6 +92,103 @@ def declare(
     _declared[name] = Operator(schema, forward, shapes, backward, values, saved, folds)
 
 
+def declare_smooth(
+    name: str,
+    schema: str,
+    *,
+    forward: Callable[..., tuple[np.ndarray[Any, Any], ...]],
+    vjp: Callable[..., tuple[np.ndarray[Any, Any], ...]],
+    second: Callable[..., tuple[np.ndarray[Any, Any], ...]],
+    shapes: Callable[..., Shapes],
+    differentiable: tuple[str, ...],
+    saved: tuple[str, ...],
+    values: int,
+) -> None:
+    """Declare an operator whose derivatives are kernels too: `name`, `name_vjp` and `name_second`.
+
+    All three functions fold leading batch dimensions. The first derivative is a function of the inputs and the
+    upstream gradients; what it takes from `saved` only spares it work. So `saved` may hold outputs that are not locally
+    constant, and `second` must derive the inputs' whole influence (run `vjp` on dual numbers, for example).
+
+    Args:
+        name: name of the operator.
+        schema: as in `declare`.
+        forward: as in `declare`.
+        vjp: takes the inputs, the saved outputs, the gradients of the values, and `wanted`, an integer whose bit i says
+            whether the gradient to `differentiable[i]` is wanted; returns one array for each of `differentiable`, of
+            its shape (of any content where not wanted).
+        second: takes the inputs, the saved outputs, the gradients of the values, and one tangent for each of
+            `differentiable`, of its shape; with phi the sum over them of <tangent, vjp>, returns the gradients of phi
+            to each of `differentiable`, then to each gradient of the values.
+        shapes: as in `declare`.
+        differentiable: names of the inputs that gradients go to; tensors that are never None.
+        saved: names of the outputs that `vjp` and `second` take.
+        values: number of outputs that are values.
+    """
+    arguments, returns = schema.split("->")
+    inputs = [argument.split()[-1] for argument in arguments.strip(" ()").split(",")]
+    outputs = [output.split()[-1] for output in returns.strip(" ()").split(",")]
+    grads = [f"{output}_grad" for output in outputs[:values]]
+    tangents = [f"{argument}_tangent" for argument in differentiable]
+    known = [*inputs, *saved, *grads]
+    extended = ", ".join([arguments.strip(" ()"), *[f"Tensor {x}" for x in (*saved, *grads)]])
+
+    def gradients(held: Mapping[str, Any], upstream: Sequence[Tensor], wanted: Sequence[str]) -> dict[str, Tensor]:
+        from argrad import _torch  # noqa: PLW0406 (torch.compile has to see where what it calls comes from)
+
+        bits = sum(1 << i for i, argument in enumerate(differentiable) if argument in wanted)
+        found = getattr(_torch, f"{name}_vjp")(*[held[x] for x in (*inputs, *saved)], *upstream, bits)
+        found = _as_tuple(found)
+        return {x: gradient for x, gradient in zip(differentiable, found, strict=True) if x in wanted}
+
+    def gradients_of_gradients(
+        held: Mapping[str, Any], upstream: Sequence[Tensor], wanted: Sequence[str]
+    ) -> dict[str, Tensor]:
+        from argrad import _torch  # noqa: PLW0406 (as above)
+
+        found = getattr(_torch, f"{name}_second")(*[held[x] for x in known], *upstream)
+        return {x: gradient for x, gradient in zip((*differentiable, *grads), found, strict=True) if x in wanted}
+
+    def no_more(held: Mapping[str, Any], upstream: Sequence[Tensor], wanted: Sequence[str]) -> dict[str, Tensor]:
+        raise RuntimeError(f"{name}: there are two derivatives, a third was asked for")
+
+    def shape_of(args: Sequence[Any], names: Sequence[str]) -> Shapes:
+        held = dict(zip(known, args, strict=False))
+        return [(held[x].shape, None) for x in names]
+
+    declare(
+        name,
+        schema,
+        forward=forward,
+        shapes=shapes,
+        backward=gradients,
+        values=values,
+        saved=(*inputs, *saved),
+        folds=True,
+    )
+    declare(
+        f"{name}_vjp",
+        f"({extended}, int wanted) -> ({', '.join(f'Tensor {x}_out' for x in differentiable)})",
+        forward=vjp,
+        shapes=lambda *args: shape_of(args, differentiable),
+        backward=gradients_of_gradients,
+        values=len(differentiable),
+        saved=tuple(known),
+        folds=True,
+    )
+    declare(
+        f"{name}_second",
+        f"({extended}, {', '.join(f'Tensor {x}' for x in tangents)}) -> "
+        f"({', '.join(f'Tensor {x}_out' for x in (*differentiable, *grads))})",
+        forward=second,
+        shapes=lambda *args: shape_of(args, (*differentiable, *grads)),
+        backward=no_more,
+        values=len(differentiable) + len(grads),
+        saved=(),
+        folds=True,
+    )
+
+
 def __getattr__(name: str) -> Any:
     # Not a cached function: torch.compile runs a module's __getattr__ as it is, but would trace into a function, and
     # registering an operator cannot be traced. So the first use of an operator may lie inside compiled code.
@@ -125,9 +223,11 @@ def _build(name: str, operator: Operator) -> Callable[..., Any]:
 
     traced, eager = _functions(operator, [x.name for x in raw._schema.arguments], raw, kernel, apply)
 
+    count = operator.values  # a plain number: torch.compile cannot carry an object of a foreign class into its trace
+
     def front(*args: Any) -> Any:
-        values = apply(*args)[: operator.values]
-        return values[0] if operator.values == 1 else values
+        values = apply(*args)[:count]
+        return values[0] if count == 1 else values
 
     return front
 

@@ -3,6 +3,8 @@
 //! No Python, no array library, no global state but the thread pool. Every function here runs in whatever rayon pool the
 //! caller has installed ([`pool::pool`]) and gives the same result for any number of threads and any instruction set.
 
+pub mod dual;
+pub mod elementary;
 pub mod error;
 pub mod job;
 mod lanes;
@@ -12,7 +14,9 @@ pub mod rng;
 pub mod seeding;
 pub mod selection;
 pub mod simd;
+pub mod sorting;
 
+pub use dual::{Dual, Number};
 pub use error::{Error, Result};
 pub use job::Job;
 pub use real::Real;

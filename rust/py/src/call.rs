@@ -11,6 +11,11 @@ use std::time::Duration;
 /// How often the calling thread looks for signals and reports progress.
 const TICK: Duration = Duration::from_millis(20);
 
+/// Work that a second thread would not make shorter.
+const SHORT: usize = 100_000;
+/// Work so short that nobody misses Ctrl-C.
+const BEARABLE: usize = 20_000_000;
+
 /// Turns an error of the core into an exception whose text starts with the public function's name.
 pub fn exception(function: &str, error: Error) -> PyErr {
     let text = format!("{function}: {error}");
@@ -59,6 +64,24 @@ pub fn run<T: Send>(
         (None, Some(Ok(Ok(value)))) => finish(py, progress.as_ref(), &job).map(|()| value),
         (None, Some(Ok(Err(error)))) => Err(exception(function, error)),
         (None, _) => Err(PyRuntimeError::new_err(format!("{function}: internal error; please report it"))),
+    }
+}
+
+/// Like [`run`], for work of about `nanoseconds`. Short work stays on this thread: a change of threads costs as much. It
+/// neither listens for Ctrl-C nor reports progress, and runs outside the pool, where `Lists::each` is a plain loop.
+pub fn run_sized<T: Send>(
+    py: Python<'_>,
+    function: &str,
+    nanoseconds: usize,
+    work: impl FnOnce(&Job) -> argrad_core::Result<T> + Send,
+) -> PyResult<T> {
+    let alone = || pool::pool(|| default_threads(py)).is_ok_and(|pool| pool.current_num_threads() == 1);
+    if nanoseconds > SHORT && !(nanoseconds <= BEARABLE && alone()) {
+        return run(py, function, None, work);
+    }
+    match py.detach(|| catch_unwind(AssertUnwindSafe(|| work(&Job::default())))) {
+        Ok(outcome) => outcome.map_err(|error| exception(function, error)),
+        Err(_) => Err(PyRuntimeError::new_err(format!("{function}: internal error; please report it"))),
     }
 }
 

@@ -4,6 +4,7 @@
 mod call;
 mod seeding;
 mod selection;
+mod sorting;
 mod system;
 
 use pyo3::prelude::*;
@@ -13,5 +14,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     seeding::register(module)?;
     selection::register(module)?;
+    sorting::register(module)?;
     system::register(module)
 }

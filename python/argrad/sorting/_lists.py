@@ -1,0 +1,134 @@
+"""What operators on lists do first and last: checks, the list dimension to the end and back, per-list numbers."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from argrad import _array, _check
+from argrad._array import Array
+
+
+class Lists(NamedTuple):
+    """A checked input whose last dimension holds the lists.
+
+    Attributes:
+        function: name of the public function, for error sentences.
+        x: scores, shape (*batch, n).
+        dim: where the last dimension came from, negative.
+        mask: None, or booleans of the shape of `x`: which items count.
+        offsets: None (each row is one list), or int64 of shape (lists + 1,): the last dimension holds the lists
+            `offsets[i]:offsets[i + 1]`, the same in every row.
+    """
+
+    function: str
+    x: Array
+    dim: int
+    mask: Array | None
+    offsets: Array | None
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """Shape of one number per list: the leading dimensions, and the lists of a row."""
+        lists = 1 if self.offsets is None else self.offsets.shape[-1] - 1
+        return (*self.x.shape[:-1], lists)
+
+    def leave(self, y: Array) -> Array:
+        """Move the last dimension of a result of the shape of `x` back to where it came from."""
+        return y if self.dim == -1 else move(y, -1, self.dim)
+
+
+def move(x: Array, source: int, destination: int) -> Array:
+    """Move one dimension, as a view."""
+    return x.movedim(source, destination) if _array.is_tensor(x) else np.moveaxis(x, source, destination)
+
+
+def enter(function: str, x: Array, *, dim: int = -1, mask: Array | None = None, offsets: Array | None = None) -> Lists:
+    """Check what operators on lists share; values are read by the kernels.
+
+    Raises:
+        TypeError: `x` not a floating array, `mask` not boolean, `offsets` not int64 or int32, or arrays of two kinds.
+        ValueError: `x` without a dimension, `dim` out of range, or `mask` or `offsets` of the wrong shape.
+        RuntimeError: an array on a device.
+    """
+    _check.floating(function, "x", x)
+    if x.ndim == 0:
+        raise ValueError(f"{function}: x must have at least one dimension, got a 0-dimensional array")
+    dim = _check.integer(function, "dim", dim, low=-x.ndim, high=x.ndim - 1)
+    dim = dim - x.ndim if dim >= 0 else dim
+    _check.same_kind(function, {"x": x, "mask": mask, "offsets": offsets})
+    if mask is not None:
+        mask = check_mask(function, mask, tuple(x.shape))
+    if offsets is not None:
+        _check_offsets(function, offsets)
+    if dim != -1:
+        x, mask = move(x, dim, -1), None if mask is None else move(mask, dim, -1)
+    return Lists(function, x, dim, mask, offsets)
+
+
+def check_mask(function: str, mask: Array, shape: tuple[int, ...]) -> Array:
+    """Require a boolean array of exactly this shape."""
+    _check.array(function, "mask", mask)
+    if _check.dtype_name(mask) != "bool":
+        raise TypeError(f"{function}: mask must be of dtype bool, got {_check.dtype_name(mask)}")
+    if tuple(mask.shape) != shape:
+        raise ValueError(f"{function}: mask must be of shape {shape} like x, got {tuple(mask.shape)}")
+    return mask
+
+
+def _check_offsets(function: str, offsets: Array) -> None:
+    _check.array(function, "offsets", offsets)
+    if _check.dtype_name(offsets) not in ("int64", "int32"):
+        raise TypeError(f"{function}: offsets must be of dtype int64 or int32, got {_check.dtype_name(offsets)}")
+    if offsets.ndim != 1 or offsets.shape[0] < 1:
+        raise ValueError(f"{function}: offsets must be of shape (lists + 1,), got {tuple(offsets.shape)}")
+
+
+def per_list(lists: Lists, argument: str, value: object) -> Array:
+    """Return a number, or a floating array of one number for each list, as an array of shape `lists.batch`.
+
+    Its dtype is the one that is computed in. Arrays keep their gradient; a number is taken as it is (the caller checks
+    its range; the kernels check that of arrays).
+
+    Raises:
+        TypeError: neither a number nor a floating array of the kind of x.
+        ValueError: an array that cannot be broadcast to one number per list: the shape of x without `dim` (with
+            `offsets`, followed by the number of lists).
+    """
+    x, shape = lists.x, lists.batch
+    name = _array.computed(x)
+    if _array.kind_of(value) is None:
+        return _array.full(shape, _check.real(lists.function, argument, value), name, x)
+    _check.floating(lists.function, argument, value)
+    _check.same_kind(lists.function, {"x": x, argument: value})
+    array: Any = value
+    given = (*array.shape, 1) if lists.offsets is None and array.ndim > 0 else tuple(array.shape)
+    if len(given) > len(shape) or any(a not in (1, b) for a, b in zip(given[::-1], shape[::-1], strict=False)):
+        wanted = tuple(shape if lists.offsets is not None else shape[:-1])
+        raise ValueError(
+            f"{lists.function}: {argument} must be a number or of shape {wanted}, got {tuple(array.shape)}"
+        )
+    array = _array.cast(array.reshape(given), name)
+    return array.expand(shape) if _array.is_tensor(array) else np.broadcast_to(array, shape)
+
+
+def bounds(function: str, shape: tuple[int, ...], offsets: np.ndarray[Any, Any] | None) -> np.ndarray[Any, Any] | None:
+    """Return where each list of an array of `shape`, taken as one row of numbers, begins; then where the last ends.
+
+    Args:
+        function: name of the public function.
+        shape: shape of the array of items, (*batch, n).
+        offsets: as in `Lists`, or with leading batch dimensions.
+
+    Raises:
+        ValueError: offsets that do not begin with 0 and end with n. (That they do not decrease is checked natively.)
+    """
+    if offsets is None:
+        return None
+    n, rows = shape[-1], int(np.prod(shape[:-1], dtype=np.int64))
+    table = np.broadcast_to(offsets.astype(np.int64), (*shape[:-1], offsets.shape[-1])).reshape(rows, -1)
+    wrong = np.flatnonzero((table[:, 0] != 0) | (table[:, -1] != n))
+    if wrong.size:
+        first, last = table[wrong[0], [0, -1]].tolist()
+        raise ValueError(f"{function}: offsets must begin with 0 and end with {n}, got {first} and {last}")
+    starts = table[:, :-1] + n * np.arange(rows, dtype=np.int64)[:, None]
+    return np.append(starts.ravel(), rows * n)

@@ -1,0 +1,11 @@
+//! Sorting: differentiable sort, rank, top-k and permutations.
+//!
+//! Every operator works on [`Lists`]: rows of equal length or ragged ones, each by itself, so that a list's result depends
+//! on nothing but the list. An operator is a triple of functions: forward, its vector-Jacobian product, and that product
+//! over [dual numbers](crate::dual), which is the second derivative.
+
+pub mod lists;
+pub mod order;
+pub mod ranks;
+
+pub use lists::Lists;
