@@ -1,10 +1,11 @@
 """What operators on lists do first and last: checks, the list dimension to the end and back, per-list numbers."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from argrad import _array, _check
+from argrad import _array, _check, _torch
 from argrad._array import Array
 
 
@@ -132,3 +133,19 @@ def bounds(function: str, shape: tuple[int, ...], offsets: np.ndarray[Any, Any] 
         raise ValueError(f"{function}: offsets must begin with 0 and end with {n}, got {first} and {last}")
     starts = table[:, :-1] + n * np.arange(rows, dtype=np.int64)[:, None]
     return np.append(starts.ravel(), rows * n)
+
+
+def call(operator: str, forward: Callable[..., tuple[Any, ...]], values: int, *args: Any) -> Any:
+    """Call an operator: on tensors the declared one, on numpy arrays its forward function.
+
+    Args:
+        operator: name under which the stem declared it.
+        forward: what it was declared with.
+        values: number of outputs that are values.
+        args: arrays and options; the first array decides about kind and dtype.
+    """
+    if _array.is_tensor(args[0]):
+        return getattr(_torch, operator)(*args)
+    outputs = forward(*[_array.raw(x) if isinstance(x, np.ndarray) else x for x in args])[:values]
+    results = tuple(_array.like(y, args[0], args[0].dtype) for y in outputs)
+    return results[0] if values == 1 else results
