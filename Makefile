@@ -46,7 +46,7 @@ check: develop ## format, lint, types, stub, layers, doc examples, benchmark smo
 	$(BIN)/python -P -m pytest -q --doctest-modules --pyargs argrad
 	$(BIN)/python -m benches.smoke
 
-bench: develop ## measure the table of the README: ours beside the rivals
+bench: develop .venv/.rivals ## measure the table of the README: ours beside the rivals
 	$(BIN)/python -m benches.table
 
 bench-compare: develop ## measure the guard list against its base commit; fails on what is flagged twice
@@ -88,6 +88,11 @@ clean: ## remove what was built and the virtual environments
 
 .venv/.ready: .venv/.tools requirements/dev.txt
 	$(UV) pip install --quiet --python $(BIN)/python -r requirements/dev.txt
+	touch $@
+
+# Rivals without a wheel, built without isolation so that they find torch.
+.venv/.rivals: .venv/.ready requirements/rivals.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-build-isolation -r requirements/rivals.txt
 	touch $@
 
 .venv/.argrad: .venv/.ready $(NATIVE_SOURCES)

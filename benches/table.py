@@ -7,7 +7,8 @@
     python -m benches.table --references           potentials of greedy runs on all rows, once a machine
 
 Every pair of data and thread count runs in a process of its own, bound to that many cores. Ours is the median of five
-runs after one warm-up. A rival is the minimum of its runs; where its cost is linear in the number of centres it is
+runs after one warm-up. A rival is the minimum of its runs (of the operators on lists ours is a minimum too, both run in
+turn); where its cost is linear in the number of centres it is
 measured at two small numbers of centres and extrapolated, and the row says so; both potentials are then those of the
 larger of the two. Results go to `benches/results/`.
 """
@@ -103,15 +104,16 @@ def main() -> None:
     args = parser.parse_args()
     if args.child:
         bind(args.threads[0])
-        from benches import rows
+        from benches import rows, rows_sorting
 
-        rows.measure(args.child, args.threads[0], args)
+        module = rows if args.child in rows.inputs([]) else rows_sorting
+        module.measure(args.child, args.threads[0], args)
         return
-    from benches.rows import inputs
+    from benches import rows, rows_sorting
 
     results, succeeded = [], True
     threads = [max(args.threads)] if args.references else args.threads
-    for data in inputs(args.rows):
+    for data in rows.inputs(args.rows) + ([] if args.references else rows_sorting.inputs(args.rows)):
         for count in threads:
             measured, well = _child(data, count, args)
             results += measured
