@@ -72,12 +72,13 @@ def raw(x: Array) -> np.ndarray[Any, Any]:
         TypeError: `x` is not an array.
         RuntimeError: `x` is not in host memory.
     """
-    if place_of(x) == "device":
-        raise RuntimeError(f"raw: x must be in host memory, got {location(x)}; {way_to_host(x, 'x')}")
-    if is_tensor(x):
-        x = x.detach()
+    if is_tensor(x) and x.device.type == "cpu":
         # numpy has no bfloat16, so torch casts.
         x = (x.float() if x.dtype.itemsize == 2 and x.is_floating_point() else x).numpy(force=True)
+        if x.flags.carray:  # the ordinary case, without another look: small operators spend their time here
+            return x  # type: ignore[no-any-return]
+    elif place_of(x) == "device":
+        raise RuntimeError(f"raw: x must be in host memory, got {location(x)}; {way_to_host(x, 'x')}")
     # numpy builds names and dtypes anew at each call, so both are asked for only where they can matter.
     half = x.dtype.itemsize == 2 and x.dtype.name in ("float16", "bfloat16")
     dtype = np.dtype(np.float32) if half else x.dtype if x.dtype.isnative else x.dtype.newbyteorder("=")
@@ -94,17 +95,21 @@ def like(array: np.ndarray[Any, Any], reference: Array, dtype: object = None) ->
         dtype: dtype of the reference's library that floating values are cast to (`reference.dtype` gives the result
             the input's precision); None keeps the array's. Integers and booleans always stay as they are.
     """
-    floating = dtype is not None and array.dtype.kind == "f"
     if kind_of(reference) != "torch":
-        if not floating:
+        if dtype is None or array.dtype.kind != "f":
             return array
         # Results are in native byte order whatever the reference's.
         return array.astype(np.dtype(dtype).newbyteorder("="), copy=False)  # type: ignore[call-overload]
+    return tensor(array, dtype)
+
+
+def tensor(array: np.ndarray[Any, Any], dtype: object = None) -> Array:
+    """Return the numpy `array` as a tensor on its memory; see `like`."""
     torch = sys.modules["torch"]
     array = np.asarray(array)  # numpy's reductions give scalars, which torch.from_numpy refuses
     # torch.from_numpy warns about read-only memory, because writing through the tensor would be undefined.
-    tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
-    return tensor.to(dtype) if floating else tensor
+    x = torch.from_numpy(array if array.flags.writeable else array.copy())
+    return x.to(dtype) if dtype is not None and x.dtype != dtype and array.dtype.kind == "f" else x
 
 
 def computed(x: Array) -> str:

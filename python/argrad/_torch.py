@@ -208,16 +208,16 @@ def _build(name: str, operator: Operator) -> Callable[..., Any]:
     raw = _define(name, operator, kernel)
     functorch_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
     modes_active = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
-    ordinary = (torch.Tensor, torch.nn.Parameter)
+    ordinary = {torch.Tensor, torch.nn.Parameter}
 
     def apply(*args: Any) -> Any:
         # Transforms, tracers, forward mode and tensor subclasses need the full route through the dispatcher.
         if torch.compiler.is_compiling() or functorch_active() or modes_active() > 0:
             return traced.apply(*args)
         tensors = [x for x in args if isinstance(x, torch.Tensor)]
-        if torch.autograd.forward_ad._current_level >= 0 or any(type(x) not in ordinary for x in tensors):
+        if torch.autograd.forward_ad._current_level >= 0 or not ordinary.issuperset(map(type, tensors)):
             return traced.apply(*args)
-        if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
+        if torch.is_grad_enabled() and any([x.requires_grad for x in tensors]):  # noqa: C419 (a generator takes longer)
             return eager.apply(*args)
         return kernel(*args)
 
@@ -238,8 +238,8 @@ def _kernel(operator: Operator) -> Callable[..., tuple[Tensor, ...]]:
 
     def kernel(*args: Any) -> tuple[Tensor, ...]:
         outputs = operator.forward(*[_array.raw(x) if isinstance(x, torch.Tensor) else x for x in args])
-        first, dtypes = _floating(operator, args, len(outputs))
-        return tuple(_array.like(x, first, dtype) for x, dtype in zip(outputs, dtypes, strict=True))
+        _, dtypes = _floating(operator, args, len(outputs))
+        return tuple(map(_array.tensor, outputs, dtypes))
 
     return kernel
 
@@ -354,6 +354,9 @@ def _tape(operator: Operator, names: Sequence[str], returns: Sequence[str]) -> t
     def widen(x: Tensor) -> Tensor:
         return x.float() if x.dtype in halves else x
 
+    def narrow(x: Tensor, dtype: Any) -> Tensor:
+        return x if x.dtype == dtype else x.to(dtype)
+
     def gradients(ctx: Any, grads: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
         known = {name: widen(x) for name, x in zip(ctx.tensors, ctx.saved_tensors, strict=True)} | ctx.options
         wanted = [name for name, needed in zip(names, ctx.needs_input_grad, strict=True) if needed]
@@ -363,7 +366,7 @@ def _tape(operator: Operator, names: Sequence[str], returns: Sequence[str]) -> t
         with torch.autocast(place, enabled=False) if autocast else contextlib.nullcontext():
             found = backward(known, [widen(g) for g in grads[:values]], wanted)
         return tuple(
-            found[name].to(dtype) if name in found else None for name, dtype in zip(names, ctx.dtypes, strict=True)
+            narrow(found[name], dtype) if name in found else None for name, dtype in zip(names, ctx.dtypes, strict=True)
         )
 
     return remember, gradients
