@@ -1,6 +1,7 @@
 """The pattern of _torch.py on an operator with everything in it, and each torch check rejecting a wrong operator."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -160,6 +161,13 @@ def reads_memory_in_order(call, x, w):
     return call(torch.as_strided(x, x.shape, (x.shape[1], 1)), w)
 
 
+HERE = os.getpid()
+
+
+def wrong_in_a_child(call, x, w):
+    return tuple((1 if os.getpid() == HERE else 2) * y for y in call(x, w))
+
+
 def narrow(call, x, w):
     return x**3 * w, (x**3 * w).sum((-2, -1))
 
@@ -247,6 +255,7 @@ WRONG = {
     "strides ignored": ("any_strides", around(reads_memory_in_order), "not close"),
     "computed in half precision": ("half_precision", around(narrow), "not computed in float32"),
     "returned in float32": ("half_precision", around(widened), "gave torch.float32"),
+    "another value in a child": ("works_in_a_forked_worker", around(wrong_in_a_child), "not equal|not close"),
     "a gradient in half precision": ("half_precision", NARROW, "a gradient in"),
 }  # fmt: skip
 

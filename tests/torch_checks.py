@@ -8,6 +8,7 @@ A stem writes one `Row` per operator and parametrises one test with `CHECKS`:
 """
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -239,6 +240,33 @@ def half_precision(row):
             assert torch.equal(x, y.to(dtype)), f"{row.name}: a gradient in {dtype} was not computed in float32"
 
 
+class _Examples(torch.utils.data.Dataset):
+    """Values and gradients of a row, computed by whoever asks."""
+
+    def __init__(self, row):
+        self.row = row
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return gradients(self.row, fresh(self.row, SIZES[1], grad=True))
+
+
+def works_in_a_forked_worker(row):
+    """A forked DataLoader worker gets what this process gets, after this process has used the operator's threads."""
+    expected = _Examples(row)[0]
+    with warnings.catch_warnings():
+        # Python 3.12 and later warn of every fork in a process with threads; that it works is what is checked.
+        warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
+        # Without the limit a pool that did not survive the fork would wait for ever.
+        loader = torch.utils.data.DataLoader(
+            _Examples(row), batch_size=None, num_workers=1, multiprocessing_context="fork", timeout=60
+        )
+        (found,) = loader
+    assert_close(tuple(found), expected, rtol=0, atol=0)
+
+
 CHECKS = (
     compiles,
     vmaps,
@@ -252,4 +280,5 @@ CHECKS = (
     exports,
     any_strides,
     half_precision,
+    works_in_a_forked_worker,
 )
