@@ -165,7 +165,8 @@ def real(
     number = float(value)
     below = low is not None and (number <= low if open_low else number < low)
     above = high is not None and (number >= high if open_high else number > high)
-    if not math.isfinite(number) or below or above:
+    # Comparisons instead of math.isfinite, which torch.compile cannot trace for a symbolic number; NaN fails them.
+    if not -math.inf < number < math.inf or below or above:
         raise ValueError(f"{function}: {argument} must be {expected}, got {number}")
     return number
 

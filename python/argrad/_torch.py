@@ -189,6 +189,13 @@ def declare_smooth(
     )
 
 
+def is_compiling() -> bool:
+    """Tell whether torch.compile or torch.export is tracing this call."""
+    import torch
+
+    return torch.compiler.is_compiling()
+
+
 def __getattr__(name: str) -> Any:
     # Not a cached function: torch.compile runs a module's __getattr__ as it is, but would trace into a function, and
     # registering an operator cannot be traced. So the first use of an operator may lie inside compiled code.
