@@ -100,6 +100,132 @@ fn taylor(r: f64) -> f64 {
     p
 }
 
+/// Defines `1/2 - atan(x) / pi` and the upper tail of the normal distribution, both for `x >= 0`.
+///
+/// The first is `k - atan(t) / pi` with |t| <= tan(pi / 8) for t = x, (x - 1) / (x + 1) or -1 / x, whose arctangent is k pi
+/// less than that of x; atan(t) / (pi t) is a polynomial in t^2. The second is `exp(-x^2 / 2) r / (1 + sqrt(2) x)` with r a
+/// polynomial in (x - c) / (x + c), c = 4 sqrt(2); what the rounding of x^2 takes from the exponent is put back.
+macro_rules! tails {
+    ($t:ident, $cauchy:ident, $normal:ident, $exp:ident, $end:literal, $atan:expr, $mills:expr) => {
+        /// `1/2 - atan(x) / pi` for `x >= 0`: within 4 ulp, NaN for NaN.
+        #[inline(always)]
+        #[must_use]
+        pub fn $cauchy(x: $t) -> $t {
+            let (near, far) = (x <= 0.414_213_56, x > 2.414_213_6);
+            let numerator = if far { -1.0 } else { x - if near { 0.0 } else { 1.0 } };
+            let denominator = if far || near { if far { x } else { 1.0 } } else { x + 1.0 };
+            let offset = if far {
+                0.0
+            } else if near {
+                0.5
+            } else {
+                0.25
+            };
+            let t = numerator / denominator;
+            let square = t * t;
+            let [first, rest @ ..] = $atan;
+            let mut p: $t = first;
+            for c in rest {
+                p = p.mul_add(square, c);
+            }
+            (-t).mul_add(p, offset)
+        }
+
+        /// The probability that a standard normal variable exceeds `x >= 0`: within 8 ulp (of the smallest normal number
+        /// where the result is smaller), 1/2 at 0, NaN for NaN.
+        #[inline(always)]
+        #[must_use]
+        pub fn $normal(x: $t) -> $t {
+            let x = if x > $end { $end } else { x };
+            let center = 4.0 * std::$t::consts::SQRT_2;
+            let t = (x - center) / (x + center);
+            let [first, rest @ ..] = $mills;
+            let mut p: $t = first;
+            for c in rest {
+                p = p.mul_add(t, c);
+            }
+            let square = x * x;
+            let lost = x.mul_add(x, -square);
+            let y = $exp(-0.5 * square) * lost.mul_add(-0.5, 1.0) * p / x.mul_add(std::$t::consts::SQRT_2, 1.0);
+            if x == 0.0 { 0.5 } else { y }
+        }
+    };
+}
+
+tails!(
+    f32,
+    cauchy_tail_f32,
+    normal_tail_f32,
+    exp_f32,
+    16.0,
+    [-0.019_182_324, 0.033_644_81, -0.045_325_84, 0.063_656_196, -0.106_103_21, std::f32::consts::FRAC_1_PI],
+    [
+        -4.703_786e-6,
+        5.708_966e-5,
+        -0.000_108_927_5,
+        -0.000_354_523_13,
+        0.002_522_016,
+        -0.008_115_245,
+        0.018_581_705,
+        -0.033_159_498,
+        0.046_866_752,
+        -0.050_520_476,
+        0.034_048_505,
+        0.007_689_885,
+        -0.069_810_56,
+        0.616_497_6,
+    ]
+);
+
+tails!(
+    f64,
+    cauchy_tail_f64,
+    normal_tail_f64,
+    exp_f64,
+    40.0,
+    [
+        -0.005_667_633_957_914_248,
+        0.012_084_716_779_078_377,
+        -0.016_027_228_898_845_648,
+        0.018_611_191_653_538_257,
+        -0.021_208_834_334_443_892,
+        0.024_484_540_738_000_46,
+        -0.028_937_223_286_017_562,
+        0.035_367_763_965_908_7,
+        -0.045_472_840_862_822_99,
+        0.063_661_977_236_569_98,
+        -0.106_103_295_394_596_22,
+        std::f64::consts::FRAC_1_PI,
+    ],
+    [
+        -1.382_060_116_867_289_2e-10,
+        4.648_812_631_854_829_6e-10,
+        1.616_198_672_254_101_6e-9,
+        -6.169_365_701_899_222e-9,
+        -1.036_290_124_409_098_1e-8,
+        5.315_908_796_909_074_3e-8,
+        3.885_971_620_543_456e-8,
+        -4.105_323_966_648_668_3e-7,
+        1.458_671_278_654_486_6e-7,
+        2.853_289_149_620_37e-6,
+        -5.610_567_832_982_953e-6,
+        -1.219_886_557_151_164_6e-5,
+        7.531_071_304_325_973e-5,
+        -9.962_857_623_632_59e-5,
+        -0.000_378_886_621_797_128_8,
+        0.002_515_985_034_551_128,
+        -0.008_098_867_031_467_385,
+        0.018_583_757_763_169_003,
+        -0.033_165_182_905_930_29,
+        0.046_866_417_499_556_32,
+        -0.050_519_533_018_159_056,
+        0.034_048_527_127_334_194,
+        0.007_689_826_051_309_987,
+        -0.069_810_558_420_281_14,
+        0.616_497_559_312_776_3,
+    ]
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,5 +270,75 @@ mod tests {
         assert_eq!((exp_f32(0.0), exp_f32(f32::NEG_INFINITY), exp_f32(f32::INFINITY)), (1.0, 0.0, f32::INFINITY));
         assert_eq!((exp_f64(0.0), exp_f64(f64::NEG_INFINITY), exp_f64(f64::INFINITY)), (1.0, 0.0, f64::INFINITY));
         assert!(exp_f32(f32::NAN).is_nan() && exp_f64(f64::NAN).is_nan());
+    }
+
+    const NORMAL: [(f64, f64); 19] = [
+        (0.000_976_562_5, 0.499_610_407_991_219_5),
+        (0.125, 0.450_261_775_169_887_14),
+        (0.3, 0.382_088_577_811_047_4),
+        (0.75, 0.226_627_352_376_868_2),
+        (1.0, 0.158_655_253_931_457_05),
+        (1.5, 0.066_807_201_268_858_07),
+        (2.0, 0.022_750_131_948_179_21),
+        (2.625, 0.004_332_448_363_012_558),
+        (3.3, 0.000_483_424_142_383_777_5),
+        (4.125, 1.853_673_784_620_199_4e-5),
+        (5.0, 2.866_515_718_791_939e-7),
+        (5.656_25, 7.735_803_169_490_264e-9),
+        (6.3, 1.488_228_221_762_312_7e-10),
+        (8.0, 6.220_960_574_271_784e-16),
+        (10.7, 5.088_910_855_027_318e-27),
+        (14.0, 7.793_536_819_192_8e-45),
+        (20.3, 6.429_244_467_698_346e-92),
+        (27.5, 8.778_170_556_878_084e-167),
+        (33.0, 4.061_185_620_915_855e-239),
+    ];
+
+    /// The largest error of `found` in units of `ulp(exact)`, over 0 and a grid that covers `lowest..highest` evenly in
+    /// the logarithm.
+    fn worst(lowest: f64, highest: f64, error: impl Fn(f64) -> f64) -> f64 {
+        let step = (highest / lowest).ln() / 400_000.0;
+        (0..=400_000).map(|i| error(lowest * (step * f64::from(i)).exp())).fold(error(0.0), f64::max)
+    }
+
+    #[test]
+    fn tails_in_single_precision_are_within_their_ulps() {
+        let ulps = |found: f32, exact: f64| {
+            let ulp = f32::from_bits((exact as f32).to_bits() + 1) - exact as f32;
+            (f64::from(found) - exact).abs() / f64::from(ulp)
+        };
+        let cauchy = |x: f64| {
+            let x = x as f32;
+            ulps(cauchy_tail_f32(x), libm::atan2(1.0, x.into()) / std::f64::consts::PI)
+        };
+        let normal = |x: f64| {
+            let x = x as f32;
+            ulps(normal_tail_f32(x), libm::erfc(f64::from(x) / std::f64::consts::SQRT_2) / 2.0)
+        };
+        let (cauchy, normal) = (worst(1e-6, 1e30, cauchy), worst(1e-6, 12.5, normal));
+        assert!(cauchy <= 3.0 && normal <= 8.0, "{cauchy} {normal}");
+    }
+
+    #[test]
+    fn tails_in_double_precision_are_within_their_ulps() {
+        let ulps = |found: f64, exact: f64| (found - exact).abs() / (f64::from_bits(exact.to_bits() + 1) - exact);
+        let cauchy = |x: f64| ulps(cauchy_tail_f64(x), libm::atan2(1.0, x) / std::f64::consts::PI);
+        let cauchy = worst(1e-12, 1e300, cauchy);
+        assert!(cauchy <= 4.0, "{cauchy}");
+        // From a table of 40 digits, because the argument of a library's erfc would be rounded first.
+        for (x, exact) in NORMAL {
+            let found = ulps(normal_tail_f64(x), exact);
+            assert!(found <= 5.0, "{x}: {found}");
+        }
+    }
+
+    #[test]
+    fn tails_end_exactly() {
+        assert_eq!((cauchy_tail_f32(0.0), cauchy_tail_f32(f32::INFINITY)), (0.5, 0.0));
+        assert_eq!((cauchy_tail_f64(0.0), cauchy_tail_f64(f64::INFINITY)), (0.5, 0.0));
+        assert_eq!((normal_tail_f32(0.0), normal_tail_f32(f32::INFINITY)), (0.5, 0.0));
+        assert_eq!((normal_tail_f64(0.0), normal_tail_f64(f64::INFINITY)), (0.5, 0.0));
+        assert!(cauchy_tail_f32(f32::NAN).is_nan() && normal_tail_f32(f32::NAN).is_nan());
+        assert!(cauchy_tail_f64(f64::NAN).is_nan() && normal_tail_f64(f64::NAN).is_nan());
     }
 }
