@@ -1,5 +1,6 @@
 """Sorting: differentiable sort, rank, top-k and permutations, in O(n log n) and without n x n arrays."""
 
 from argrad.sorting._permutation import SoftPermutation, soft_permutation
+from argrad.sorting._soft import permutahedron_blocks, soft_rank, soft_sort
 
-__all__ = ["SoftPermutation", "soft_permutation"]
+__all__ = ["SoftPermutation", "permutahedron_blocks", "soft_permutation", "soft_rank", "soft_sort"]

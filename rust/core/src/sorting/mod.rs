@@ -7,5 +7,6 @@
 pub mod lists;
 pub mod order;
 pub mod ranks;
+pub mod soft;
 
 pub use lists::Lists;

@@ -1,35 +1,186 @@
 //! The order of a list: positions of its items by value, stable, with one rule for signs of zero, NaN and masks.
+//!
+//! A value becomes a key that sorts as it does, packed above its position into one integer, so that a sort moves values
+//! and positions together and equal values stay in order of position.
 
 use crate::real::Real;
+use std::fmt::Debug;
+
+/// A key above a position.
+pub trait Packed: Copy + Ord + Default + Debug + Send + Sync + 'static {
+    /// Bits of the key.
+    const BITS: u32;
+    /// Packs a key of [`Packed::BITS`] bits and a position.
+    fn pack(key: u64, position: u32) -> Self;
+    /// The key.
+    fn key(self) -> u64;
+    /// The position.
+    fn position(self) -> u32;
+}
+
+impl Packed for u64 {
+    const BITS: u32 = 32;
+    #[inline(always)]
+    fn pack(key: u64, position: u32) -> Self {
+        key << 32 | Self::from(position)
+    }
+    #[inline(always)]
+    fn key(self) -> u64 {
+        self >> 32
+    }
+    #[inline(always)]
+    fn position(self) -> u32 {
+        self as u32
+    }
+}
+
+impl Packed for u128 {
+    const BITS: u32 = 64;
+    #[inline(always)]
+    fn pack(key: u64, position: u32) -> Self {
+        Self::from(key) << 64 | Self::from(position)
+    }
+    #[inline(always)]
+    fn key(self) -> u64 {
+        (self >> 64) as u64
+    }
+    #[inline(always)]
+    fn position(self) -> u32 {
+        self as u32
+    }
+}
 
 /// Values with a bit pattern that sorts as they do.
 pub trait Key: Real {
-    /// Larger for larger values; one key for both zeros; NaN above everything.
+    /// The key together with a position.
+    type Packed: Packed;
+    /// Larger for larger values; one key for both zeros; NaN above everything. As many bits as the value.
     fn key(self) -> u64;
+    /// The value of a key, widened.
+    fn value(key: u64) -> f64;
+    /// The working memory of a sort.
+    fn buffers(scratch: &mut Scratch) -> &mut [Vec<Self::Packed>; 2];
+
+    /// The key by which `descending` lists are sorted upwards; NaN still above everything.
+    #[inline(always)]
+    fn directed(self, descending: bool) -> u64 {
+        let all = u64::MAX >> (64 - Self::Packed::BITS);
+        let key = self.key();
+        if descending && key != all { !key & all } else { key }
+    }
+
+    /// The value of a directed key.
+    #[inline(always)]
+    #[must_use]
+    fn undirected(key: u64, descending: bool) -> f64 {
+        let all = u64::MAX >> (64 - Self::Packed::BITS);
+        if descending && key != all { Self::value(!key & all) } else { Self::value(key) }
+    }
 }
 
 impl Key for f32 {
+    type Packed = u64;
     #[inline(always)]
     fn key(self) -> u64 {
         let bits = (self + 0.0).to_bits();
-        let key = u64::from(bits ^ if bits >> 31 == 1 { u32::MAX } else { 1 << 31 });
-        if self.is_nan() { u64::MAX } else { key }
+        let key = bits ^ if bits >> 31 == 1 { u32::MAX } else { 1 << 31 };
+        u64::from(if self.is_nan() { u32::MAX } else { key })
+    }
+    #[inline(always)]
+    fn value(key: u64) -> f64 {
+        let key = key as u32;
+        f64::from(Self::from_bits(key ^ if key >> 31 == 1 { 1 << 31 } else { u32::MAX }))
+    }
+    fn buffers(scratch: &mut Scratch) -> &mut [Vec<u64>; 2] {
+        &mut scratch.single
     }
 }
 
 impl Key for f64 {
+    type Packed = u128;
     #[inline(always)]
     fn key(self) -> u64 {
         let bits = (self + 0.0).to_bits();
         let key = bits ^ if bits >> 63 == 1 { u64::MAX } else { 1 << 63 };
         if self.is_nan() { u64::MAX } else { key }
     }
+    #[inline(always)]
+    fn value(key: u64) -> f64 {
+        Self::from_bits(key ^ if key >> 63 == 1 { 1 << 63 } else { u64::MAX })
+    }
+    fn buffers(scratch: &mut Scratch) -> &mut [Vec<u128>; 2] {
+        &mut scratch.double
+    }
 }
 
-/// Working memory of [`order`], kept from list to list.
+/// Working memory of [`sorted`] and [`order`], kept from list to list.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    keys: Vec<(u64, u32)>,
+    single: [Vec<u64>; 2],
+    double: [Vec<u128>; 2],
+}
+
+/// Lists up to this length are sorted by comparisons.
+const SHORT: usize = 64;
+/// Lists up to this length have digits of 8 bits, so that the counts of a digit cost less than a pass over the list.
+const MIDDLE: usize = 1 << 12;
+
+/// Packed keys (directed) and positions of the items that count, in order: by increasing value (decreasing if
+/// `descending`), equal values by position, NaN at the end. Items whose `mask` is false are left out.
+pub fn sorted<'s, T: Key>(
+    x: &[T],
+    mask: Option<&[bool]>,
+    descending: bool,
+    scratch: &'s mut Scratch,
+) -> &'s [T::Packed] {
+    let [keys, spare] = T::buffers(scratch);
+    keys.clear();
+    let packed = x.iter().zip(0..).map(|(&x, i)| T::Packed::pack(x.directed(descending), i));
+    match mask {
+        None => keys.extend(packed),
+        Some(mask) => keys.extend(packed.zip(mask).filter(|&(_, &counts)| counts).map(|(key, _)| key)),
+    }
+    match keys.len() {
+        n if n <= SHORT => keys.sort_unstable(),
+        n if n <= MIDDLE => radix::<_, 8>(keys, spare),
+        _ => radix::<_, 11>(keys, spare),
+    }
+    keys
+}
+
+/// Sorts by the key, least significant digit first. Each pass keeps the order of equal digits.
+///
+/// ```text
+/// for each digit of DIGIT bits, from the lowest:     (skipped where all keys agree)
+///     starts[d] = number of keys with a smaller digit
+///     for each key in order: spare[starts[digit]++] = key;   swap
+/// ```
+fn radix<P: Packed, const DIGIT: u32>(keys: &mut Vec<P>, spare: &mut Vec<P>) {
+    let (n, bins, digits) = (keys.len(), 1usize << DIGIT, P::BITS.div_ceil(DIGIT) as usize);
+    spare.clear();
+    spare.resize(n, P::default());
+    let mut counts = vec![0u32; bins * digits];
+    for key in keys.iter() {
+        for digit in 0..digits {
+            counts[digit * bins + (key.key() >> (digit as u32 * DIGIT)) as usize % bins] += 1;
+        }
+    }
+    for digit in 0..digits {
+        let (shift, starts) = (digit as u32 * DIGIT, &mut counts[digit * bins..][..bins]);
+        if starts[(keys[0].key() >> shift) as usize % bins] as usize == n {
+            continue;
+        }
+        let mut before = 0;
+        for start in starts.iter_mut() {
+            before += std::mem::replace(start, before);
+        }
+        for &key in keys.iter() {
+            let start = &mut starts[(key.key() >> shift) as usize % bins];
+            spare[*start as usize] = key;
+            *start += 1;
+        }
+        std::mem::swap(keys, spare);
+    }
 }
 
 /// Fills `out` with the positions of the items by increasing value (decreasing if `descending`), equal values by
@@ -42,17 +193,12 @@ pub fn order<T: Key>(
     scratch: &mut Scratch,
     out: &mut [i32],
 ) -> usize {
-    let flip = |x: T| if descending && !x.wide().is_nan() { !x.key() } else { x.key() };
-    let keys = &mut scratch.keys;
-    keys.clear();
-    keys.extend((0..x.len()).filter(|&i| mask.is_none_or(|mask| mask[i])).map(|i| (flip(x[i]), i as u32)));
-    keys.sort_unstable();
-    let count = keys.len();
-    for (place, &(_, position)) in out.iter_mut().zip(keys.iter()) {
-        *place = position as i32;
+    let keys = sorted(x, mask, descending, scratch);
+    for (place, key) in out.iter_mut().zip(keys) {
+        *place = key.position() as i32;
     }
-    out[count..].fill(-1);
-    count
+    out[keys.len()..].fill(-1);
+    keys.len()
 }
 
 /// The number of items that count, read back from an order.
@@ -77,6 +223,33 @@ mod tests {
         let x = [0.0, -0.0, f32::INFINITY, f32::NAN, -1.0, f32::NEG_INFINITY, 0.0];
         assert_eq!(positions(&x, None, false), [5, 4, 0, 1, 6, 2, 3]);
         assert_eq!(positions(&x, None, true), [2, 0, 1, 6, 4, 5, 3]);
+    }
+
+    #[test]
+    fn every_length_and_type_is_sorted_by_value_and_then_position() {
+        for n in [1usize, 64, 65, 1000, 4097, 10_000] {
+            let x: Vec<f64> = (0..n).map(|i| ((i * 7919) % 613) as f64 * 0.37 - 100.0).collect();
+            let narrow: Vec<f32> = x.iter().map(|&x| x as f32).collect();
+            let mut expected: Vec<i32> = (0..n as i32).collect();
+            expected.sort_by(|&i, &j| x[i as usize].total_cmp(&x[j as usize]));
+            let mut found = vec![0; n];
+            order(&x, None, false, &mut Scratch::default(), &mut found);
+            assert_eq!(found, expected);
+            assert_eq!(positions(&narrow, None, false), expected);
+            expected.sort_unstable();
+            expected.sort_by(|&i, &j| x[j as usize].total_cmp(&x[i as usize]));
+            assert_eq!(positions(&narrow, None, true), expected);
+        }
+    }
+
+    #[test]
+    fn values_come_back_from_their_keys() {
+        for x in [0.0f32, 1.5, -2.25, f32::INFINITY, f32::NEG_INFINITY, f32::MIN_POSITIVE, -1e-45, 1e30] {
+            for descending in [false, true] {
+                assert_eq!(f32::undirected(x.directed(descending), descending), f64::from(x));
+                assert_eq!(f64::undirected(f64::from(x).directed(descending), descending), f64::from(x));
+            }
+        }
     }
 
     #[test]

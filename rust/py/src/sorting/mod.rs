@@ -6,6 +6,7 @@ use numpy::PyReadonlyArrayDyn;
 use pyo3::prelude::*;
 
 mod ranks;
+mod soft;
 
 /// A contiguous array of one of the two number types, any shape; the last dimension holds the lists.
 #[derive(FromPyObject)]
@@ -26,5 +27,6 @@ pub fn lists<'a>(shape: &[usize], bounds: Option<&'a [i64]>) -> Result<Lists<'a>
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    ranks::register(module)
+    ranks::register(module)?;
+    soft::register(module)
 }
