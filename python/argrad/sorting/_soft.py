@@ -195,8 +195,8 @@ def permutahedron_blocks(
 ) -> Any:
     """Count the blocks of a soft rank or soft sort: what to look at when its gradient is zero.
 
-    As many blocks as items: `strength` is too small, nothing is softened, and soft ranks have no gradient. One block: it
-    is large, and ranks are an affine function of the scores ("l2").
+    As many blocks as items: `strength` is too small, nothing is softened, and soft ranks have no gradient. One block:
+    it is large, and ranks are an affine function of the scores ("l2").
 
     Args:
         x: as in `soft_rank`.
