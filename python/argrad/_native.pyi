@@ -26,6 +26,9 @@ __all__ = [
     "set_num_threads",
     "simd_level",
     "simd_levels",
+    "soft_topk",
+    "soft_topk_second",
+    "soft_topk_vjp",
     "stratified_rows",
     "weighted_sample",
 ]
@@ -149,3 +152,32 @@ def soft_second(
 ) -> tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real]]: ...
 def soft_blocks(function: str, arrays: Sequence[NDArray[_Real]], how: _How) -> _Indices: ...
 def auto_strength(function: str, x: NDArray[_Real], count: int, how: _How) -> NDArray[_Real]: ...
+# kind, p, largest, log, hard
+_TopK: TypeAlias = tuple[str, float, bool, bool, bool]
+
+def soft_topk(
+    function: str, x: NDArray[_Real], k: NDArray[_Real], tau: NDArray[_Real], bounds: _Bounds, mask: _Mask, options: _TopK
+) -> tuple[NDArray[_Real], NDArray[np.float64]]: ...
+def soft_topk_vjp(
+    function: str,
+    x: NDArray[_Real],
+    k: NDArray[_Real],
+    tau: NDArray[_Real],
+    bounds: _Bounds,
+    mask: _Mask,
+    options: _TopK,
+    theta: NDArray[np.float64],
+    g: NDArray[_Real],
+) -> list[NDArray[_Real]]: ...
+def soft_topk_second(
+    function: str,
+    x: NDArray[_Real],
+    k: NDArray[_Real],
+    tau: NDArray[_Real],
+    bounds: _Bounds,
+    mask: _Mask,
+    options: _TopK,
+    theta: NDArray[np.float64],
+    g: NDArray[_Real],
+    tangents: tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real]],
+) -> list[NDArray[_Real]]: ...

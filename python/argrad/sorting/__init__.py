@@ -4,3 +4,6 @@ from argrad.sorting._permutation import SoftPermutation, soft_permutation
 from argrad.sorting._soft import permutahedron_blocks, soft_rank, soft_sort
 
 __all__ = ["SoftPermutation", "permutahedron_blocks", "soft_permutation", "soft_rank", "soft_sort"]
+from argrad.sorting._topk import soft_topk
+
+__all__ = ["soft_topk"]

@@ -4,9 +4,13 @@
 //! on nothing but the list. An operator is a triple of functions: forward, its vector-Jacobian product, and that product
 //! over [dual numbers](crate::dual), which is the second derivative.
 
+pub mod curves;
 pub mod lists;
 pub mod order;
 pub mod ranks;
 pub mod soft;
+pub mod threshold;
+pub mod topk;
+mod topk_exact;
 
 pub use lists::Lists;

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 mod ranks;
 mod soft;
+mod topk;
 
 /// A contiguous array of one of the two number types, any shape; the last dimension holds the lists.
 #[derive(FromPyObject)]
@@ -29,4 +30,5 @@ pub fn lists<'a>(shape: &[usize], bounds: Option<&'a [i64]>) -> Result<Lists<'a>
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ranks::register(module)?;
     soft::register(module)
+    topk::register(module)
 }
