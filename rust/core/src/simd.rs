@@ -107,10 +107,10 @@ macro_rules! dispatch {
             match $crate::simd::level() {
                 // SAFETY: `level()` never exceeds what the processor was found to have.
                 #[cfg(target_arch = "x86_64")]
-                $crate::simd::Level::Avx512 => unsafe { avx512($($arg),*) },
+                $crate::simd::Level::Avx512 => unsafe { avx512 $(::<$t>)? ($($arg),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
-                $crate::simd::Level::Avx2 => unsafe { avx2($($arg),*) },
+                $crate::simd::Level::Avx2 => unsafe { avx2 $(::<$t>)? ($($arg),*) },
                 _ => $body($($arg),*),
             }
         }
