@@ -18,6 +18,10 @@ __all__ = [
     "kmeans",
     "law_counts",
     "locate",
+    "pair_sums",
+    "pair_sums_bound",
+    "pair_sums_second",
+    "pair_sums_vjp",
     "pilot_rows",
     "prepare",
     "sample_rows",
@@ -152,11 +156,18 @@ def soft_second(
 ) -> tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real]]: ...
 def soft_blocks(function: str, arrays: Sequence[NDArray[_Real]], how: _How) -> _Indices: ...
 def auto_strength(function: str, x: NDArray[_Real], count: int, how: _How) -> NDArray[_Real]: ...
+
 # kind, p, largest, log, hard
 _TopK: TypeAlias = tuple[str, float, bool, bool, bool]
 
 def soft_topk(
-    function: str, x: NDArray[_Real], k: NDArray[_Real], tau: NDArray[_Real], bounds: _Bounds, mask: _Mask, options: _TopK
+    function: str,
+    x: NDArray[_Real],
+    k: NDArray[_Real],
+    tau: NDArray[_Real],
+    bounds: _Bounds,
+    mask: _Mask,
+    options: _TopK,
 ) -> tuple[NDArray[_Real], NDArray[np.float64]]: ...
 def soft_topk_vjp(
     function: str,
@@ -181,3 +192,16 @@ def soft_topk_second(
     g: NDArray[_Real],
     tangents: tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real]],
 ) -> list[NDArray[_Real]]: ...
+
+# sums over pairs of lists: of x, y, weights and temperature, cut by masks and bounds of x and of y
+_Four: TypeAlias = tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real], NDArray[_Real]]
+_Cuts: TypeAlias = tuple[_Mask, _Mask, _Bounds, _Bounds]
+
+def pair_sums(function: str, inputs: _Four[_Real], cuts: _Cuts, kernel: str) -> NDArray[_Real]: ...
+def pair_sums_vjp(
+    function: str, inputs: _Four[_Real], cuts: _Cuts, kernel: str, grad: NDArray[_Real], wanted: int
+) -> _Four[_Real]: ...
+def pair_sums_second(
+    function: str, inputs: _Four[_Real], cuts: _Cuts, kernel: str, grad: NDArray[_Real], tangents: _Four[_Real]
+) -> tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real], NDArray[_Real], NDArray[_Real]]: ...
+def pair_sums_bound(kernel: str, single: bool) -> float: ...

@@ -43,45 +43,57 @@ def move(x: Array, source: int, destination: int) -> Array:
     return x.movedim(source, destination) if _array.is_tensor(x) else np.moveaxis(x, source, destination)
 
 
-def enter(function: str, x: Array, *, dim: int = -1, mask: Array | None = None, offsets: Array | None = None) -> Lists:
+def enter(
+    function: str,
+    x: Array,
+    *,
+    dim: int = -1,
+    mask: Array | None = None,
+    offsets: Array | None = None,
+    name: str = "x",
+) -> Lists:
     """Check what operators on lists share; values are read by the kernels.
+
+    Error sentences call the arguments x, mask and offsets, or those of a second input y, y_mask and y_offsets (`name`).
 
     Raises:
         TypeError: `x` not a floating array, `mask` not boolean, `offsets` not int64 or int32, or arrays of two kinds.
         ValueError: `x` without a dimension, `dim` out of range, or `mask` or `offsets` of the wrong shape.
         RuntimeError: an array on a device.
     """
-    _check.floating(function, "x", x)
+    _check.floating(function, name, x)
     if x.ndim == 0:
-        raise ValueError(f"{function}: x must have at least one dimension, got a 0-dimensional array")
+        raise ValueError(f"{function}: {name} must have at least one dimension, got a 0-dimensional array")
     dim = _check.integer(function, "dim", dim, low=-x.ndim, high=x.ndim - 1)
     dim = dim - x.ndim if dim >= 0 else dim
-    _check.same_kind(function, {"x": x, "mask": mask, "offsets": offsets})
+    prefix = "" if name == "x" else f"{name}_"
+    _check.same_kind(function, {name: x, f"{prefix}mask": mask, f"{prefix}offsets": offsets})
     if mask is not None:
-        mask = check_mask(function, mask, tuple(x.shape))
+        mask = check_mask(function, mask, tuple(x.shape), name)
     if offsets is not None:
-        _check_offsets(function, offsets)
+        _check_offsets(function, offsets, f"{prefix}offsets")
     if dim != -1:
         x, mask = move(x, dim, -1), None if mask is None else move(mask, dim, -1)
     return Lists(function, x, dim, mask, offsets)
 
 
-def check_mask(function: str, mask: Array, shape: tuple[int, ...]) -> Array:
-    """Require a boolean array of exactly this shape."""
-    _check.array(function, "mask", mask)
+def check_mask(function: str, mask: Array, shape: tuple[int, ...], name: str = "x") -> Array:
+    """Require a boolean array of exactly this shape, that of the input `name`."""
+    argument = "mask" if name == "x" else f"{name}_mask"
+    _check.array(function, argument, mask)
     if _check.dtype_name(mask) != "bool":
-        raise TypeError(f"{function}: mask must be of dtype bool, got {_check.dtype_name(mask)}")
+        raise TypeError(f"{function}: {argument} must be of dtype bool, got {_check.dtype_name(mask)}")
     if tuple(mask.shape) != shape:
-        raise ValueError(f"{function}: mask must be of shape {shape} like x, got {tuple(mask.shape)}")
+        raise ValueError(f"{function}: {argument} must be of shape {shape} like {name}, got {tuple(mask.shape)}")
     return mask
 
 
-def _check_offsets(function: str, offsets: Array) -> None:
-    _check.array(function, "offsets", offsets)
+def _check_offsets(function: str, offsets: Array, argument: str) -> None:
+    _check.array(function, argument, offsets)
     if _check.dtype_name(offsets) not in ("int64", "int32"):
-        raise TypeError(f"{function}: offsets must be of dtype int64 or int32, got {_check.dtype_name(offsets)}")
+        raise TypeError(f"{function}: {argument} must be of dtype int64 or int32, got {_check.dtype_name(offsets)}")
     if offsets.ndim != 1 or offsets.shape[0] < 1:
-        raise ValueError(f"{function}: offsets must be of shape (lists + 1,), got {tuple(offsets.shape)}")
+        raise ValueError(f"{function}: {argument} must be of shape (lists + 1,), got {tuple(offsets.shape)}")
 
 
 def per_list(lists: Lists, argument: str, value: object) -> Array:
@@ -112,13 +124,16 @@ def per_list(lists: Lists, argument: str, value: object) -> Array:
     return array.expand(shape) if _array.is_tensor(array) else np.broadcast_to(array, shape)
 
 
-def bounds(function: str, shape: tuple[int, ...], offsets: np.ndarray[Any, Any] | None) -> np.ndarray[Any, Any] | None:
+def bounds(
+    function: str, shape: tuple[int, ...], offsets: np.ndarray[Any, Any] | None, argument: str = "offsets"
+) -> np.ndarray[Any, Any] | None:
     """Return where each list of an array of `shape`, taken as one row of numbers, begins; then where the last ends.
 
     Args:
         function: name of the public function.
         shape: shape of the array of items, (*batch, n).
         offsets: as in `Lists`, or with leading batch dimensions.
+        argument: what the function calls them.
 
     Raises:
         ValueError: offsets that do not begin with 0 and end with n. (That they do not decrease is checked natively.)
@@ -130,7 +145,7 @@ def bounds(function: str, shape: tuple[int, ...], offsets: np.ndarray[Any, Any] 
     wrong = np.flatnonzero((table[:, 0] != 0) | (table[:, -1] != n))
     if wrong.size:
         first, last = table[wrong[0], [0, -1]].tolist()
-        raise ValueError(f"{function}: offsets must begin with 0 and end with {n}, got {first} and {last}")
+        raise ValueError(f"{function}: {argument} must begin with 0 and end with {n}, got {first} and {last}")
     starts = table[:, :-1] + n * np.arange(rows, dtype=np.int64)[:, None]
     return np.append(starts.ravel(), rows * n)
 

@@ -7,6 +7,7 @@
 pub mod curves;
 pub mod lists;
 pub mod order;
+pub mod pairs;
 pub mod ranks;
 pub mod soft;
 pub mod threshold;

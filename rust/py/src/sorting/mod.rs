@@ -5,6 +5,7 @@ use argrad_core::{Error, Result};
 use numpy::PyReadonlyArrayDyn;
 use pyo3::prelude::*;
 
+mod pairs;
 mod ranks;
 mod soft;
 mod topk;
@@ -28,7 +29,8 @@ pub fn lists<'a>(shape: &[usize], bounds: Option<&'a [i64]>) -> Result<Lists<'a>
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    pairs::register(module)?;
     ranks::register(module)?;
-    soft::register(module)
+    soft::register(module)?;
     topk::register(module)
 }

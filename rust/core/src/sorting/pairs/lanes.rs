@@ -1,0 +1,195 @@
+//! The inner loops of pair sums, in lanes of double precision; the order of every sum is part of the source.
+
+use super::kernel::Value;
+use super::table::{DOUBLE, SINGLE};
+use crate::simd::dispatch;
+
+/// One 512-bit register.
+const LANES: usize = 8;
+type Lanes = [f64; LANES];
+
+/// Where the items of a panel lie: an item at `v` has the coordinate `((v - origin) - middle) * scale` in [-1, 1].
+#[derive(Debug, Clone, Copy)]
+pub struct Frame {
+    /// A value from which differences are exact or as good as the values.
+    pub origin: f64,
+    /// The panel's middle, from the origin.
+    pub middle: f64,
+    /// The inverse of half its width; negative when the axis is looked at from the other end.
+    pub scale: f64,
+}
+
+impl Frame {
+    #[inline(always)]
+    fn coordinates(&self, values: &Lanes) -> Lanes {
+        let mut t = [0.0; LANES];
+        for l in 0..LANES {
+            t[l] = ((values[l] - self.origin) - self.middle) * self.scale;
+        }
+        t
+    }
+
+    /// The coordinate of one item.
+    #[must_use]
+    pub fn coordinate(&self, value: f64) -> f64 {
+        ((value - self.origin) - self.middle) * self.scale
+    }
+
+    /// A value at coordinate 0.
+    #[inline(always)]
+    fn centre(&self) -> f64 {
+        self.origin + self.middle
+    }
+}
+
+/// The first lanes of `items`, the others `rest`.
+#[inline(always)]
+fn padded(items: &[f64], rest: f64) -> Lanes {
+    let mut out = [rest; LANES];
+    out[..items.len()].copy_from_slice(items);
+    out
+}
+
+/// Halves, then quarters: one tree for every instruction set.
+#[inline(always)]
+fn total(lanes: &Lanes) -> f64 {
+    let mut x = *lanes;
+    for width in [4, 2, 1] {
+        for l in 0..width {
+            x[l] += x[l + width];
+        }
+    }
+    x[0]
+}
+
+/// Adds `sum weights * T_k(coordinate)` to `out[k]`.
+#[inline(always)]
+fn moments_lanes<const P: usize>(values: &[f64], weights: &[f64], frame: Frame, out: &mut [f64]) {
+    let mut sums = [[0.0; LANES]; P];
+    let (values, last) = values.as_chunks::<LANES>();
+    let (weights, last_weights) = weights.as_chunks::<LANES>();
+    let pair = (padded(last, frame.centre()), padded(last_weights, 0.0));
+    let rest = if last.is_empty() { None } else { Some((&pair.0, &pair.1)) };
+    for (values, weights) in values.iter().zip(weights).chain(rest) {
+        // The weighted polynomials obey T_{k+1} = 2 t T_k - T_{k-1} as well.
+        let t = frame.coordinates(values);
+        let (mut before, mut here) = (*weights, [0.0; LANES]);
+        for l in 0..LANES {
+            here[l] = weights[l] * t[l];
+            sums[0][l] += weights[l];
+            sums[1][l] += here[l];
+        }
+        for k in 2..P {
+            for l in 0..LANES {
+                let next = f64::mul_add(2.0 * t[l], here[l], -before[l]);
+                before[l] = here[l];
+                here[l] = next;
+                sums[k][l] += next;
+            }
+        }
+    }
+    for k in 0..P {
+        out[k] += total(&sums[k]);
+    }
+}
+
+/// Writes `sum coefficients[k] * T_k(coordinate)` to `out`, by Clenshaw's recurrence.
+#[inline(always)]
+fn evaluate_lanes<const P: usize>(values: &[f64], frame: Frame, coefficients: &[f64], out: &mut [f64]) {
+    let c: &[f64; P] = coefficients[..P].try_into().expect("P coefficients");
+    for (values, out) in values.chunks(LANES).zip(out.chunks_mut(LANES)) {
+        let t = frame.coordinates(&padded(values, frame.centre()));
+        let (mut after, mut here) = ([0.0; LANES], [0.0; LANES]);
+        for k in (1..P).rev() {
+            for l in 0..LANES {
+                let next = f64::mul_add(2.0 * t[l], here[l], c[k] - after[l]);
+                after[l] = here[l];
+                here[l] = next;
+            }
+        }
+        for l in 0..out.len() {
+            out[l] = f64::mul_add(t[l], here[l], c[0] - after[l]);
+        }
+    }
+}
+
+/// Adds the product of one block of the table with `moments` to `out`.
+#[inline(always)]
+fn couple_lanes<const P: usize>(block: &[f64], moments: &[f64], out: &mut [f64]) {
+    let mut sums = [[0.0; P]; 4];
+    for (row, moment) in block.chunks_exact(4 * P).zip(moments.chunks_exact(4)) {
+        for q in 0..4 {
+            for l in 0..P {
+                sums[q][l] = f64::mul_add(row[q * P + l], moment[q], sums[q][l]);
+            }
+        }
+    }
+    for l in 0..P {
+        out[l] += (sums[0][l] + sums[1][l]) + (sums[2][l] + sums[3][l]);
+    }
+}
+
+/// Adds `sum_j weights[j] * kernel((targets[i] - sources[j]) * inverse)` to `out[i]`.
+#[inline(always)]
+fn direct_lanes<V: Value>(targets: &[f64], sources: &[f64], weights: &[f64], inverse: f64, out: &mut [f64]) {
+    let (sources, last) = sources.as_chunks::<LANES>();
+    let (weights, last_weights) = weights.as_chunks::<LANES>();
+    let pair = (padded(last, 0.0), padded(last_weights, 0.0));
+    let rest = if last.is_empty() { None } else { Some((&pair.0, &pair.1)) };
+    for (&target, out) in targets.iter().zip(out) {
+        let mut sum = [0.0; LANES];
+        for (sources, weights) in sources.iter().zip(weights).chain(rest) {
+            for l in 0..LANES {
+                sum[l] = f64::mul_add(weights[l], V::at((target - sources[l]) * inverse), sum[l]);
+            }
+        }
+        *out += total(&sum);
+    }
+}
+
+dispatch! {
+    /// See `direct_lanes`.
+    pub fn direct<V: Value>(targets: &[f64], sources: &[f64], weights: &[f64], inverse: f64, out: &mut [f64])
+        = direct_lanes::<V>
+}
+
+macro_rules! terms {
+    ($p:ident, $moments:ident, $evaluate:ident, $couple:ident) => {
+        dispatch! {
+            fn $moments(values: &[f64], weights: &[f64], frame: Frame, out: &mut [f64]) = moments_lanes::<$p>
+        }
+        dispatch! {
+            fn $evaluate(values: &[f64], frame: Frame, coefficients: &[f64], out: &mut [f64]) = evaluate_lanes::<$p>
+        }
+        dispatch! {
+            fn $couple(block: &[f64], moments: &[f64], out: &mut [f64]) = couple_lanes::<$p>
+        }
+    };
+}
+terms!(SINGLE, moments_single, evaluate_single, couple_single);
+terms!(DOUBLE, moments_double, evaluate_double, couple_double);
+
+/// The loops for one number of terms.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// [`SINGLE`] or [`DOUBLE`].
+    pub count: usize,
+    /// See `moments_lanes`.
+    pub moments: fn(&[f64], &[f64], Frame, &mut [f64]),
+    /// See `evaluate_lanes`.
+    pub evaluate: fn(&[f64], Frame, &[f64], &mut [f64]),
+    /// See `couple_lanes`.
+    pub couple: fn(&[f64], &[f64], &mut [f64]),
+}
+
+impl Terms {
+    /// For results in single precision, or in double.
+    #[must_use]
+    pub const fn new(single: bool) -> Self {
+        if single {
+            Self { count: SINGLE, moments: moments_single, evaluate: evaluate_single, couple: couple_single }
+        } else {
+            Self { count: DOUBLE, moments: moments_double, evaluate: evaluate_double, couple: couple_double }
+        }
+    }
+}
