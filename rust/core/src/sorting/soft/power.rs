@@ -65,8 +65,9 @@ pub fn root(s: &[f64], total: f64, degree: f64) -> f64 {
     gamma
 }
 
-/// Ends of the blocks of the projection of falling `s` to the permutahedron of falling `w`, for q - 1 = `degree`.
-pub fn blocks(s: &[f64], w: &[f64], degree: f64, open: &mut Vec<(usize, usize)>, ends: &mut Vec<u32>) {
+/// Ends of the blocks of the projection of falling `s` to the permutahedron of falling `w`, for q - 1 = `degree`. Takes
+/// from s what keeps it small: numbers that are constant in each block.
+pub fn blocks(s: &mut [f64], w: &[f64], degree: f64, open: &mut Vec<(usize, usize)>, ends: &mut Vec<u32>) {
     ends.clear();
     let Some((&most, &least)) = w.first().zip(w.last()) else { return };
     // Inside a block all of y lies between the ends of w, so neighbours further apart than this never share one. That
@@ -77,6 +78,8 @@ pub fn blocks(s: &[f64], w: &[f64], degree: f64, open: &mut Vec<(usize, usize)>,
         if end < s.len() && s[end - 1] - s[end] <= widest {
             continue;
         }
+        let origin = s[start];
+        s[start..end].iter_mut().for_each(|s| *s -= origin);
         open.push((start, end));
         start = end;
         while let Some((from, to)) = open.pop() {
@@ -116,7 +119,7 @@ mod tests {
         let edge = 2f64.cbrt() - 1.0;
         for (gap, count) in [(edge * 0.99, 1), (edge * 1.01, 2), (1e38, 2)] {
             let mut ends = Vec::new();
-            blocks(&[gap, 0.0], &[2.0, 1.0], 3.0, &mut Vec::new(), &mut ends);
+            blocks(&mut [gap, 0.0], &[2.0, 1.0], 3.0, &mut Vec::new(), &mut ends);
             assert_eq!(ends.len(), count, "{gap}");
         }
     }
