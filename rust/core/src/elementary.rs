@@ -10,17 +10,20 @@
 pub fn exp_f32(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4; // 9 bits, so that n * LN2_HIGH is exact
     const LN2_LOW: f32 = -2.121_944_4e-4;
+    const ROUND: f32 = 12_582_912.0;
     let x = if x > 89.0 { 89.0 } else { x };
     let x = if x < -104.0 { -104.0 } else { x };
-    let n = (x * std::f32::consts::LOG2_E + 12_582_912.0) - 12_582_912.0; // round to nearest by the float's own grid
+    let grid = x * std::f32::consts::LOG2_E + ROUND; // rounds to nearest by the float's own grid
+    let n = grid - ROUND;
     let r = n.mul_add(-LN2_LOW, n.mul_add(-LN2_HIGH, x));
     let mut p = 1.987_569_1e-4;
     for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5, 1.0, 1.0] {
         p = f32::mul_add(p, r, c);
     }
-    let n = n as i32;
+    // The grid's bits count in units of n. A cast would cost more than all the rest: it has to look for NaN.
+    let n = (grid.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
     let half = n >> 1;
-    let power = |n: i32| f32::from_bits(((n + 127) as u32) << 23);
+    let power = |n: i32| f32::from_bits((n.wrapping_add(127) as u32) << 23);
     p * power(half) * power(n - half)
 }
 
@@ -33,12 +36,13 @@ pub fn exp_f64(x: f64) -> f64 {
     const ROUND: f64 = 6_755_399_441_055_744.0;
     let x = if x > 710.0 { 710.0 } else { x };
     let x = if x < -746.0 { -746.0 } else { x };
-    let n = (x * std::f64::consts::LOG2_E + ROUND) - ROUND;
+    let grid = x * std::f64::consts::LOG2_E + ROUND;
+    let n = grid - ROUND;
     let r = n.mul_add(-LN2_LOW, n.mul_add(-LN2_HIGH, x));
     let p = taylor(r);
-    let n = n as i64;
+    let n = (grid.to_bits() as i64).wrapping_sub(ROUND.to_bits() as i64);
     let half = n >> 1;
-    let power = |n: i64| f64::from_bits(((n + 1023) as u64) << 52);
+    let power = |n: i64| f64::from_bits((n.wrapping_add(1023) as u64) << 52);
     p * power(half) * power(n - half)
 }
 
