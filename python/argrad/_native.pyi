@@ -22,6 +22,8 @@ __all__ = [
     "pair_sums_bound",
     "pair_sums_second",
     "pair_sums_vjp",
+    "perturbed_points",
+    "perturbed_pull",
     "pilot_rows",
     "prepare",
     "sample_rows",
@@ -205,3 +207,14 @@ def pair_sums_second(
     function: str, inputs: _Four[_Real], cuts: _Cuts, kernel: str, grad: NDArray[_Real], tangents: _Four[_Real]
 ) -> tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real], NDArray[_Real], NDArray[_Real]]: ...
 def pair_sums_bound(kernel: str, single: bool) -> float: ...
+def perturbed_points(
+    x: NDArray[_Real], sigma: float, noise: str, seed: int, samples: int, first: int, count: int
+) -> NDArray[_Real]: ...
+def perturbed_pull(
+    total: NDArray[np.float64],
+    coefficients: NDArray[np.float64],
+    noise: str,
+    seed: int,
+    samples: int,
+    first: int,
+) -> NDArray[np.float64]: ...

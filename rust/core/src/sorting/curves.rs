@@ -1,14 +1,14 @@
 //! The distribution functions of the threshold family: increasing curves F from 0 to 1 with their derivatives.
 
-use crate::elementary::{exp_f32, exp_f64};
+use crate::elementary::{decay_f32, decay_f64, exp_f64};
 use crate::real::Real;
 use std::ops::Div;
 
 /// A [`Real`] with what a curve needs.
 pub trait Float: Real + Div<Output = Self> {
-    /// The exponential, as plain arithmetic.
+    /// `exp(-x)` for x >= 0, as plain arithmetic.
     #[must_use]
-    fn exp(self) -> Self;
+    fn decay(self) -> Self;
     /// The absolute value.
     #[must_use]
     fn magnitude(self) -> Self;
@@ -16,8 +16,8 @@ pub trait Float: Real + Div<Output = Self> {
 
 impl Float for f32 {
     #[inline(always)]
-    fn exp(self) -> Self {
-        exp_f32(self)
+    fn decay(self) -> Self {
+        decay_f32(self)
     }
     #[inline(always)]
     fn magnitude(self) -> Self {
@@ -27,8 +27,8 @@ impl Float for f32 {
 
 impl Float for f64 {
     #[inline(always)]
-    fn exp(self) -> Self {
-        exp_f64(self)
+    fn decay(self) -> Self {
+        decay_f64(self)
     }
     #[inline(always)]
     fn magnitude(self) -> Self {
@@ -70,7 +70,7 @@ pub struct Logistic;
 impl Curve for Logistic {
     #[inline(always)]
     fn at<T: Float>(self, t: T) -> (T, T, bool) {
-        let e = (-t.magnitude()).exp();
+        let e = t.magnitude().decay();
         let upper = T::ONE / (T::ONE + e);
         let tail = e * upper;
         (tail, tail * upper, t >= T::ZERO)
@@ -101,7 +101,7 @@ pub struct Laplace;
 impl Curve for Laplace {
     #[inline(always)]
     fn at<T: Float>(self, t: T) -> (T, T, bool) {
-        let tail = (-t.magnitude()).exp() * T::of(0.5);
+        let tail = t.magnitude().decay() * T::of(0.5);
         (tail, tail, t >= T::ZERO)
     }
     fn bend(self, t: f64) -> f64 {

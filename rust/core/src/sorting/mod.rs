@@ -8,6 +8,7 @@ pub mod curves;
 pub mod lists;
 pub mod order;
 pub mod pairs;
+pub mod perturbed;
 pub mod ranks;
 pub mod soft;
 pub mod threshold;

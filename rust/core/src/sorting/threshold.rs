@@ -54,8 +54,9 @@ pub struct Sums {
 
 /// Number types with passes over a list, compiled for each instruction set.
 pub trait Passes: Float {
-    /// Largest residual, relative to the tails, that counts as zero.
-    const TOLERANCE: f64;
+    /// Largest residual that counts as zero, relative to k and to the tails. (Tails far smaller than k decide nothing
+    /// but which of the items around a gap the gradient to k belongs to.)
+    const TOLERANCE: [f64; 2];
     /// Sums of tails below it have lost digits.
     const FAINT: f64;
 
@@ -72,41 +73,44 @@ pub trait Passes: Float {
     fn moments(v: &[Self]) -> [f64; 4];
 }
 
-/// Registers' worth of items summed in the items' precision before the sums are widened.
-const RUN: usize = 4;
+/// Items that are worked on together: their sums are formed in their own precision, `L` at a time, before they are widened.
+/// Loops over a block have fixed lengths and no branches, so that they become vector instructions.
+const BLOCK: usize = 64;
 
-/// The items of `v` from `start`, padded by `pad`.
-#[inline(always)]
-fn lanes<T: Real, const L: usize>(v: &[T], start: usize, pad: T) -> [T; L] {
-    let mut out = [pad; L];
-    let rest = &v[start..];
-    if rest.len() >= L {
-        out.copy_from_slice(&rest[..L]);
-    } else {
-        out[..rest.len()].copy_from_slice(rest);
-    }
-    out
-}
-
-#[inline(always)]
-fn store<T: Real, const L: usize>(out: &mut [T], start: usize, values: &[T; L]) {
-    let rest = &mut out[start..];
-    if rest.len() >= L {
-        rest[..L].copy_from_slice(values);
-    } else {
-        let length = rest.len();
-        rest.copy_from_slice(&values[..length]);
-    }
-}
-
-/// Adds the lanes of partial sums to the wide ones and clears them.
-#[inline(always)]
-fn flush<T: Real, const L: usize, const S: usize>(part: &mut [[T; L]; S], whole: &mut [[f64; L]; S]) {
-    for s in 0..S {
-        for l in 0..L {
-            whole[s][l] += part[s][l].wide();
-            part[s][l] = T::ZERO;
+/// Does `$work` with every block of the slices under their names: inputs are padded by the given values, outputs cut. (A
+/// closure for the work would not be compiled for the instruction set at hand.)
+macro_rules! blocks {
+    ($length:expr, [$($input:ident: $pad:expr),*], [$($output:ident),*], $work:block) => {
+        let length = $length;
+        let whole = length - length % BLOCK;
+        for start in (0..whole).step_by(BLOCK) {
+            $(let $input: &[T; BLOCK] = $input[start..start + BLOCK].try_into().expect("a whole block");)*
+            $(let $output: &mut [T; BLOCK] = (&mut $output[start..start + BLOCK]).try_into().expect("a whole block");)*
+            $work
         }
+        if whole < length {
+            $(let mut padded = [$pad; BLOCK];
+            padded[..length - whole].copy_from_slice(&$input[whole..]);
+            let $input = &padded;)*
+            $(let rest = &mut $output[whole..];
+            let mut room = [T::ZERO; BLOCK];
+            room[..rest.len()].copy_from_slice(rest);
+            let $output = &mut room;)*
+            $work
+            $(rest.copy_from_slice(&$output[..rest.len()]);)*
+        }
+    };
+}
+
+/// Adds a block's items to `L` wide sums.
+#[inline(always)]
+fn add<T: Real, const L: usize>(sums: &mut [f64; L], item: impl Fn(usize) -> T) {
+    for l in 0..L {
+        let mut part = item(l);
+        for row in 1..BLOCK / L {
+            part = part + item(row * L + l);
+        }
+        sums[l] += part.wide();
     }
 }
 
@@ -117,32 +121,23 @@ fn total<const L: usize>(lanes: &[f64; L]) -> f64 {
 #[inline(always)]
 fn tails_lanes<T: Float, const L: usize, C: Curve>(curve: C, v: &[T], place: [T; 3], y: &mut [T]) -> Sums {
     let [anchor, inverse, shift] = place;
-    let (mut part, mut whole) = ([[T::ZERO; L]; 5], [[0.0; L]; 5]);
-    let mut start = 0;
-    while start < v.len() {
-        for _ in 0..RUN {
-            if start < v.len() {
-                // Padding counts as an item infinitely far below: it adds nothing.
-                let x = lanes::<T, L>(v, start, -T::INFINITY);
-                let mut values = [T::ZERO; L];
-                for l in 0..L {
-                    let t = (x[l] - anchor).fma(inverse, -shift);
-                    let (tail, slope, above) = curve.at(t);
-                    values[l] = if above { T::ONE - tail } else { tail };
-                    let low = if above { T::ZERO } else { T::ONE };
-                    let high = T::ONE - low;
-                    part[0][l] = tail.fma(low, part[0][l]);
-                    part[1][l] = tail.fma(high, part[1][l]);
-                    part[2][l] = slope.fma(low, part[2][l]);
-                    part[3][l] = slope.fma(high, part[3][l]);
-                    part[4][l] = part[4][l] + high;
-                }
-                store(y, start, &values);
-                start += L;
-            }
+    let mut whole = [[0.0; L]; 5];
+    // Padding counts as items infinitely far below: they add nothing.
+    blocks!(v.len(), [v: -T::INFINITY], [y], {
+        let (mut tails, mut slopes, mut high) = ([T::ZERO; BLOCK], [T::ZERO; BLOCK], [T::ZERO; BLOCK]);
+        for i in 0..BLOCK {
+            let (tail, slope, above) = curve.at((v[i] - anchor).fma(inverse, -shift));
+            y[i] = if above { T::ONE - tail } else { tail };
+            (tails[i], slopes[i]) = (tail, slope);
+            high[i] = if above { T::ONE } else { T::ZERO };
         }
-        flush(&mut part, &mut whole);
-    }
+        let [below, above, low_slopes, high_slopes, count] = &mut whole;
+        add(below, |i| tails[i] * (T::ONE - high[i]));
+        add(above, |i| tails[i] * high[i]);
+        add(low_slopes, |i| slopes[i] * (T::ONE - high[i]));
+        add(high_slopes, |i| slopes[i] * high[i]);
+        add(count, |i| high[i]);
+    });
     let [a, b, c, d, e] = &whole;
     Sums { tails: [total(a), total(b)], slopes: [total(c), total(d)], above: total(e) }
 }
@@ -156,77 +151,51 @@ fn slopes_lanes<T: Float, const L: usize, C: Curve>(
     out: &mut [T],
 ) -> [f64; 2] {
     let [anchor, inverse, shift] = place;
-    let (mut part, mut whole) = ([[T::ZERO; L]; 2], [[0.0; L]; 2]);
-    let mut start = 0;
-    while start < v.len() {
-        for _ in 0..RUN {
-            if start < v.len() {
-                let (x, g) = (lanes::<T, L>(v, start, -T::INFINITY), lanes::<T, L>(g, start, T::ZERO));
-                let mut values = [T::ZERO; L];
-                for l in 0..L {
-                    let (_, slope, _) = curve.at((x[l] - anchor).fma(inverse, -shift));
-                    values[l] = slope;
-                    part[0][l] = part[0][l] + slope;
-                    part[1][l] = slope.fma(g[l], part[1][l]);
-                }
-                store(out, start, &values);
-                start += L;
-            }
+    let mut whole = [[0.0; L]; 2];
+    blocks!(v.len(), [v: -T::INFINITY, g: T::ZERO], [out], {
+        for i in 0..BLOCK {
+            out[i] = curve.at((v[i] - anchor).fma(inverse, -shift)).1;
         }
-        flush(&mut part, &mut whole);
-    }
+        let [slopes, weighted] = &mut whole;
+        add(slopes, |i| out[i]);
+        add(weighted, |i| out[i] * g[i]);
+    });
     [total(&whole[0]), total(&whole[1])]
 }
 
 #[inline(always)]
 fn centre_lanes<T: Float, const L: usize>(v: &[T], place: [T; 3], g: &[T], mean: T, out: &mut [T]) -> f64 {
     let [anchor, inverse, shift] = place;
-    let (mut part, mut whole) = ([[T::ZERO; L]; 1], [[0.0; L]; 1]);
-    let mut start = 0;
-    while start < v.len() {
-        for _ in 0..RUN {
-            if start < v.len() {
-                // Padding with the anchor keeps 0 * t finite.
-                let (x, g) = (lanes::<T, L>(v, start, anchor), lanes::<T, L>(g, start, T::ZERO));
-                let mut values = lanes::<T, L>(out, start, T::ZERO);
-                for l in 0..L {
-                    values[l] = values[l] * (g[l] - mean) * inverse;
-                    part[0][l] = values[l].fma((x[l] - anchor).fma(inverse, -shift), part[0][l]);
-                }
-                store(out, start, &values);
-                start += L;
-            }
+    let mut whole = [0.0; L];
+    // Padding with the anchor keeps 0 * t finite.
+    blocks!(v.len(), [v: anchor, g: T::ZERO], [out], {
+        for i in 0..BLOCK {
+            out[i] = out[i] * (g[i] - mean) * inverse;
         }
-        flush(&mut part, &mut whole);
-    }
-    total(&whole[0])
+        add(&mut whole, |i| out[i] * (v[i] - anchor).fma(inverse, -shift));
+    });
+    total(&whole)
 }
 
 #[inline(always)]
 fn moments_lanes<T: Float, const L: usize>(v: &[T]) -> [f64; 4] {
     let first = v[0];
-    let (mut part, mut whole) = ([[T::ZERO; L]; 2], [[0.0; L]; 2]);
+    let (mut sum, mut squares) = ([0.0; L], [0.0; L]);
     let (mut low, mut high) = ([first; L], [first; L]);
-    let mut start = 0;
-    while start < v.len() {
-        for _ in 0..RUN {
-            if start < v.len() {
-                let x = lanes::<T, L>(v, start, first);
-                for l in 0..L {
-                    let difference = x[l] - first;
-                    part[0][l] = part[0][l] + difference;
-                    part[1][l] = difference.fma(difference, part[1][l]);
-                    low[l] = if x[l] < low[l] { x[l] } else { low[l] };
-                    high[l] = if x[l] > high[l] { x[l] } else { high[l] };
-                }
-                start += L;
+    blocks!(v.len(), [v: first], [], {
+        add(&mut sum, |i| v[i] - first);
+        add(&mut squares, |i| (v[i] - first) * (v[i] - first));
+        for row in 0..BLOCK / L {
+            for l in 0..L {
+                let x = v[row * L + l];
+                low[l] = if x < low[l] { x } else { low[l] };
+                high[l] = if x > high[l] { x } else { high[l] };
             }
         }
-        flush(&mut part, &mut whole);
-    }
+    });
     let least = low.iter().fold(f64::INFINITY, |a, b| a.min(b.wide()));
     let most = high.iter().fold(f64::NEG_INFINITY, |a, b| a.max(b.wide()));
-    [total(&whole[0]), total(&whole[1]), least, most]
+    [total(&sum), total(&squares), least, most]
 }
 
 macro_rules! passes {
@@ -247,7 +216,7 @@ macro_rules! passes {
         }
 
         impl Passes for $t {
-            const TOLERANCE: f64 = $tolerance;
+            const TOLERANCE: [f64; 2] = $tolerance;
             const FAINT: f64 = $faint;
             fn tails<C: Curve>(curve: C, v: &[Self], place: [Self; 3], y: &mut [Self]) -> Sums {
                 $tails(curve, v, place, y)
@@ -265,8 +234,8 @@ macro_rules! passes {
     };
 }
 
-passes!(f32, 16, 2.5e-7, 1e-25, tails_f32, slopes_f32, centre_f32, moments_f32);
-passes!(f64, 8, 1e-14, 1e-270, tails_f64, slopes_f64, centre_f64, moments_f64);
+passes!(f32, 16, [2.5e-7, 1e-5], 1e-25, tails_f32, slopes_f32, centre_f32, moments_f32);
+passes!(f64, 8, [1e-14, 1e-12], 1e-270, tails_f64, slopes_f64, centre_f64, moments_f64);
 
 /// Farther from an item, in units of the temperature, every curve is 0 or 1 to the last digit.
 const REACH: f64 = 800.0;
@@ -275,7 +244,7 @@ const REACH: f64 = 800.0;
 struct Search {
     start: f64,
     bracket: [f64; 2],
-    tolerance: f64,
+    tolerance: [f64; 2],
     faint: f64,
     passes: usize,
 }
@@ -299,7 +268,8 @@ impl Search {
             let sums = T::tails(curve, v, [T::of(here.anchor), T::of(inverse), T::of(here.shift)], y);
             let ([below, above], spare) = (sums.tails, sums.above - k);
             let residual = below - above + spare;
-            let small = residual.abs() <= self.tolerance * (below + above);
+            let [of_k, of_tails] = self.tolerance;
+            let small = residual.abs() <= (of_k * k).min(of_tails * (below + above));
             // A Newton step this short leaves an error of its square.
             if (small || moved < 1e-9) && below + above >= self.faint {
                 return Ok(Some(here));
@@ -348,7 +318,8 @@ pub fn solve<T: Passes, C: Curve>(
     let (a, b) = (-spread * normal_quantile(k / n), -tau * curve.quantile(k / n));
     let offset = if a * b > 0.0 { a.hypot(b).copysign(a) } else { a + b };
     let guess = v[0].wide() + mean + offset;
-    let base = if guess.is_finite() { guess.clamp(least - REACH * tau, most + REACH * tau) } else { 0.5 * (least + most) };
+    let base =
+        if guess.is_finite() { guess.clamp(least - REACH * tau, most + REACH * tau) } else { 0.5 * (least + most) };
     let bracket = [(least - base) * inverse - REACH, (most - base) * inverse + REACH];
     let search = Search { start: 0.0, bracket, tolerance: T::TOLERANCE, faint: T::FAINT, passes: 12 };
     let place = |s: f64| {
@@ -389,15 +360,19 @@ fn between_items<T: Passes, C: Curve>(
         *y = T::of(*value);
     }
     // The bracket is below one unit in the last place after far fewer passes than that.
-    Ok(found.unwrap_or(Threshold { anchor, shift: 0.0 }))
+    let found = found.unwrap_or(Threshold { anchor, shift: 0.0 });
+    // In the items' precision if that is exact enough for their gradient.
+    let near = T::of(found.anchor).wide();
+    let shift = found.shift + (found.anchor - near) * inverse;
+    let rounded = Threshold { anchor: near, shift: T::of(shift).wide() };
+    Ok(if shift.abs() < 4.0 { rounded } else { found })
 }
 
 /// Positions of the k-th and the next largest item (the k-th again when there is no other), equal items by position.
 /// `places` becomes all positions, those of the k largest first.
 pub fn boundary<T: Real>(v: &[T], k: usize, places: &mut Vec<u32>) -> [usize; 2] {
-    let before = |&a: &u32, &b: &u32| {
-        v[b as usize].partial_cmp(&v[a as usize]).unwrap_or(Ordering::Equal).then(a.cmp(&b))
-    };
+    let before =
+        |&a: &u32, &b: &u32| v[b as usize].partial_cmp(&v[a as usize]).unwrap_or(Ordering::Equal).then(a.cmp(&b));
     places.clear();
     places.extend(0..v.len() as u32);
     let (_, &mut inner, rest) = places.select_nth_unstable_by(k - 1, before);

@@ -127,12 +127,7 @@ impl<T: Passes> Dense<T> {
 ///
 /// # Errors
 /// When a `k` or `tau` is out of range; [`crate::Error::Interrupted`].
-pub fn forward<T: Passes>(
-    problem: &Problem<'_, T>,
-    y: &mut [T],
-    thetas: &mut [[f64; 2]],
-    job: &Job,
-) -> Result<()> {
+pub fn forward<T: Passes>(problem: &Problem<'_, T>, y: &mut [T], thetas: &mut [[f64; 2]], job: &Job) -> Result<()> {
     check(problem)?;
     let (values, thetas) = (Output::new(y), Output::new(thetas));
     problem.lists.each(job, Dense::default, |scratch, list, range| {
@@ -247,14 +242,7 @@ fn finite<T: Passes, C: Curve>(
 }
 
 /// Overwrites `y` with the choice of the `floor(k)` first items, equal items by position.
-fn hard<T: Passes>(
-    x: &[T],
-    mask: Option<&[bool]>,
-    k: f64,
-    settings: Settings,
-    scratch: &mut Dense<T>,
-    y: &mut [T],
-) {
+fn hard<T: Passes>(x: &[T], mask: Option<&[bool]>, k: f64, settings: Settings, scratch: &mut Dense<T>, y: &mut [T]) {
     let Dense { v, at, places, .. } = scratch;
     at.clear();
     at.extend((0..x.len() as u32).filter(|&i| mask.is_none_or(|mask| mask[i as usize])));

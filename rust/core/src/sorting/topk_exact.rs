@@ -76,8 +76,10 @@ impl Exact {
             .map(|(&t, dx)| Dual::new(t, (dx - mean_tangent - (t - mean_t) * slope_tau) * inverse + by_k))
             .collect();
         let slopes: Vec<Dual> = t.iter().map(|t| t.chain(curve.at(t.value).1, curve.bend(t.value))).collect();
-        let values: Vec<Dual> = if self.log { t.iter().map(|t| log_slope(curve, *t)).collect() } else { slopes.clone() };
-        let dg = (0..t.len()).map(|i| values[i].value * t[i].slope + self.jump(values[i].value, weights[i], sum)).collect();
+        let values: Vec<Dual> =
+            if self.log { t.iter().map(|t| log_slope(curve, *t)).collect() } else { slopes.clone() };
+        let dg =
+            (0..t.len()).map(|i| values[i].value * t[i].slope + self.jump(values[i].value, weights[i], sum)).collect();
         let cotangents: Vec<Dual> = values
             .iter()
             .zip(&self.g)
@@ -92,8 +94,11 @@ impl Exact {
         };
         let total = cotangents.iter().fold(Dual::of(0.0), |sum, &x| sum + x);
         let temperature = Dual::new(tau.max(1e-300), slope_tau);
-        let dx: Vec<Dual> =
-            cotangents.iter().zip(&weights).map(|(&cotangent, &weight)| (cotangent - weight * total) / temperature).collect();
+        let dx: Vec<Dual> = cotangents
+            .iter()
+            .zip(&weights)
+            .map(|(&cotangent, &weight)| (cotangent - weight * total) / temperature)
+            .collect();
         let dtau = dx.iter().zip(&t).fold(Dual::of(0.0), |sum, (&dx, &t)| sum - dx * t);
         Gradient { dk: self.to_k(&slopes, total, &weights, limit), dx, dtau, dg }
     }
@@ -115,7 +120,17 @@ impl Exact {
         let outer = t.iter().copied().filter(|&t| t <= 0.0).fold(f64::NEG_INFINITY, f64::max);
         let share = |side: f64| 0.5 / t.iter().filter(|&&t| t == side).count() as f64;
         let (above, below) = (share(inner), share(outer));
-        t.iter().map(|&t| if t == inner { above } else if t == outer { below } else { 0.0 }).collect()
+        t.iter()
+            .map(|&t| {
+                if t == inner {
+                    above
+                } else if t == outer {
+                    below
+                } else {
+                    0.0
+                }
+            })
+            .collect()
     }
 
     /// The part of a value's derivative that comes from k where the derivative of its argument has none.

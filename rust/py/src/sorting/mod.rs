@@ -6,6 +6,7 @@ use numpy::PyReadonlyArrayDyn;
 use pyo3::prelude::*;
 
 mod pairs;
+mod perturbed;
 mod ranks;
 mod soft;
 mod topk;
@@ -30,6 +31,7 @@ pub fn lists<'a>(shape: &[usize], bounds: Option<&'a [i64]>) -> Result<Lists<'a>
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     pairs::register(module)?;
+    perturbed::register(module)?;
     ranks::register(module)?;
     soft::register(module)?;
     topk::register(module)

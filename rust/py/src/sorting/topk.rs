@@ -126,9 +126,7 @@ fn vjp<'py, T: Passes + Element>(
     let g = g.as_slice()?;
     let [mut dx, mut dk, mut dtau] = arrays.map(|array| vec![T::ZERO; array.len()]);
     let cost = COST[if shared.settings.log { 2 } else { 1 }];
-    solve(py, shared, arrays, cost, |problem, job| {
-        topk::vjp(problem, thetas, g, &mut dx, &mut dk, &mut dtau, job)
-    })?;
+    solve(py, shared, arrays, cost, |problem, job| topk::vjp(problem, thetas, g, &mut dx, &mut dk, &mut dtau, job))?;
     Ok([dx, dk, dtau].map(|out| out.into_pyarray(py).into_any()).into())
 }
 
