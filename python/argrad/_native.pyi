@@ -16,6 +16,8 @@ __all__ = [
     "hard_rank",
     "inclusion_probabilities",
     "kmeans",
+    "laplace_gradients",
+    "laplace_values",
     "law_counts",
     "locate",
     "pair_sums",
@@ -27,6 +29,8 @@ __all__ = [
     "pilot_rows",
     "prepare",
     "sample_rows",
+    "scan_gradients",
+    "scan_product",
     "seed",
     "seed_path",
     "set_num_threads",
@@ -218,3 +222,48 @@ def perturbed_pull(
     samples: int,
     first: int,
 ) -> NDArray[np.float64]: ...
+
+# sorting by scans: `places` is the order that the values or the product come with, -1 where no item counts
+def laplace_values(
+    function: str,
+    sorts: bool,
+    x: NDArray[_Real],
+    strength: NDArray[_Real],
+    bounds: _Bounds,
+    mask: _Mask,
+    descending: bool,
+) -> tuple[NDArray[_Real], NDArray[np.int32]]: ...
+def laplace_gradients(
+    function: str,
+    sorts: bool,
+    x: NDArray[_Real],
+    g: NDArray[_Real],
+    strength: NDArray[_Real],
+    bounds: _Bounds,
+    places: NDArray[np.int32],
+    descending: bool,
+    tangents: tuple[NDArray[_Real], NDArray[_Real]] | None,
+) -> tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real]]: ...
+def scan_product(
+    function: str,
+    method: str,
+    x: NDArray[_Real],
+    v: NDArray[_Real],
+    temperature: NDArray[_Real],
+    bounds: _Bounds,
+    mask: _Mask,
+    descending: bool,
+    transposed: bool,
+) -> tuple[NDArray[_Real], NDArray[np.int32]]: ...
+def scan_gradients(
+    function: str,
+    method: str,
+    x: NDArray[_Real],
+    items: NDArray[_Real],
+    rows: NDArray[_Real],
+    temperature: NDArray[_Real],
+    bounds: _Bounds,
+    places: NDArray[np.int32],
+    descending: bool,
+    tangents: tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real], bool] | None,
+) -> tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real], NDArray[_Real]]: ...

@@ -33,7 +33,7 @@ _MODULES: dict[str, Any] = {
 }
 
 
-def product_only(cls: type, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+def product_only(cls: Any, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
     """Answer `torch.matmul(P, V)`, and `P @ V` under torch.compile, which takes it for a product of tensors."""
     if getattr(function, "__name__", None) == "matmul":
         if isinstance(args[0], cls):
@@ -70,7 +70,7 @@ class SoftPermutation:
         self._straight_through = straight_through
 
     # torch.compile looks for the product here.
-    __torch_function__ = classmethod(product_only)
+    __torch_function__: Any = classmethod(product_only)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -230,7 +230,7 @@ class TransposedPermutation:
 
     __array_ufunc__ = None
 
-    __torch_function__ = classmethod(product_only)
+    __torch_function__: Any = classmethod(product_only)
 
     def __init__(self, permutation: SoftPermutation) -> None:
         self._permutation = permutation

@@ -5,12 +5,17 @@
 //! over [dual numbers](crate::dual), which is the second derivative.
 
 pub mod curves;
+pub mod laplace;
+mod laplace_product;
 pub mod lists;
 pub mod order;
 pub mod pairs;
 pub mod perturbed;
+pub mod products;
 pub mod ranks;
+pub mod scans;
 pub mod soft;
+mod softsort;
 pub mod threshold;
 pub mod topk;
 mod topk_exact;

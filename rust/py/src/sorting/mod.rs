@@ -5,8 +5,10 @@ use argrad_core::{Error, Result};
 use numpy::PyReadonlyArrayDyn;
 use pyo3::prelude::*;
 
+mod laplace;
 mod pairs;
 mod perturbed;
+mod products;
 mod ranks;
 mod soft;
 mod topk;
@@ -30,8 +32,10 @@ pub fn lists<'a>(shape: &[usize], bounds: Option<&'a [i64]>) -> Result<Lists<'a>
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    laplace::register(module)?;
     pairs::register(module)?;
     perturbed::register(module)?;
+    products::register(module)?;
     ranks::register(module)?;
     soft::register(module)?;
     topk::register(module)

@@ -1,0 +1,146 @@
+"""Products with SoftSort's and LapSum's matrices, which kernels make by scans, and their derivatives."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from argrad import _array, _check, _native, _torch
+from argrad._array import Array
+from argrad.sorting import _lists
+from argrad.sorting._lists import Lists
+
+_Arrays = tuple[np.ndarray[Any, Any], ...]
+
+
+class Scans(NamedTuple):
+    """A matrix whose entries are exponentials of distances between scores, by `method`."""
+
+    lists: Lists
+    descending: bool
+    temperature: Array
+    method: str
+
+    def product(self, v: Array, transposed: bool) -> Array:
+        """Return P v, or the transposed product."""
+        lists = self.lists
+        arrays = (lists.x, v, self.temperature, lists.mask, lists.offsets)
+        options = (lists.function, self.method, self.descending, transposed)
+        return _lists.call("scan_product", _forward, 1, *arrays, *options)
+
+
+def temperatures(lists: Lists, temperature: object) -> Array:
+    """Return the temperature for each list; a number's range is checked here, that of an array by the kernels."""
+    if _array.kind_of(temperature) is None:
+        _check.real(lists.function, "temperature", temperature, low=0, open_low=True)
+    return _lists.per_list(lists, "temperature", temperature)
+
+
+def check_temperatures(function: str, temperature: np.ndarray[Any, Any]) -> None:
+    """Require finite values above 0.
+
+    Raises:
+        ValueError: another value.
+    """
+    if not (temperature.min(initial=1.0) > 0 and temperature.max(initial=1.0) < np.inf):
+        wrong = temperature[~((temperature > 0) & (temperature < np.inf))][0]
+        raise ValueError(f"{function}: temperature must be finite and > 0, got {wrong}")
+
+
+def _forward(
+    x: np.ndarray[Any, Any],
+    v: np.ndarray[Any, Any],
+    temperature: np.ndarray[Any, Any],
+    mask: np.ndarray[Any, Any] | None,
+    offsets: np.ndarray[Any, Any] | None,
+    function: str,
+    method: str,
+    descending: bool,
+    transposed: bool,
+) -> _Arrays:
+    check_temperatures(function, temperature)
+    bounds = _lists.bounds(function, x.shape, offsets)
+    y, places = _native.scan_product(function, method, x, v, temperature, bounds, mask, descending, transposed)
+    return y.reshape(v.shape), places.reshape(x.shape)
+
+
+def _vjp(
+    x: np.ndarray[Any, Any],
+    v: np.ndarray[Any, Any],
+    temperature: np.ndarray[Any, Any],
+    mask: np.ndarray[Any, Any] | None,
+    offsets: np.ndarray[Any, Any] | None,
+    function: str,
+    method: str,
+    descending: bool,
+    transposed: bool,
+    places: np.ndarray[Any, Any],
+    y_grad: np.ndarray[Any, Any],
+    wanted: int,
+) -> _Arrays:
+    bounds = _lists.bounds(function, x.shape, offsets)
+    if wanted == 2:  # the product is linear in v
+        back, _ = _native.scan_product(
+            function, method, x, y_grad, temperature, bounds, mask, descending, not transposed
+        )
+        return np.empty_like(x), back.reshape(v.shape), np.empty_like(temperature)
+    items, rows = (y_grad, v) if transposed else (v, y_grad)
+    to_x, to_items, to_rows, to_temperature = _native.scan_gradients(
+        function, method, x, items, rows, temperature, bounds, places, descending, None
+    )
+    to_v = to_rows if transposed else to_items
+    return to_x.reshape(x.shape), to_v.reshape(v.shape), to_temperature.reshape(temperature.shape)
+
+
+def _second(
+    x: np.ndarray[Any, Any],
+    v: np.ndarray[Any, Any],
+    temperature: np.ndarray[Any, Any],
+    mask: np.ndarray[Any, Any] | None,
+    offsets: np.ndarray[Any, Any] | None,
+    function: str,
+    method: str,
+    descending: bool,
+    transposed: bool,
+    places: np.ndarray[Any, Any],
+    y_grad: np.ndarray[Any, Any],
+    *tangents: np.ndarray[Any, Any],
+) -> _Arrays:
+    bounds = _lists.bounds(function, x.shape, offsets)
+    items, rows = (y_grad, v) if transposed else (v, y_grad)
+    to_x, to_items, to_rows, to_temperature = _native.scan_gradients(
+        function,
+        method,
+        x,
+        items,
+        rows,
+        temperature,
+        bounds,
+        places,
+        descending,
+        (*tangents, transposed),  # type: ignore[arg-type]
+    )
+    to_v, to_grad = (to_rows, to_items) if transposed else (to_items, to_rows)
+    return (
+        to_x.reshape(x.shape),
+        to_v.reshape(v.shape),
+        to_temperature.reshape(temperature.shape),
+        to_grad.reshape(v.shape),
+    )
+
+
+def _shapes(x: Array, v: Array, *others: Any) -> _torch.Shapes:
+    return (v.shape, None), (x.shape, "int32")
+
+
+_torch.declare_smooth(
+    "scan_product",
+    "(Tensor x, Tensor v, Tensor temperature, Tensor? mask, Tensor? offsets, str function, str method, "
+    "bool descending, bool transposed) -> (Tensor y, Tensor places)",
+    forward=_forward,
+    vjp=_vjp,
+    second=_second,
+    shapes=_shapes,
+    differentiable=("x", "v", "temperature"),
+    saved=("places",),
+    values=1,
+)

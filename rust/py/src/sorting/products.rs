@@ -1,0 +1,169 @@
+//! Bindings of `argrad_core::sorting::products`.
+
+use super::{Floats, lists};
+use crate::call::{exception, run_sized};
+use argrad_core::Dual;
+use argrad_core::sorting::order::Key;
+use argrad_core::sorting::products::{self, Gradients, Inputs, Method};
+use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+
+type Dense<'py, T> = PyReadonlyArrayDyn<'py, T>;
+type Flat<'py, T> = Bound<'py, PyArray1<T>>;
+type Four<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>);
+
+fn known(method: &str) -> PyResult<Method> {
+    match method {
+        "softsort" => Ok(Method::SoftSort),
+        "laplace" => Ok(Method::Laplace),
+        other => Err(PyValueError::new_err(format!("method must be a known one, got {other:?}"))),
+    }
+}
+
+pub fn mixed() -> PyErr {
+    PyTypeError::new_err("arrays must be of one dtype, got two")
+}
+
+/// `P V`, or `P^T V`, and the order of each list, as flat arrays.
+#[pyfunction]
+fn scan_product<'py>(
+    py: Python<'py>,
+    function: &str,
+    method: &str,
+    x: Floats<'py>,
+    v: Floats<'py>,
+    temperature: Floats<'py>,
+    bounds: Option<PyReadonlyArray1<'py, i64>>,
+    mask: Option<Dense<'py, bool>>,
+    descending: bool,
+    transposed: bool,
+) -> PyResult<(Bound<'py, PyAny>, Flat<'py, i32>)> {
+    use Floats::{Double, Single};
+    match (x, v, temperature) {
+        (Single(x), Single(v), Single(t)) => {
+            product(py, function, method, &x, &v, &t, bounds, mask, descending, transposed)
+                .map(|(y, o)| (y.into_any(), o))
+        }
+        (Double(x), Double(v), Double(t)) => {
+            product(py, function, method, &x, &v, &t, bounds, mask, descending, transposed)
+                .map(|(y, o)| (y.into_any(), o))
+        }
+        _ => Err(mixed()),
+    }
+}
+
+fn product<'py, T: Key + Element>(
+    py: Python<'py>,
+    function: &str,
+    method: &str,
+    x: &Dense<'py, T>,
+    v: &Dense<'py, T>,
+    temperature: &Dense<'py, T>,
+    bounds: Option<PyReadonlyArray1<'py, i64>>,
+    mask: Option<Dense<'py, bool>>,
+    descending: bool,
+    transposed: bool,
+) -> PyResult<(Flat<'py, T>, Flat<'py, i32>)> {
+    let method = known(method)?;
+    let bounds = bounds.as_ref().map(|bounds| bounds.as_slice()).transpose()?;
+    let mask = mask.as_ref().map(|mask| mask.as_slice()).transpose()?;
+    let lists = lists(x.shape(), bounds).map_err(|error| exception(function, error))?;
+    let m = v.shape().last().copied().unwrap_or(1);
+    let (x, v, t) = (x.as_slice()?, v.as_slice()?, temperature.as_slice()?);
+    let (mut y, mut places) = (vec![T::ZERO; v.len()], vec![-1; x.len()]);
+    run_sized(py, function, x.len() * (products::COST + 8 * m), |job| {
+        products::product(method, x, v, &lists, mask, t, descending, transposed, m, &mut y, &mut places, job)
+    })?;
+    Ok((y.into_pyarray(py), places.into_pyarray(py)))
+}
+
+/// The gradients of `<rows, P items>` to scores, items, rows and temperatures; or, with tangents of the scores, of items
+/// or rows, and of the temperatures, the derivatives of these gradients along the tangents.
+#[pyfunction]
+fn scan_gradients<'py>(
+    py: Python<'py>,
+    function: &str,
+    method: &str,
+    x: Floats<'py>,
+    items: Floats<'py>,
+    rows: Floats<'py>,
+    temperature: Floats<'py>,
+    bounds: Option<PyReadonlyArray1<'py, i64>>,
+    places: Dense<'py, i32>,
+    descending: bool,
+    tangents: Option<(Floats<'py>, Floats<'py>, Floats<'py>, bool)>,
+) -> PyResult<Four<'py>> {
+    use Floats::{Double, Single};
+    match (x, items, rows, temperature, tangents) {
+        (Single(x), Single(v), Single(g), Single(t), None) => {
+            gradients(py, function, method, [&x, &v, &g, &t], bounds, &places, descending, None)
+        }
+        (Double(x), Double(v), Double(g), Double(t), None) => {
+            gradients(py, function, method, [&x, &v, &g, &t], bounds, &places, descending, None)
+        }
+        (Single(x), Single(v), Single(g), Single(t), Some((Single(dx), Single(d), Single(dt), rows))) => {
+            gradients(py, function, method, [&x, &v, &g, &t], bounds, &places, descending, Some(([&dx, &d, &dt], rows)))
+        }
+        (Double(x), Double(v), Double(g), Double(t), Some((Double(dx), Double(d), Double(dt), rows))) => {
+            gradients(py, function, method, [&x, &v, &g, &t], bounds, &places, descending, Some(([&dx, &d, &dt], rows)))
+        }
+        _ => Err(mixed()),
+    }
+}
+
+fn gradients<'py, T: Key + Element>(
+    py: Python<'py>,
+    function: &str,
+    method: &str,
+    arrays: [&Dense<'py, T>; 4],
+    bounds: Option<PyReadonlyArray1<'py, i64>>,
+    places: &Dense<'py, i32>,
+    descending: bool,
+    tangents: Option<([&Dense<'py, T>; 3], bool)>,
+) -> PyResult<Four<'py>> {
+    let method = known(method)?;
+    let bounds = bounds.as_ref().map(|bounds| bounds.as_slice()).transpose()?;
+    let lists = lists(arrays[0].shape(), bounds).map_err(|error| exception(function, error))?;
+    let m = arrays[1].shape().last().copied().unwrap_or(1);
+    let places = places.as_slice()?;
+    let [x, v, g, t] = [arrays[0].as_slice()?, arrays[1].as_slice()?, arrays[2].as_slice()?, arrays[3].as_slice()?];
+    let [mut to_x, mut to_v, mut to_g, mut to_t] = [x, v, g, t].map(|slice| vec![T::ZERO; slice.len()]);
+    let mut out = Gradients { x: &mut to_x, v: &mut to_v, g: &mut to_g, temperature: &mut to_t };
+    let nanoseconds = x.len() * (products::COST + 20 * m);
+    if let Some(([dx, d, dt], moves_rows)) = tangents {
+        let (dx, d, dt) = (dx.as_slice()?, d.as_slice()?, dt.as_slice()?);
+        let dual = |value: &[T], slope: &[T], i: usize| Dual::new(value[i].wide(), slope[i].wide());
+        let still = |value: &[T], i: usize| Dual::new(value[i].wide(), 0.0);
+        let inputs = Inputs {
+            x: |i| dual(x, dx, i),
+            v: |i| if moves_rows { still(v, i) } else { dual(v, d, i) },
+            g: |i| if moves_rows { dual(g, d, i) } else { still(g, i) },
+            temperature: |i| dual(t, dt, i),
+            places,
+            m,
+            descending,
+        };
+        run_sized(py, function, 4 * nanoseconds, |job| {
+            products::gradients(method, &lists, &inputs, |y: Dual| T::of(y.slope), &mut out, job)
+        })?;
+    } else {
+        let inputs = Inputs {
+            x: |i: usize| x[i].wide(),
+            v: |i: usize| v[i].wide(),
+            g: |i: usize| g[i].wide(),
+            temperature: |i: usize| t[i].wide(),
+            places,
+            m,
+            descending,
+        };
+        run_sized(py, function, nanoseconds, |job| products::gradients(method, &lists, &inputs, T::of, &mut out, job))?;
+    }
+    let flat = |values: Vec<T>| values.into_pyarray(py).into_any();
+    Ok((flat(to_x), flat(to_v), flat(to_g), flat(to_t)))
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(scan_product, module)?)?;
+    module.add_function(wrap_pyfunction!(scan_gradients, module)?)
+}
