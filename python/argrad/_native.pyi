@@ -248,6 +248,12 @@ def scan_product(
     function: str,
     method: str,
     x: NDArray[_Real],
+# sorting, neuralsort: v has a row of numbers for each item, or for each rank if the product is transposed
+_Options: TypeAlias = tuple[bool, bool, int, float]
+
+def neuralsort(
+    function: str,
+    x: NDArray[_Real],
     v: NDArray[_Real],
     temperature: NDArray[_Real],
     bounds: _Bounds,
@@ -267,3 +273,26 @@ def scan_gradients(
     descending: bool,
     tangents: tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real], bool] | None,
 ) -> tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real], NDArray[_Real]]: ...
+    choices: _Options,
+) -> tuple[NDArray[_Real], NDArray[np.int32], NDArray[np.int64]]: ...
+def neuralsort_vjp(
+    function: str,
+    x: NDArray[_Real],
+    v: NDArray[_Real],
+    temperature: NDArray[_Real],
+    bounds: _Bounds,
+    kept: tuple[NDArray[np.int32], NDArray[np.int64]],
+    grad: NDArray[_Real],
+    choices: _Options,
+) -> tuple[NDArray[_Real], ...]: ...
+def neuralsort_second(
+    function: str,
+    x: NDArray[_Real],
+    v: NDArray[_Real],
+    temperature: NDArray[_Real],
+    bounds: _Bounds,
+    kept: tuple[NDArray[np.int32], NDArray[np.int64]],
+    grad: NDArray[_Real],
+    tangents: tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real]],
+    choices: _Options,
+) -> tuple[NDArray[_Real], ...]: ...

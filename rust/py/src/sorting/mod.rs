@@ -9,6 +9,7 @@ mod laplace;
 mod pairs;
 mod perturbed;
 mod products;
+mod neuralsort;
 mod ranks;
 mod soft;
 mod topk;
@@ -39,4 +40,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ranks::register(module)?;
     soft::register(module)?;
     topk::register(module)
+    neuralsort::register(module)?;
+    ranks::register(module)
 }
