@@ -6,10 +6,10 @@ use numpy::PyReadonlyArrayDyn;
 use pyo3::prelude::*;
 
 mod laplace;
+mod neuralsort;
 mod pairs;
 mod perturbed;
 mod products;
-mod neuralsort;
 mod ranks;
 mod soft;
 mod topk;
@@ -37,9 +37,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     pairs::register(module)?;
     perturbed::register(module)?;
     products::register(module)?;
+    neuralsort::register(module)?;
     ranks::register(module)?;
     soft::register(module)?;
     topk::register(module)
-    neuralsort::register(module)?;
-    ranks::register(module)
 }

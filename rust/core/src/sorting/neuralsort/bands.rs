@@ -30,7 +30,7 @@ pub(super) const LANES: usize = 16;
 pub(super) const STEPS: usize = 8;
 /// Elements of padding on both sides of every vector; a step never reaches further beyond the list.
 pub(super) const PAD: usize = LANES + STEPS;
-const WINDOW: usize = LANES + STEPS - 1;
+pub(super) const WINDOW: usize = LANES + STEPS - 1;
 /// Elements of each of the two tiles that a band may be kept in.
 const TILE: usize = 1 << 20;
 
@@ -70,7 +70,8 @@ pub(super) enum Side {
     Columns,
 }
 
-type Block<T> = [[T; LANES]; STEPS];
+/// Elements of consecutive diagonals.
+pub(super) type Block<T> = [[T; LANES]; STEPS];
 
 /// The band of one list.
 #[derive(Debug)]
@@ -109,6 +110,13 @@ pub(super) fn window<T, const DOWN: bool>(x: &[T], base: usize, first: usize) ->
 #[inline(always)]
 pub(super) const fn pick<const DOWN: bool>(k: usize) -> usize {
     if DOWN { k } else { STEPS - 1 - k }
+}
+
+/// The number itself, unknown to the optimiser. Where consecutive steps read overlapping windows it would otherwise pass
+/// single numbers from step to step, or make vectors of steps instead of lanes.
+#[inline(always)]
+pub(super) fn hidden(at: usize) -> usize {
+    std::hint::black_box(at)
 }
 
 /// The lanes themselves.
@@ -216,10 +224,10 @@ pub(super) fn walk<T: Lane, V: Visitor<T>, const DOWN: bool>(band: &Band<T>, sid
         // Towards larger positions the m-th step crosses gap(i + m - 1), towards smaller ones gap(i - m).
         let gaps = window::<f64, DOWN>(&band.gaps, base, if DOWN { first - 1 } else { first });
         for k in 0..STEPS {
-            let at = pick::<DOWN>(k);
+            let gaps = &gaps[hidden(pick::<DOWN>(k))..][..LANES];
             let odd = (2 * (first + k) - 1) as f64;
             for l in 0..LANES {
-                let gap = gaps[at + l];
+                let gap = gaps[l];
                 if side == Side::Rows {
                     level[l] = gap.mul_add(odd, level[l]);
                 } else {
@@ -247,7 +255,23 @@ pub(super) fn walk<T: Lane, V: Visitor<T>, const DOWN: bool>(band: &Band<T>, sid
     }
 }
 
-/// Sums of products with columns of x.
+/// Adds the products of a block with a window to the lanes' sums.
+#[inline(always)]
+pub(super) fn add<T: Lane, const DOWN: bool>(exps: &Block<T>, x: &[T; WINDOW], sums: &mut [f64; LANES]) {
+    let mut part = [T::ZERO; LANES];
+    for k in 0..STEPS {
+        let at = pick::<DOWN>(k);
+        for l in 0..LANES {
+            part[l] = exps[k][l].fma(x[at + l], part[l]);
+        }
+    }
+    for l in 0..LANES {
+        sums[l] += part[l].wide();
+    }
+}
+
+/// Sums of products with columns of x. (Hot loops count: adapters of iterators are compiled for the target, and a call to
+/// one from a wider instruction set costs more than its work.)
 struct Multiply<'a, T> {
     x: &'a [T],
     stride: usize,
@@ -258,36 +282,27 @@ impl<T: Lane> Multiply<'_, T> {
     /// The main diagonal, which is 1.
     #[inline(always)]
     fn start(&mut self, base: usize) {
-        for (sums, x) in self.sums.iter_mut().zip(self.x.chunks_exact(self.stride)) {
-            let x = lanes(x, base);
+        for c in 0..self.sums.len() {
+            let x = lanes(&self.x[c * self.stride..], base);
             for l in 0..LANES {
-                sums[l] = x[l].wide();
+                self.sums[c][l] = x[l].wide();
             }
         }
     }
 
     #[inline(always)]
     fn add<const DOWN: bool>(&mut self, base: usize, first: usize, exps: &Block<T>) {
-        for (sums, x) in self.sums.iter_mut().zip(self.x.chunks_exact(self.stride)) {
-            let x = window::<T, DOWN>(x, base, first);
-            let mut part = [T::ZERO; LANES];
-            for k in 0..STEPS {
-                let at = pick::<DOWN>(k);
-                for l in 0..LANES {
-                    part[l] = exps[k][l].fma(x[at + l], part[l]);
-                }
-            }
-            for l in 0..LANES {
-                sums[l] += part[l].wide();
-            }
+        for c in 0..self.sums.len() {
+            let x = window::<T, DOWN>(&self.x[c * self.stride..], base, first);
+            add::<T, DOWN>(exps, x, &mut self.sums[c]);
         }
     }
 
     #[inline(always)]
     fn finish(&self, base: usize, count: usize, out: &mut [f64]) {
-        for (sums, out) in self.sums.iter().zip(out.chunks_exact_mut(self.stride)) {
-            let left = LANES.min(count - base);
-            out[PAD + base..][..left].copy_from_slice(&sums[..left]);
+        let left = LANES.min(count - base);
+        for c in 0..self.sums.len() {
+            out[c * self.stride + PAD + base..][..left].copy_from_slice(&self.sums[c][..left]);
         }
     }
 }
@@ -317,11 +332,11 @@ fn multiply_lanes<T: Lane>(
         } else {
             let start = if group == 0 { 0 } else { tile.ends[group - 1][1] };
             let [middle, end] = tile.ends[group];
-            for (c, exps) in tile.blocks[start..middle].iter().enumerate() {
-                pass.add::<true>(base, 1 + c * STEPS, exps);
+            for block in start..middle {
+                pass.add::<true>(base, 1 + (block - start) * STEPS, &tile.blocks[block]);
             }
-            for (c, exps) in tile.blocks[middle..end].iter().enumerate() {
-                pass.add::<false>(base, 1 + c * STEPS, exps);
+            for block in middle..end {
+                pass.add::<false>(base, 1 + (block - middle) * STEPS, &tile.blocks[block]);
             }
         }
         pass.finish(base, band.count, out);

@@ -17,7 +17,7 @@ use crate::job::Job;
 use crate::sorting::lists::{Lists, Output};
 use crate::sorting::order::{Scratch, counted, order};
 use bands::{Band, PAD, Side};
-use potentials::{Potentials, Stop, adjoint, scale, scaled};
+use potentials::{Potentials, Stop, adjoint, multiply_each, plain_adjoint, scale, scaled};
 use std::ops::Range;
 
 /// What an element of the band costs, about, in picoseconds, with each pass over it.
@@ -183,9 +183,7 @@ fn multiply<T: Lane>(band: &mut Band<T>, x: &[T], options: &Options, job: &Job) 
     let (side, inner, outer) = if options.transposed { (Side::Columns, u, v) } else { (Side::Rows, v, u) };
     let mut product = vec![0.0; x.len()];
     band.multiply(side, &scaled(x, &inner), x.len() / stride, &mut product, job)?;
-    for column in product.chunks_exact_mut(stride) {
-        column.iter_mut().zip(&outer).for_each(|(y, factor)| *y *= factor.wide());
-    }
+    multiply_each(&mut product, &outer);
     Ok((product, steps))
 }
 
@@ -229,11 +227,14 @@ pub fn vjp<T: Lane>(
         let (a, b) = if options.transposed { (v, grad) } else { (grad, v) };
         let temperature = inputs.temperature[list];
         enter(band, x, at.order, temperature, options);
-        if options.iterations > 0 {
-            band.keep(job)?;
-        }
         let (a, b) = (at.load(Axis::Ranks, a), at.load(Axis::Items, b));
-        let found = adjoint(band, &a, &b, kept.steps[list] as usize, job)?;
+        let found = match kept.steps[list] {
+            0 => plain_adjoint(band, &a, &b, job)?,
+            steps => {
+                band.keep(job)?;
+                adjoint(band, &a, &b, steps as usize, job)?
+            }
+        };
         at.store(from, if options.transposed { &found.rows } else { &found.columns }, dv);
         let scale = if options.descending { temperature.wide() } else { -temperature.wide() };
         let mut padded = vec![0.0; one.stride];

@@ -9,7 +9,7 @@
 //!
 //! where a..b are the positions whose score equals s_j: the slope of |s_j - s_k| at a tie is taken as 0.
 
-use super::bands::{Band, LANES, Lane, PAD, STEPS, Side, Visitor, lanes, pick, walk, window};
+use super::bands::{Band, LANES, Lane, PAD, STEPS, Side, Visitor, add, hidden, lanes, pick, walk, window};
 use crate::dual::Number;
 use crate::error::Result;
 use crate::job::Job;
@@ -24,13 +24,21 @@ pub(super) struct Moments {
     pub heat: Vec<f64>,
 }
 
+/// A sum of outer products of padded vectors.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outer<'a, T> {
+    pub rows: &'a [T],
+    /// As many as `rows`.
+    pub columns: &'a [T],
+}
+
 impl Moments {
-    /// Takes the sums of a band, given `rows` and `columns` as padded vectors, as many of the one as of the other.
-    pub fn of<T: Lane>(band: &Band<T>, rows: &[T], columns: &[T], job: &Job) -> Result<Self> {
+    /// Takes the sums of a band; fills `product`, if it is not empty, with K^T rows.
+    pub fn of<T: Lane>(band: &Band<T>, outer: Outer<'_, T>, product: &mut [f64], job: &Job) -> Result<Self> {
         let blank = || vec![0.0; band.count];
         let mut found = Self { weight: blank(), lever: blank(), heat: blank() };
-        band.each_group(rows.len() / band.stride(), job, |groups| {
-            sum_groups(band, rows, columns, &mut found, groups);
+        band.each_group(outer.rows.len() / band.stride(), job, |groups| {
+            sum_groups(band, outer, product, &mut found, groups);
             true
         })?;
         Ok(found)
@@ -38,9 +46,10 @@ impl Moments {
 }
 
 struct Sums<'a, T> {
-    rows: &'a [T],
-    columns: &'a [T],
+    outer: Outer<'a, T>,
     stride: usize,
+    /// The sums for `product`, for each of `rows`; or none.
+    products: Vec<[f64; LANES]>,
     weight: [f64; LANES],
     lever: [f64; LANES],
     heat: [f64; LANES],
@@ -51,10 +60,14 @@ impl<T: Lane> Sums<'_, T> {
     #[inline(always)]
     fn start(&mut self, base: usize) {
         let mut part = [T::ZERO; LANES];
-        for (rows, columns) in self.rows.chunks_exact(self.stride).zip(self.columns.chunks_exact(self.stride)) {
-            let (rows, columns) = (lanes(rows, base), lanes(columns, base));
+        for f in 0..self.outer.rows.len() / self.stride {
+            let rows = lanes(&self.outer.rows[f * self.stride..], base);
+            let columns = lanes(&self.outer.columns[f * self.stride..], base);
             for l in 0..LANES {
                 part[l] = rows[l].fma(columns[l], part[l]);
+            }
+            if !self.products.is_empty() {
+                self.products[f] = rows.map(T::wide);
             }
         }
         self.weight = part.map(T::wide);
@@ -73,13 +86,21 @@ impl<T: Lane> Visitor<T> for Sums<'_, T> {
         levels: &[[T; LANES]; STEPS],
     ) {
         let mut inner = [[T::ZERO; LANES]; STEPS];
-        for (rows, columns) in self.rows.chunks_exact(self.stride).zip(self.columns.chunks_exact(self.stride)) {
-            let (rows, columns) = (window::<T, DOWN>(rows, base, first), lanes(columns, base));
+        let mut at = [0; STEPS];
+        for k in 0..STEPS {
+            at[k] = hidden(pick::<DOWN>(k));
+        }
+        for f in 0..self.outer.rows.len() / self.stride {
+            let rows = window::<T, DOWN>(&self.outer.rows[f * self.stride..], base, first);
+            let columns = lanes(&self.outer.columns[f * self.stride..], base);
             for k in 0..STEPS {
-                let at = pick::<DOWN>(k);
+                let rows = &rows[at[k]..][..LANES];
                 for l in 0..LANES {
-                    inner[k][l] = rows[at + l].fma(columns[l], inner[k][l]);
+                    inner[k][l] = rows[l].fma(columns[l], inner[k][l]);
                 }
+            }
+            if !self.products.is_empty() {
+                add::<T, DOWN>(exps, rows, &mut self.products[f]);
             }
         }
         let (mut weight, mut lever, mut heat) = ([T::ZERO; LANES], [T::ZERO; LANES], [T::ZERO; LANES]);
@@ -102,9 +123,16 @@ impl<T: Lane> Visitor<T> for Sums<'_, T> {
 }
 
 #[inline(always)]
-fn sum_lanes<T: Lane>(band: &Band<T>, rows: &[T], columns: &[T], found: &mut Moments, groups: Range<usize>) {
-    let zero = [0.0; LANES];
-    let mut sums = Sums { rows, columns, stride: band.stride(), weight: zero, lever: zero, heat: zero };
+fn sum_lanes<T: Lane>(
+    band: &Band<T>,
+    outer: Outer<'_, T>,
+    product: &mut [f64],
+    found: &mut Moments,
+    groups: Range<usize>,
+) {
+    let (zero, stride) = ([0.0; LANES], band.stride());
+    let products = vec![zero; product.len() / stride];
+    let mut sums = Sums { outer, stride, products, weight: zero, lever: zero, heat: zero };
     for group in groups {
         let base = group * LANES;
         sums.start(base);
@@ -114,11 +142,14 @@ fn sum_lanes<T: Lane>(band: &Band<T>, rows: &[T], columns: &[T], found: &mut Mom
         found.weight[base..][..left].copy_from_slice(&sums.weight[..left]);
         found.lever[base..][..left].copy_from_slice(&sums.lever[..left]);
         found.heat[base..][..left].copy_from_slice(&sums.heat[..left]);
+        for f in 0..sums.products.len() {
+            product[f * stride + PAD + base..][..left].copy_from_slice(&sums.products[f][..left]);
+        }
     }
 }
 
 dispatch! {
-    fn sum_groups<T: Lane>(band: &Band<T>, rows: &[T], columns: &[T], found: &mut Moments, groups: Range<usize>)
+    fn sum_groups<T: Lane>(band: &Band<T>, outer: Outer<'_, T>, product: &mut [f64], found: &mut Moments, groups: Range<usize>)
         = sum_lanes
 }
 

@@ -19,7 +19,7 @@
 //! The 2T + 1 + m outer products are kept as vectors and meet the band once, in [`Moments`]. T = 0 is NeuralSort itself.
 
 use super::bands::{Band, Lane, PAD, Side};
-use super::moments::{Moments, inside};
+use super::moments::{Moments, Outer, inside};
 use crate::error::Result;
 use crate::job::Job;
 
@@ -82,8 +82,8 @@ fn scale_along<T: Lane>(
     }
     while steps < stop.iterations {
         band.multiply(Side::Columns, &u, 1, &mut sums, job)?;
-        let off = v[inside(count)].iter().zip(&sums[inside(count)]).map(|(v, sum)| (v.wide() * sum - 1.0).abs());
-        if off.fold(0.0, f64::max) < stop.tolerance {
+        let mut columns = v[inside(count)].iter().zip(&sums[inside(count)]);
+        if columns.all(|(v, sum)| (v.wide() * sum - 1.0).abs() < stop.tolerance) {
             break;
         }
         invert(&sums, count, &mut v);
@@ -110,6 +110,23 @@ pub(super) struct Adjoint {
     pub moments: Moments,
 }
 
+/// Without scaling: two walks along the band, rows and columns.
+pub(super) fn plain_adjoint<T: Lane>(band: &Band<T>, a: &[T], b: &[T], job: &Job) -> Result<Adjoint> {
+    let (stride, v) = (band.stride(), [&ones(band), b].concat());
+    let mut sums = vec![0.0; v.len()];
+    band.multiply(Side::Rows, &v, v.len() / stride, &mut sums, job)?;
+    let mut rows = sums.split_off(stride);
+    let mut u = vec![T::ZERO; stride];
+    invert(&sums, band.count, &mut u);
+    let u_bar = contract(a, &rows, stride);
+    let mut left: Vec<_> = u_bar.iter().zip(&u).map(|(bar, u)| T::of(-bar * u.wide() * u.wide())).collect();
+    left.extend(scaled(a, &u));
+    let mut columns = vec![0.0; left.len()];
+    let moments = Moments::of(band, Outer { rows: &left, columns: &v }, &mut columns, job)?;
+    multiply_each(&mut rows, &u);
+    Ok(Adjoint { rows, columns: columns.split_off(stride), moments })
+}
+
 /// Takes `steps` scaling steps again and goes back along them; see the top of this file.
 pub(super) fn adjoint<T: Lane>(band: &Band<T>, a: &[T], b: &[T], steps: usize, job: &Job) -> Result<Adjoint> {
     let (count, stride) = (band.count, band.stride());
@@ -122,11 +139,8 @@ pub(super) fn adjoint<T: Lane>(band: &Band<T>, a: &[T], b: &[T], steps: usize, j
     band.multiply(Side::Rows, &vb, width, &mut rows, job)?;
     band.multiply(Side::Columns, &ua, width, &mut columns, job)?;
     let (mut u_bar, mut v_bar) = (contract(a, &rows, stride), contract(b, &columns, stride));
-    for (out, factor) in [(&mut rows, &u), (&mut columns, &v)] {
-        for out in out.chunks_exact_mut(stride) {
-            out.iter_mut().zip(factor).for_each(|(out, f)| *out *= f.wide());
-        }
-    }
+    multiply_each(&mut rows, &u);
+    multiply_each(&mut columns, &v);
     // The outer products: s_t with v_t for t = 0 ..= T, u_t with r_{t+1} for t = 0 .. T, and u A with v B.
     let mut s = vec![T::ZERO; (steps + 1) * stride];
     let mut r = vec![T::ZERO; steps * stride];
@@ -150,8 +164,15 @@ pub(super) fn adjoint<T: Lane>(band: &Band<T>, a: &[T], b: &[T], steps: usize, j
     }
     let left = [s, path.u, ua].concat();
     let right = [path.v, r, vb].concat();
-    let moments = Moments::of(band, &left, &right, job)?;
+    let moments = Moments::of(band, Outer { rows: &left, columns: &right }, &mut [], job)?;
     Ok(Adjoint { rows, columns, moments })
+}
+
+/// Multiplies each of several padded columns by `factor`.
+pub(super) fn multiply_each<T: Lane>(columns: &mut [f64], factor: &[T]) {
+    for column in columns.chunks_exact_mut(factor.len()) {
+        column.iter_mut().zip(factor).for_each(|(y, f)| *y *= f.wide());
+    }
 }
 
 /// The sum over columns of a * b.
