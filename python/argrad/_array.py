@@ -114,7 +114,9 @@ def tensor(array: np.ndarray[Any, Any], dtype: object = None) -> Array:
 
 def computed(x: Array) -> str:
     """Name the dtype in which an operator computes on the floating array `x`: halves are computed in float32."""
-    return "float64" if str(x.dtype).endswith("float64") else "float32"
+    # numpy spells big-endian dtypes differently in str.
+    name = str(x.dtype) if is_tensor(x) else x.dtype.name
+    return "float64" if name.endswith("float64") else "float32"
 
 
 def cast(x: Array, name: str) -> Array:

@@ -296,3 +296,23 @@ def neuralsort_second(
     tangents: tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real]],
     choices: _Options,
 ) -> tuple[NDArray[_Real], ...]: ...
+
+_Triple: TypeAlias = tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real]]
+_Doubles: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+_Layout: TypeAlias = tuple[_Bounds, _Mask]
+_NetworkOptions: TypeAlias = tuple[bool, str, str, bool]
+
+def network_product(
+    function: str, arrays: _Triple[_Real], layout: _Layout, options: _NetworkOptions
+) -> NDArray[_Real]: ...
+def network_vjp(
+    function: str, arrays: _Triple[_Real], gradient: NDArray[_Real], layout: _Layout, options: _NetworkOptions
+) -> _Triple[_Real]: ...
+def network_second(
+    function: str,
+    arrays: _Doubles,
+    gradient: NDArray[np.float64],
+    tangents: _Doubles,
+    layout: _Layout,
+    options: _NetworkOptions,
+) -> list[NDArray[np.float64]]: ...

@@ -163,9 +163,7 @@ def _vjp(
     wanted: int,
 ) -> tuple[Any, ...]:
     bounds, options = _lists.bounds("soft_topk", x.shape, offsets), (kind, p, largest, log, hard)
-    found = _native.soft_topk_vjp(
-        "soft_topk", x, k, temperature, bounds, mask, options, theta.view(np.float64), g
-    )
+    found = _native.soft_topk_vjp("soft_topk", x, k, temperature, bounds, mask, options, theta.view(np.float64), g)
     return tuple(y.reshape(like.shape) for y, like in zip(found, (x, k, temperature), strict=True))
 
 

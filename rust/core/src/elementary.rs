@@ -110,7 +110,7 @@ fn taylor(r: f64) -> f64 {
 /// less than that of x; atan(t) / (pi t) is a polynomial in t^2. The second is `exp(-x^2 / 2) r / (1 + sqrt(2) x)` with r a
 /// polynomial in (x - c) / (x + c), c = 4 sqrt(2); what the rounding of x^2 takes from the exponent is put back.
 macro_rules! tails {
-    ($t:ident, $cauchy:ident, $normal:ident, $exp:ident, $end:literal, $atan:expr, $mills:expr) => {
+    ($t:ident, $cauchy:ident, $normal:ident, $decay:ident, $end:literal, $atan:expr, $mills:expr) => {
         /// `1/2 - atan(x) / pi` for `x >= 0`: within 4 ulp, NaN for NaN.
         #[inline(always)]
         #[must_use]
@@ -150,7 +150,7 @@ macro_rules! tails {
             }
             let square = x * x;
             let lost = x.mul_add(x, -square);
-            let y = $exp(-0.5 * square) * lost.mul_add(-0.5, 1.0) * p / x.mul_add(std::$t::consts::SQRT_2, 1.0);
+            let y = $decay(0.5 * square) * lost.mul_add(-0.5, 1.0) * p / x.mul_add(std::$t::consts::SQRT_2, 1.0);
             if x == 0.0 { 0.5 } else { y }
         }
     };
@@ -160,7 +160,7 @@ tails!(
     f32,
     cauchy_tail_f32,
     normal_tail_f32,
-    exp_f32,
+    decay_f32,
     16.0,
     [-0.019_182_324, 0.033_644_81, -0.045_325_84, 0.063_656_196, -0.106_103_21, std::f32::consts::FRAC_1_PI],
     [
@@ -185,7 +185,7 @@ tails!(
     f64,
     cauchy_tail_f64,
     normal_tail_f64,
-    exp_f64,
+    decay_f64,
     40.0,
     [
         -0.005_667_633_957_914_248,

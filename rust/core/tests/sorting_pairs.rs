@@ -1,8 +1,8 @@
 //! Sums over pairs against loops.
 
 use argrad_core::sorting::Lists;
-use argrad_core::sorting::pairs::{Batch, Gradients, Kernel, sums, vjp};
 use argrad_core::sorting::pairs::table::{DOUBLE, SINGLE, bound};
+use argrad_core::sorting::pairs::{Batch, Gradients, Kernel, sums, vjp};
 use argrad_core::{Job, simd};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -35,7 +35,8 @@ fn naive(kernel: Kernel, x: &[f64], y: &[f64], w: &[f64], temperature: f64) -> V
     let total: f64 = w.iter().map(|w| w.abs()).sum();
     x.iter()
         .map(|&x| {
-            let terms = y.iter().zip(w).filter(|(_, w)| **w != 0.0).map(|(&y, &w)| w * value(kernel, x, y, temperature));
+            let terms =
+                y.iter().zip(w).filter(|(_, w)| **w != 0.0).map(|(&y, &w)| w * value(kernel, x, y, temperature));
             let (mut sum, mut size) = (0.0, 0.0);
             terms.for_each(|term| (sum, size) = (sum + term, size + term.abs()));
             (sum, size.max(total))
@@ -117,8 +118,15 @@ fn adversarial_placements_stay_within_the_certified_bound() {
         for kernel in [Kernel::SIGMOID, Kernel::SOFTPLUS] {
             let mut out = vec![0.0; n];
             let batch = Batch {
-                x: &x, y: &y, weights: &w, temperature: &[1.0], kernel, x_mask: None, y_mask: None,
-                x_lists: Lists::even(1, n), y_lists: Lists::even(1, n),
+                x: &x,
+                y: &y,
+                weights: &w,
+                temperature: &[1.0],
+                kernel,
+                x_mask: None,
+                y_mask: None,
+                x_lists: Lists::even(1, n),
+                y_lists: Lists::even(1, n),
             };
             sums(&batch, &mut out, &job).unwrap();
             let expected = naive(kernel, &x, &y, &w, 1.0);
@@ -138,8 +146,15 @@ fn the_threads_and_the_instruction_set_do_not_matter() {
     let run = || {
         let mut out = vec![0.0; n];
         let batch = Batch {
-            x: &x, y: &y, weights: &w, temperature: &[1.0], kernel: Kernel::SOFTPLUS, x_mask: None, y_mask: None,
-            x_lists: Lists::even(1, n), y_lists: Lists::even(1, m),
+            x: &x,
+            y: &y,
+            weights: &w,
+            temperature: &[1.0],
+            kernel: Kernel::SOFTPLUS,
+            x_mask: None,
+            y_mask: None,
+            x_lists: Lists::even(1, n),
+            y_lists: Lists::even(1, m),
         };
         sums(&batch, &mut out, &Job::default()).unwrap();
         out

@@ -8,6 +8,7 @@ pub mod curves;
 pub mod laplace;
 mod laplace_product;
 pub mod lists;
+pub mod network;
 pub mod neuralsort;
 pub mod order;
 pub mod pairs;

@@ -6,6 +6,7 @@ use numpy::PyReadonlyArrayDyn;
 use pyo3::prelude::*;
 
 mod laplace;
+mod network;
 mod neuralsort;
 mod pairs;
 mod perturbed;
@@ -34,10 +35,11 @@ pub fn lists<'a>(shape: &[usize], bounds: Option<&'a [i64]>) -> Result<Lists<'a>
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     laplace::register(module)?;
+    neuralsort::register(module)?;
+    network::register(module)?;
     pairs::register(module)?;
     perturbed::register(module)?;
     products::register(module)?;
-    neuralsort::register(module)?;
     ranks::register(module)?;
     soft::register(module)?;
     topk::register(module)

@@ -112,13 +112,7 @@ fn spoil<T: Real>(batch: &Batch<'_, T>, list: &List, out: Gradients<'_, T>) {
     }
 }
 
-fn list_vjp<T: Real>(
-    batch: &Batch<'_, T>,
-    pairs: &Pairs,
-    grad: &[T],
-    out: Gradients<'_, T>,
-    job: &Job,
-) -> Result<()> {
+fn list_vjp<T: Real>(batch: &Batch<'_, T>, pairs: &Pairs, grad: &[T], out: Gradients<'_, T>, job: &Job) -> Result<()> {
     let (kernel, w, inverse) = (batch.kernel, &pairs.weights, pairs.temperature.recip());
     let slope = kernel.derived(1, 0);
     let g = pairs.x.take(grad);
@@ -217,16 +211,13 @@ fn targets_second<T: Real>(
 ) -> Result<()> {
     let (inverse, log, w) = (pairs.temperature.recip(), moved.log, &pairs.weights);
     let w_dy = product(w, &moved.y);
-    let sum = |m: usize, power: usize, weights: &[f64]| {
-        pairs.sum(batch.kernel.derived(m, power), Over::Y, weights, job)
-    };
+    let sum =
+        |m: usize, power: usize, weights: &[f64]| pairs.sum(batch.kernel.derived(m, power), Over::Y, weights, job);
     let (value, slope, slope_z) = (sum(0, 0, &moved.weights)?, sum(1, 0, w)?, sum(1, 1, w)?);
     let (slope_dy, slope_dw, slope_z_dw) = (sum(1, 0, &w_dy)?, sum(1, 0, &moved.weights)?, sum(1, 1, &moved.weights)?);
     let (bend, bend_z, bend_zz) = (sum(2, 0, w)?, sum(2, 1, w)?, sum(2, 2, w)?);
     let (bend_dy, bend_z_dy) = (sum(2, 0, &w_dy)?, sum(2, 1, &w_dy)?);
-    pairs.x.put(grad, |i| {
-        value[i] + (times(moved.x[i], slope[i]) - slope_dy[i]) * inverse - times(log, slope_z[i])
-    });
+    pairs.x.put(grad, |i| value[i] + (times(moved.x[i], slope[i]) - slope_dy[i]) * inverse - times(log, slope_z[i]));
     pairs.x.put(x, |i| {
         let along = (times(moved.x[i], bend[i]) - bend_dy[i]) * inverse - times(log, bend_z[i]);
         times(g[i], slope_dw[i] + along - log * slope[i]) * inverse
@@ -253,9 +244,8 @@ fn sources_second<T: Real>(
 ) -> Result<()> {
     let (inverse, log, w) = (pairs.temperature.recip(), moved.log, &pairs.weights);
     let g_dx = product(g, &moved.x);
-    let sum = |m: usize, power: usize, weights: &[f64]| {
-        pairs.sum(batch.kernel.derived(m, power), Over::X, weights, job)
-    };
+    let sum =
+        |m: usize, power: usize, weights: &[f64]| pairs.sum(batch.kernel.derived(m, power), Over::X, weights, job);
     let (slope, slope_z, slope_dx) = (sum(1, 0, g)?, sum(1, 1, g)?, sum(1, 0, &g_dx)?);
     let (bend, bend_z, bend_dx) = (sum(2, 0, g)?, sum(2, 1, g)?, sum(2, 0, &g_dx)?);
     pairs.y.put(weights, |j| (slope_dx[j] - times(moved.y[j], slope[j])) * inverse - times(log, slope_z[j]));

@@ -44,9 +44,10 @@ impl Grid {
     /// Lays panels over the finite items of both sides and brings these into the panels' order.
     pub fn new(x: &mut Side, y: &mut Side, temperature: f64) -> Self {
         let width = 2.0 * HALF * temperature;
-        let (lowest, highest) = x.values.iter().chain(&y.values).fold((f64::INFINITY, f64::NEG_INFINITY), |range, &v| {
-            (if v < range.0 { v } else { range.0 }, if v > range.1 { v } else { range.1 })
-        });
+        let (lowest, highest) =
+            x.values.iter().chain(&y.values).fold((f64::INFINITY, f64::NEG_INFINITY), |range, &v| {
+                (if v < range.0 { v } else { range.0 }, if v > range.1 { v } else { range.1 })
+            });
         let count = (highest - lowest) / width + 1.0;
         let panels = if count <= (2 * (x.finite() + y.finite()) + 64) as f64 {
             counted(x, y, lowest, width, count as usize + 1)

@@ -84,9 +84,11 @@ impl<T: Real> Batch<'_, T> {
     /// Calls `work` for every list, spread over threads by the longer side.
     fn each(&self, job: &Job, work: impl Fn(List) -> Result<()> + Sync) -> Result<()> {
         let longer = if self.x.len() < self.y.len() { &self.y_lists } else { &self.x_lists };
-        longer.each(job, || (), |(), index, _| {
-            work(List { index, x: self.x_lists.range(index), y: self.y_lists.range(index) })
-        })
+        longer.each(
+            job,
+            || (),
+            |(), index, _| work(List { index, x: self.x_lists.range(index), y: self.y_lists.range(index) }),
+        )
     }
 
     /// Writes NaN to the items of a list that count: of `x`, or of `y`.
@@ -179,11 +181,8 @@ fn infinities(
     let (low, high) = rest.split_at(sources.low);
     let (low_targets, high_targets) = infinite.split_at_mut(targets.low);
     // Along the axis on which the kernel rises from sources to targets, one kind of infinity is first.
-    let ((first, last), (first_targets, last_targets)) = if mirrored {
-        ((high, low), (high_targets, low_targets))
-    } else {
-        ((low, high), (low_targets, high_targets))
-    };
+    let ((first, last), (first_targets, last_targets)) =
+        if mirrored { ((high, low), (high_targets, low_targets)) } else { ((low, high), (low_targets, high_targets)) };
     let (tie, far) = (kernel.value(0.0), kernel.at_infinity());
     let beyond = sum(first, far);
     if beyond != 0.0 {

@@ -32,9 +32,7 @@ fn compute(kernel: Kernel, terms: usize) -> Vec<f64> {
         .collect();
     let mut out = Vec::with_capacity((2 * NEAR as usize + 1) * terms * terms);
     for d in -NEAR..=NEAR {
-        let value = |i: usize, j: usize| {
-            kernel.value(2.0 * HALF * d as f64 + HALF * (angle(i).cos() - angle(j).cos()))
-        };
+        let value = |i: usize, j: usize| kernel.value(2.0 * HALF * d as f64 + HALF * (angle(i).cos() - angle(j).cos()));
         let values: Vec<f64> = (0..terms * terms).map(|at| value(at / terms, at % terms)).collect();
         let half = product(&transform, &values, terms); // [l][j]
         out.extend(product(&transform, &transpose(&half, terms), terms)); // [k][l]

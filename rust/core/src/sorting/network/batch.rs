@@ -1,0 +1,295 @@
+//! From lists to tiles and back.
+//!
+//! Lists of one length are taken together, [`Lane::LANES`] at a time, where there are enough of them, and one by one
+//! where there are not.
+
+use super::tile::{Task, Tile, Work};
+use super::weight::{Distribution, Lane};
+use super::wires::{Form, Network};
+use crate::error::Result;
+use crate::job::Job;
+use crate::sorting::lists::{Lists, Output};
+use std::ops::Range;
+
+/// The permutation matrices of all lists: scores, and how they are sorted.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a, T> {
+    /// Scores.
+    pub x: &'a [T],
+    /// One per list, finite and positive.
+    pub steepness: &'a [T],
+    /// Where the lists lie.
+    pub lists: &'a Lists<'a>,
+    /// Which items count; all if none.
+    pub mask: Option<&'a [bool]>,
+    /// Comparators.
+    pub form: Form,
+    /// How they mix.
+    pub distribution: Distribution,
+    /// Whether the largest score has rank 1.
+    pub descending: bool,
+}
+
+/// What goes in and comes out beside the scores. Matrices have a row per item (`v`) or per rank (`u`) of every list.
+#[derive(Debug)]
+pub struct Factors<'a, T> {
+    /// Columns of every matrix.
+    pub columns: usize,
+    /// Right factor, unless only P^T u is wanted.
+    pub v: &'a [T],
+    /// Left factor, unless only P v is wanted.
+    pub u: &'a [T],
+}
+
+/// Where results go, zeros before; what a task does not make is none.
+#[derive(Debug)]
+pub struct Results<T> {
+    /// P v, a row per rank.
+    pub pv: Option<Output<T>>,
+    /// P^T u, a row per item.
+    pub pu: Option<Output<T>>,
+    /// Gradient of <u, P v> to the scores.
+    pub to_x: Option<Output<T>>,
+    /// Gradient of <u, P v> to the steepness.
+    pub to_steepness: Option<Output<T>>,
+}
+
+/// Lists that are worked on together, all of them with the same number of items that count.
+#[derive(Debug)]
+struct Plan {
+    /// Lists by the number of items that count, with this number.
+    lists: Vec<(u32, u32)>,
+    /// Ranges of `lists`.
+    groups: Vec<Range<usize>>,
+    /// Running total of the work in the groups, about in nanoseconds.
+    costs: Vec<i64>,
+}
+
+/// What a thread keeps from group to group.
+#[derive(Debug, Default)]
+struct Scratch<T> {
+    tile: Tile<T>,
+    network: Network,
+    /// Comparators in a block of `network`.
+    block: usize,
+    /// Positions of the items that count, list after list.
+    positions: Vec<u32>,
+}
+
+/// Runs a task on all lists.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`].
+pub fn run<T: Lane>(
+    batch: &Batch<'_, T>,
+    task: Task,
+    factors: &Factors<'_, T>,
+    results: &Results<T>,
+    job: &Job,
+) -> Result<()> {
+    let plan = batch.plan(factors.columns, results);
+    let groups = Lists::ragged(&plan.costs, plan.costs.last().map_or(0, |&cost| cost as usize))?;
+    groups.each(job, Scratch::default, |scratch, group, _| {
+        batch.group(&plan.lists[plan.groups[group].clone()], task, factors, results, scratch, job)
+    })
+}
+
+/// Comparators of a network on `n` wires, about.
+#[must_use]
+pub fn comparators(form: Form, n: usize) -> usize {
+    match form {
+        Form::OddEven => n * n / 2,
+        Form::Bitonic => {
+            let bits = n.next_power_of_two().ilog2() as usize;
+            n * bits * (bits + 1) / 4
+        }
+    }
+}
+
+impl<T: Lane> Batch<'_, T> {
+    /// Groups the lists; those with a NaN among the items that count get NaN results here.
+    fn plan(&self, columns: usize, results: &Results<T>) -> Plan {
+        let clean = !self.x.iter().fold(false, |any, x| any | (x.partial_cmp(x).is_none()));
+        let mut lists = Vec::with_capacity(self.lists.count());
+        for list in 0..self.lists.count() {
+            let range = self.lists.range(list);
+            let counted = self.mask.map_or(range.len(), |mask| mask[range.clone()].iter().filter(|&&m| m).count());
+            if clean || !self.has_nan(range.clone()) {
+                lists.push((counted as u32, list as u32));
+            } else {
+                self.spoil(list, range, counted, columns, results);
+            }
+        }
+        if self.mask.is_some() || !lists.is_sorted() {
+            lists.sort_unstable();
+        }
+        let (mut groups, mut costs, mut from) = (Vec::new(), vec![0], 0);
+        for same in lists.chunk_by(|a, b| a.0 == b.0) {
+            let work = comparators(self.form, same[0].0 as usize) * (1 + columns) + same[0].0 as usize;
+            for group in same.chunks(T::LANES) {
+                let size = if together::<T>(same[0].0 as usize, group.len()) { group.len() } else { 1 };
+                for part in group.chunks(size) {
+                    groups.push(from..from + part.len());
+                    costs.push(costs[costs.len() - 1] + (work * part.len()) as i64);
+                    from += part.len();
+                }
+            }
+        }
+        Plan { lists, groups, costs }
+    }
+
+    fn counts(&self, item: usize) -> bool {
+        self.mask.is_none_or(|mask| mask[item])
+    }
+
+    fn has_nan(&self, mut range: Range<usize>) -> bool {
+        range.any(|item| self.counts(item) && self.x[item].partial_cmp(&self.x[item]).is_none())
+    }
+
+    /// NaN in everything that belongs to a list.
+    fn spoil(&self, list: usize, range: Range<usize>, counted: usize, columns: usize, results: &Results<T>) {
+        let nan = T::of(f64::NAN);
+        let rows = |rows: Range<usize>| rows.start * columns..rows.end * columns;
+        // SAFETY: nothing runs yet that writes to these results.
+        unsafe {
+            if let Some(pv) = &results.pv {
+                pv.part(rows(range.start..range.start + counted)).fill(nan);
+            }
+            for item in range.filter(|&item| self.counts(item)) {
+                if let Some(pu) = &results.pu {
+                    pu.part(rows(item..item + 1)).fill(nan);
+                }
+                if let Some(to_x) = &results.to_x {
+                    to_x.part(item..item + 1).fill(nan);
+                }
+            }
+            if let Some(to_steepness) = &results.to_steepness {
+                to_steepness.part(list..list + 1).fill(nan);
+            }
+        }
+    }
+
+    fn group(
+        &self,
+        lists: &[(u32, u32)],
+        task: Task,
+        factors: &Factors<'_, T>,
+        results: &Results<T>,
+        scratch: &mut Scratch<T>,
+        job: &Job,
+    ) -> Result<()> {
+        let (n, width) = (lists[0].0 as usize, if lists.len() == 1 { 1 } else { T::LANES });
+        if n == 0 {
+            return Ok(());
+        }
+        let block = T::LANES / width;
+        if scratch.network.wires() != n || scratch.block != block {
+            (scratch.network, scratch.block) = (Network::new(self.form, n, block), block);
+        }
+        scratch.positions.clear();
+        if self.mask.is_some() {
+            for &(_, list) in lists {
+                let range = self.lists.range(list as usize);
+                let first = range.start;
+                scratch.positions.extend(range.filter(|&item| self.counts(item)).map(|item| (item - first) as u32));
+            }
+        }
+        let work = Work { network: &scratch.network, distribution: self.distribution, task, job };
+        let tile = &mut scratch.tile;
+        tile.clear(width, factors.columns, &work);
+        self.load(lists, factors, &scratch.positions, tile);
+        T::run(tile, &work)?;
+        self.store(lists, results, &scratch.positions, tile);
+        Ok(())
+    }
+
+    fn load(&self, lists: &[(u32, u32)], factors: &Factors<'_, T>, positions: &[u32], tile: &mut Tile<T>) {
+        let (n, columns) = (lists[0].0 as usize, factors.columns);
+        for (lane, &(_, list)) in lists.iter().enumerate() {
+            let range = self.lists.range(list as usize);
+            let positions = if self.mask.is_some() { Some(&positions[lane * n..(lane + 1) * n]) } else { None };
+            let rows = range.start * columns..range.end * columns;
+            tile.steepness[lane] = self.steepness[list as usize];
+            fill(&mut tile.x, &self.x[range], positions, (lane, tile.lists, 1, n));
+            if !tile.v.is_empty() {
+                fill(&mut tile.v, &factors.v[rows.clone()], positions, (lane, tile.lists, columns, n));
+            }
+            if !tile.u.is_empty() {
+                fill(&mut tile.u, &factors.u[rows], None, (lane, tile.lists, columns, n));
+            }
+        }
+        if self.descending {
+            tile.x.iter_mut().for_each(|x| *x = -*x);
+        }
+    }
+
+    fn store(&self, lists: &[(u32, u32)], results: &Results<T>, positions: &[u32], tile: &Tile<T>) {
+        let (n, columns) = (lists[0].0 as usize, tile.columns);
+        for (lane, &(_, list)) in lists.iter().enumerate() {
+            let list = list as usize;
+            let range = self.lists.range(list);
+            let positions = if self.mask.is_some() { Some(&positions[lane * n..(lane + 1) * n]) } else { None };
+            let rows = range.start * columns..range.end * columns;
+            // SAFETY: lists do not overlap, and each is in one group.
+            unsafe {
+                if let Some(pv) = &results.pv {
+                    empty(&tile.v, pv.part(rows.clone()), None, (lane, tile.lists, columns, n));
+                }
+                if let Some(pu) = &results.pu {
+                    empty(&tile.u, pu.part(rows), positions, (lane, tile.lists, columns, n));
+                }
+                if let Some(to_x) = &results.to_x {
+                    let to_x = to_x.part(range);
+                    empty(&tile.to_x, to_x, positions, (lane, tile.lists, 1, n));
+                    if self.descending {
+                        to_x.iter_mut().for_each(|g| *g = -*g);
+                    }
+                }
+                if let Some(to_steepness) = &results.to_steepness {
+                    let mut sum = T::default();
+                    for &part in tile.to_steepness.iter().skip(lane).step_by(tile.lists) {
+                        sum = sum + part;
+                    }
+                    to_steepness.part(list..list + 1)[0] = sum / tile.steepness[lane];
+                }
+            }
+        }
+    }
+}
+
+/// Whether `count` lists of `n` items are faster as one tile than one by one: a tile costs as much as if it were full.
+fn together<T: Lane>(n: usize, count: usize) -> bool {
+    // A block of one list costs about as much as three of a tile, for the way of its numbers to their lanes.
+    let width = n / 2;
+    count > 1 && width <= count * 3 * width.div_ceil(T::LANES)
+}
+
+/// Copies the rows of one list into its lane.
+fn fill<T: Copy>(
+    tile: &mut [T],
+    rows: &[T],
+    positions: Option<&[u32]>,
+    (lane, lanes, columns, n): (usize, usize, usize, usize),
+) {
+    for i in 0..n {
+        let from = positions.map_or(i, |positions| positions[i] as usize) * columns;
+        for j in 0..columns {
+            tile[(i * columns + j) * lanes + lane] = rows[from + j];
+        }
+    }
+}
+
+/// Copies the rows of one list out of its lane.
+fn empty<T: Copy>(
+    tile: &[T],
+    rows: &mut [T],
+    positions: Option<&[u32]>,
+    (lane, lanes, columns, n): (usize, usize, usize, usize),
+) {
+    for i in 0..n {
+        let to = positions.map_or(i, |positions| positions[i] as usize) * columns;
+        for j in 0..columns {
+            rows[to + j] = tile[(i * columns + j) * lanes + lane];
+        }
+    }
+}
