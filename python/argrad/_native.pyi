@@ -36,6 +36,12 @@ __all__ = [
     "set_num_threads",
     "simd_level",
     "simd_levels",
+    "sinkhorn_f32",
+    "sinkhorn_f64",
+    "sinkhorn_second_f32",
+    "sinkhorn_second_f64",
+    "sinkhorn_vjp_f32",
+    "sinkhorn_vjp_f64",
     "soft_topk",
     "soft_topk_second",
     "soft_topk_vjp",
@@ -316,3 +322,66 @@ def network_second(
     layout: _Layout,
     options: _NetworkOptions,
 ) -> list[NDArray[np.float64]]: ...
+
+# Sinkhorn sort and SOFT top-k: options are (bounds, mask, k, descending, transposed), saved (order, items, ranks)
+_Transport: TypeAlias = tuple[_Bounds, _Mask, int | None, bool, bool]
+_Potentials: TypeAlias = tuple[NDArray[np.int32], _Indices, _Indices]
+
+def sinkhorn_f32(
+    function: str,
+    x: NDArray[np.float32],
+    factor: NDArray[np.float32],
+    temperature: NDArray[np.float32],
+    options: _Transport,
+    iterations: int,
+    tolerance: float,
+) -> tuple[NDArray[np.float32], NDArray[np.int32], _Indices, _Indices]: ...
+def sinkhorn_vjp_f32(
+    function: str,
+    x: NDArray[np.float32],
+    factor: NDArray[np.float32],
+    temperature: NDArray[np.float32],
+    options: _Transport,
+    saved: _Potentials,
+    grad: NDArray[np.float32],
+    with_scores: bool,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]: ...
+def sinkhorn_second_f32(
+    function: str,
+    x: NDArray[np.float32],
+    factor: NDArray[np.float32],
+    temperature: NDArray[np.float32],
+    options: _Transport,
+    saved: _Potentials,
+    grad: NDArray[np.float32],
+    tangents: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]: ...
+def sinkhorn_f64(
+    function: str,
+    x: NDArray[np.float64],
+    factor: NDArray[np.float64],
+    temperature: NDArray[np.float64],
+    options: _Transport,
+    iterations: int,
+    tolerance: float,
+) -> tuple[NDArray[np.float64], NDArray[np.int32], _Indices, _Indices]: ...
+def sinkhorn_vjp_f64(
+    function: str,
+    x: NDArray[np.float64],
+    factor: NDArray[np.float64],
+    temperature: NDArray[np.float64],
+    options: _Transport,
+    saved: _Potentials,
+    grad: NDArray[np.float64],
+    with_scores: bool,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+def sinkhorn_second_f64(
+    function: str,
+    x: NDArray[np.float64],
+    factor: NDArray[np.float64],
+    temperature: NDArray[np.float64],
+    options: _Transport,
+    saved: _Potentials,
+    grad: NDArray[np.float64],
+    tangents: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...

@@ -16,6 +16,7 @@ pub mod perturbed;
 pub mod products;
 pub mod ranks;
 pub mod scans;
+pub mod sinkhorn;
 pub mod soft;
 mod softsort;
 pub mod threshold;

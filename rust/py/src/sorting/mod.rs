@@ -12,6 +12,7 @@ mod pairs;
 mod perturbed;
 mod products;
 mod ranks;
+mod sinkhorn;
 mod soft;
 mod topk;
 
@@ -35,12 +36,13 @@ pub fn lists<'a>(shape: &[usize], bounds: Option<&'a [i64]>) -> Result<Lists<'a>
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     laplace::register(module)?;
-    neuralsort::register(module)?;
     network::register(module)?;
+    neuralsort::register(module)?;
     pairs::register(module)?;
     perturbed::register(module)?;
     products::register(module)?;
     ranks::register(module)?;
+    sinkhorn::register(module)?;
     soft::register(module)?;
     topk::register(module)
 }

@@ -1,0 +1,234 @@
+//! The potentials, and linear systems with the plan's Hessian.
+//!
+//! With the ranks' sums held, what is left is a convex function of a with the gradient (items' sums - 1) and the Hessian
+//!
+//! ```text
+//! H = D - P^T M^-1 P,      D the items' sums, M those of the ranks: a graph's Laplacian, zero on constants.
+//! ```
+//!
+//! P smooths over about the width of a band, so H is nearly the identity on anything that varies faster; what varies more
+//! slowly is nearly constant on each panel. So conjugate gradients are preconditioned by
+//!
+//! ```text
+//! D^-1 + Q C^-1 Q^T,      Q the panels' indicators, C = Q^T H Q cut to panels near each other
+//! ```
+//!
+//! and need some fifteen steps, however long the list and narrow the bands.
+
+use super::plan::Plan;
+use crate::error::Result;
+use crate::job::Job;
+
+/// Panels that far apart are coupled in the preconditioner.
+const NEAR: usize = 8;
+/// Weaker couplings than this do not move anything by more than rounding.
+const FLOOR: f64 = 1e-13;
+/// Conjugate gradients end after so many steps at the latest.
+const STEPS: usize = 400;
+/// No step of Newton's method changes a potential by more, so that entries beyond the band stay negligible.
+const STRIDE: f64 = 4.0;
+
+/// Working memory of [`Solver::solve`].
+#[derive(Debug, Default)]
+pub struct Solver {
+    /// Sums of the plan over the ranks, for each item.
+    pub sums: Vec<f64>,
+    /// The Cholesky factor of C by rows: the diagonal, then the entries left of it from near to far.
+    factor: Vec<[f64; NEAR + 1]>,
+    coarse: Vec<f64>,
+    ranks: Vec<f64>,
+    product: Vec<f64>,
+    residual: Vec<f64>,
+    direction: Vec<f64>,
+    better: Vec<f64>,
+}
+
+impl Solver {
+    /// Reads off the plan what the systems need.
+    pub fn prepare(&mut self, plan: &Plan) {
+        let ones = vec![1.0; plan.ranks()];
+        plan.transposed(&ones, &mut self.sums);
+        self.factorize(plan);
+    }
+
+    fn factorize(&mut self, plan: &Plan) {
+        let panels = &plan.panels;
+        // Each panel's items summed, over its ranks, and divided by the square root of the ranks' sums.
+        let (mut rows, mut starts) = (Vec::with_capacity(plan.bases.len()), Vec::with_capacity(panels.len()));
+        plan.sum_panels(&mut rows, &mut starts);
+        self.factor.clear();
+        self.factor.resize(panels.len(), [0.0; NEAR + 1]);
+        self.factor.iter_mut().for_each(|row| row[0] = FLOOR);
+        for (k, panel) in panels.iter().enumerate() {
+            for apart in 1..=NEAR.min(k) {
+                let other = &panels[k - apart];
+                let (from, to) = (panel.ranks.start.max(other.ranks.start), panel.ranks.end.min(other.ranks.end));
+                if from >= to {
+                    break;
+                }
+                let mine = &rows[starts[k] + from - panel.ranks.start..starts[k] + to - panel.ranks.start];
+                let its = &rows[starts[k - apart] + from - other.ranks.start..];
+                let coupling: f64 = mine.iter().zip(its).map(|(x, y)| x * y).sum();
+                self.factor[k][apart] = -coupling;
+                self.factor[k][0] += coupling;
+                self.factor[k - apart][0] += coupling;
+            }
+        }
+        for k in 0..panels.len() {
+            for apart in (1..=NEAR.min(k)).rev() {
+                let other = k - apart;
+                let shared: f64 =
+                    (apart + 1..=NEAR.min(k)).map(|far| self.factor[k][far] * self.factor[other][far - apart]).sum();
+                self.factor[k][apart] = (self.factor[k][apart] - shared) / self.factor[other][0];
+            }
+            let taken: f64 = self.factor[k][1..].iter().map(|x| x * x).sum();
+            self.factor[k][0] = (self.factor[k][0] - taken).max(FLOOR * FLOOR).sqrt();
+        }
+    }
+
+    /// `better` = the preconditioner times `residual`, without its mean.
+    fn precondition(&mut self, plan: &Plan) {
+        self.better.clear();
+        let alone = plan.panels.len() == plan.items();
+        let fine = |(r, d): (&f64, &f64)| if alone { 0.0 } else { r / d };
+        self.better.extend(self.residual.iter().zip(&self.sums).map(fine));
+        self.coarse.clear();
+        self.coarse.extend(plan.panels.iter().map(|panel| self.residual[panel.items.clone()].iter().sum::<f64>()));
+        for k in 0..self.coarse.len() {
+            let known: f64 = (1..=NEAR.min(k)).map(|apart| self.factor[k][apart] * self.coarse[k - apart]).sum();
+            self.coarse[k] = (self.coarse[k] - known) / self.factor[k][0];
+        }
+        for k in (0..self.coarse.len()).rev() {
+            let value = self.coarse[k] / self.factor[k][0];
+            self.coarse[k] = value;
+            for apart in 1..=NEAR.min(k) {
+                self.coarse[k - apart] -= self.factor[k][apart] * value;
+            }
+        }
+        for (panel, coarse) in plan.panels.iter().zip(&self.coarse) {
+            self.better[panel.items.clone()].iter_mut().for_each(|x| *x += coarse);
+        }
+        center(&mut self.better);
+    }
+
+    /// Solves H x = `right` up to a constant, until the residual is below `tolerance` times the right side.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`].
+    pub fn solve(&mut self, plan: &Plan, right: &[f64], tolerance: f64, x: &mut Vec<f64>, job: &Job) -> Result<()> {
+        x.clear();
+        x.resize(right.len(), 0.0);
+        self.residual.clear();
+        self.residual.extend_from_slice(right);
+        center(&mut self.residual);
+        let goal = tolerance * tolerance * square(&self.residual);
+        let (mut left, mut slope) = (square(&self.residual), 0.0);
+        for step in 0..STEPS {
+            if left <= goal || left.is_nan() {
+                break;
+            }
+            job.check()?;
+            self.precondition(plan);
+            let now = product(&self.residual, &self.better);
+            let turn = if step == 0 { 0.0 } else { now / slope };
+            slope = now;
+            self.direction.resize(right.len(), 0.0);
+            self.direction.iter_mut().zip(&self.better).for_each(|(d, z)| *d = turn.mul_add(*d, *z));
+            plan.times(&self.direction, &mut self.ranks);
+            self.ranks.iter_mut().zip(&plan.mass).for_each(|(y, mass)| *y /= mass);
+            plan.transposed(&self.ranks, &mut self.product);
+            for ((h, d), sum) in self.product.iter_mut().zip(&self.direction).zip(&self.sums) {
+                *h = sum.mul_add(*d, -*h);
+            }
+            let curvature = product(&self.direction, &self.product);
+            if curvature.is_nan() || curvature <= 0.0 || slope <= 0.0 {
+                break;
+            }
+            let length = slope / curvature;
+            x.iter_mut().zip(&self.direction).for_each(|(x, d)| *x = length.mul_add(*d, *x));
+            self.residual.iter_mut().zip(&self.product).for_each(|(r, h)| *r = length.mul_add(-*h, *r));
+            left = square(&self.residual);
+        }
+        self.direction.clear();
+        Ok(())
+    }
+}
+
+fn product(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}
+
+fn square(a: &[f64]) -> f64 {
+    product(a, a)
+}
+
+fn center(x: &mut [f64]) {
+    let mean = x.iter().sum::<f64>() / x.len() as f64;
+    x.iter_mut().for_each(|x| *x -= mean);
+}
+
+/// Moves the potentials until every item's sum is within `tolerance` of 1, in at most `iterations` steps of Newton's
+/// method; the ranks' sums hold to rounding in any case.
+///
+/// ```text
+/// a, then b, by one step of Sinkhorn's each; then, until the items' sums are right:
+///     x = H^-1 (1 - sums);   t = the longest of 1, 1/2, ... with which the dual falls enough
+///     a += t x;   b -= ln(ranks' sums / M)
+/// ```
+///
+/// # Errors
+/// [`crate::Error::Interrupted`].
+pub fn balance(plan: &mut Plan, solver: &mut Solver, iterations: usize, tolerance: f64, job: &Job) -> Result<()> {
+    plan.build();
+    let (mut right, mut x, mut moved, mut ranks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    plan.transposed(&vec![1.0; plan.ranks()], &mut right);
+    x.extend(right.iter().map(|sum| -sum.ln()));
+    moved.extend(right.iter().map(|sum| 1.0 / sum));
+    plan.times(&moved, &mut ranks);
+    hold(plan, &x, &mut ranks);
+    let mut before = f64::INFINITY;
+    for _ in 0..iterations {
+        solver.prepare(plan);
+        right.clear();
+        right.extend(solver.sums.iter().map(|sum| 1.0 - sum));
+        let error = right.iter().fold(0.0, |most: f64, r| most.max(r.abs()));
+        // An error so small that does not fall any more is rounding.
+        if error <= tolerance || (error < 1e-8 && error > 0.5 * before) {
+            break;
+        }
+        before = error;
+        solver.solve(plan, &right, error.clamp(1e-6, 0.1), &mut x, job)?;
+        step(plan, &right, &mut x, &mut moved, &mut ranks);
+        hold(plan, &x, &mut ranks);
+    }
+    Ok(())
+}
+
+/// Moves a by `items`, and b so that the ranks' sums, which that makes `ranks`, hold again.
+fn hold(plan: &mut Plan, items: &[f64], ranks: &mut [f64]) {
+    ranks.iter_mut().zip(&plan.mass).for_each(|(sum, mass)| *sum = -(*sum / mass).ln());
+    plan.shift_by(items, ranks);
+    plan.build();
+}
+
+/// Shortens the step `x` until the dual falls by a tenth of what its slope promises; leaves P exp(x) in `ranks`.
+fn step(plan: &Plan, right: &[f64], x: &mut [f64], moved: &mut Vec<f64>, ranks: &mut Vec<f64>) {
+    let most = x.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+    let mut length = if most > STRIDE { STRIDE / most } else { 1.0 };
+    let slope = product(right, x);
+    x.iter_mut().for_each(|x| *x *= length);
+    loop {
+        moved.clear();
+        moved.extend(x.iter().map(|x| x.exp()));
+        plan.times(moved, ranks);
+        let grown: f64 = ranks.iter().zip(&plan.mass).map(|(sum, mass)| mass * (sum / mass).ln()).sum();
+        let change = grown - x.iter().sum::<f64>();
+        // Below this the change is rounding.
+        let noise = 1e-14 * plan.items() as f64;
+        if change <= -0.1 * length * slope + noise || length < 1e-3 {
+            return;
+        }
+        length *= 0.5;
+        x.iter_mut().for_each(|x| *x *= 0.5);
+    }
+}
