@@ -1,0 +1,83 @@
+"""Losses: time forward and backward, peak memory, and bytes kept for the backward pass. Every public loss has a row."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from argrad import losses
+
+from . import _data
+
+BATCH, SIZE = (4, 24) if _data.SMOKE else (64, 240)
+NAMES = [
+    f"{family}.{name}"
+    for family in losses.__all__
+    for name in getattr(losses, family).__all__
+    if name.endswith("_loss")
+]
+
+# What the arguments of a loss are, by their names; then the losses with arguments of another kind, and their settings.
+INPUTS: dict[str, Callable[[], Tensor]] = {
+    "positive": lambda: torch.rand(BATCH, SIZE) < 0.1,
+    "relevance": lambda: torch.randint(0, 5, (BATCH, SIZE)),
+    "scores": lambda: torch.randn(BATCH, SIZE),
+    "target": lambda: torch.randn(BATCH, SIZE),
+}
+SPECIAL: dict[str, dict[str, Callable[[], Tensor]]] = {
+    "lcron_loss": {"scores": lambda: torch.randn(BATCH, 2, SIZE), "state": lambda: torch.ones(2)},
+    "topk_cross_entropy_loss": {"target": lambda: torch.randint(0, SIZE, (BATCH,))},
+}
+SETTINGS: dict[str, dict[str, object]] = {
+    "lcron_loss": {"quotas": (20, 10)},
+    "topk_cross_entropy_loss": {"weights": (0.5, 0.0, 0.0, 0.0, 0.5)},
+}
+
+
+def saved_bytes(function: Callable[[], Tensor]) -> int:
+    """Return the bytes of all tensors that autograd keeps between `function()` and its backward pass."""
+    kept: dict[int, int] = {}
+
+    def pack(x: Tensor) -> Tensor:
+        storage = x.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        function()
+    return sum(kept.values())
+
+
+class Loss:
+    """One loss of 64 lists of 240 items, forward and backward, float32."""
+
+    params = (NAMES,)
+    param_names = ("loss",)
+
+    def setup(self, loss: str) -> None:
+        family, name = loss.split(".")
+        self.function = getattr(getattr(losses, family), name)
+        torch.manual_seed(0)
+        kinds = INPUTS | SPECIAL.get(name, {})
+        parameters = inspect.signature(self.function).parameters.values()
+        self.inputs = [kinds[p.name]() for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        self.inputs[0].requires_grad_()
+        self.settings = SETTINGS.get(name, {})
+
+    def value(self) -> Tensor:
+        value: Tensor = self.function(*self.inputs, **self.settings)
+        return value
+
+    def time_forward_backward(self, loss: str) -> None:
+        self.value().backward()
+
+    def peakmem_forward_backward(self, loss: str) -> None:
+        self.value().backward()
+
+    def track_saved_bytes(self, loss: str) -> int:
+        return saved_bytes(self.value)
+
+    track_saved_bytes.unit = "bytes"  # type: ignore[attr-defined]

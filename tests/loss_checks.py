@@ -1,0 +1,408 @@
+"""The checks that every loss goes through. test_loss_checks.py shows that each rejects a wrong loss.
+
+A loss costs one `Row` in the table of test_losses.py. What a loss takes beside its inputs (mask, sample_weight, empty)
+is read from its signature, so that a row says nothing of it.
+"""
+
+import copy
+import dataclasses
+import inspect
+import pickle
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch.autograd import gradcheck
+from torch.testing import assert_close
+
+from argrad import nn
+from checks import raises_sentence
+
+BATCH, SIZE = 4, 6
+HALVES = (torch.float16, torch.bfloat16)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One loss.
+
+    Attributes:
+        function: the public function.
+        inputs: inputs(batch, size, generator) gives its tensors, floating ones in float64 and in general position (no
+            ties, no kinks); the first dimension is the batch.
+        oracle: oracle(*inputs, mask, **options) gives one number per example, None where there is nothing to compute
+            (see `each`).
+        options: settings to try; the first are those of checks that need only one.
+        empty: empty(*inputs) gives inputs of one more batch of which no example counts; None: there is no such example.
+        differentiable: positions of the inputs that gradients go to. All others are constants.
+        shared: positions of inputs without a batch dimension.
+        frozen: whether the loss holds part of itself constant (a stop-gradient), so that its gradient is not that of
+            its value. The oracle then takes `at`: inputs at which the constant parts are evaluated.
+        alone: whether an example's value does not depend on its batch.
+        scale: factor of the scores in `stays_finite`; None: the formula itself grows beyond all bounds.
+    """
+
+    function: Callable
+    inputs: Callable
+    oracle: Callable
+    options: tuple[dict, ...] = ({},)
+    empty: Callable | None = None
+    differentiable: tuple[int, ...] = (0,)
+    shared: tuple[int, ...] = ()
+    frozen: bool = False
+    alone: bool = True
+    scale: float | None = 1e4
+
+    @property
+    def name(self):
+        return self.function.__name__
+
+    def takes(self, argument):
+        return argument in inspect.signature(self.function).parameters
+
+    def call(self, *inputs, **options):
+        return self.function(*inputs, **(self.options[0] | options))
+
+
+def each(oracle, items=(0, 1), shared=()):
+    """Make an oracle of one example, which takes lists and numbers, an oracle of a batch.
+
+    Args:
+        oracle: oracle(*inputs, **options) of an example, without the items under the mask.
+        items: positions of inputs whose last dimension holds the items.
+        shared: positions of inputs without a batch dimension.
+    """
+
+    def example(inputs, mask, i):
+        parts = [x if position in shared else x[i] for position, x in enumerate(inputs)]
+        if mask is not None:
+            parts = [part[..., mask[i]] if position in items else part for position, part in enumerate(parts)]
+        return [part.tolist() for part in parts]
+
+    def batch(*inputs, mask=None, at=None, **options):
+        found = []
+        for i in range(inputs[0].shape[0]):
+            constants = {} if at is None else {"at": example(at, mask, i)}
+            found.append(oracle(*example(inputs, mask, i), **constants, **options))
+        return found
+
+    return batch
+
+
+def fresh(row, dtype=torch.float64, grad=False, batch=BATCH, seed=0):
+    """Inputs that share nothing with those of other calls."""
+    inputs = row.inputs(batch, SIZE, torch.Generator().manual_seed(seed))
+    return cast(row, inputs, dtype, grad)
+
+
+def cast(row, inputs, dtype=torch.float64, grad=False):
+    return tuple(
+        (x.detach().clone().to(dtype) if x.is_floating_point() else x.clone()).requires_grad_(
+            grad and position in row.differentiable
+        )
+        for position, x in enumerate(inputs)
+    )
+
+
+def some_mask(row, inputs):
+    """A mask that leaves at least half of the items, or None for a loss that takes none."""
+    if not row.takes("mask"):
+        return None
+    mask = torch.ones(inputs[0].shape[0], inputs[0].shape[-1], dtype=torch.bool)
+    for i in range(len(mask)):
+        mask[i, [i % SIZE, (2 * i + 3) % SIZE][: i % 3]] = False
+    return mask
+
+
+def joined(row, first, second):
+    """Two batches as one."""
+    return tuple(
+        x if position in row.shared else torch.cat([x.detach(), y.detach().to(x.dtype)])
+        for position, (x, y) in enumerate(zip(first, second, strict=True))
+    )
+
+
+def gradients(row, inputs, value):
+    """The gradients of a loss to its differentiable inputs."""
+    return torch.autograd.grad(value, [inputs[position] for position in row.differentiable])
+
+
+def agrees_with_oracle(row):
+    """The value of each example is the reference's, for all settings, with and without masked items."""
+    for options in row.options:
+        inputs = fresh(row)
+        for mask in {None, some_mask(row, inputs)}:
+            masked = {} if mask is None else {"mask": mask}
+            found = row.function(*inputs, **options, **masked, reduction="none")
+            expected = [0.0 if x is None else x for x in row.oracle(*inputs, mask=mask, **options)]
+            assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-7, atol=1e-9, msg=f"{options}")
+
+
+def gradients_are_right(row):
+    """Gradients agree with finite differences for all settings, and none of them is zero everywhere."""
+    for options in row.options:
+        inputs = fresh(row, grad=True)
+        for mask in {None, some_mask(row, inputs)}:
+            masked = {} if mask is None else {"mask": mask}
+
+            def call(*inputs, options=options, masked=masked):
+                return row.function(*inputs, **options, **masked, reduction="none")
+
+            found = gradients(row, inputs, call(*inputs).sum())
+            for position, gradient in zip(row.differentiable, found, strict=True):
+                assert gradient.abs().max() > 1e-6, f"{row.name}: the gradient to input {position} is zero"
+            if row.frozen:
+                expected = differences(row, inputs, mask=mask, at=inputs, **options)
+                assert_close(found, expected, rtol=1e-4, atol=1e-6, msg=f"{options}")
+            else:
+                assert gradcheck(call, inputs, atol=1e-6, rtol=1e-4)
+
+
+def differences(row, inputs, step=1e-5, **options):
+    """The gradients of the sum of the oracle's values by central differences."""
+    found = []
+    for position in row.differentiable:
+        gradient = torch.zeros_like(inputs[position])
+        for i in range(gradient.numel()):
+            sides = []
+            for sign in (1, -1):
+                moved = [x.detach().clone() for x in inputs]
+                moved[position].view(-1)[i] += sign * step
+                sides.append(sum(x for x in row.oracle(*moved, **options) if x is not None))
+            gradient.view(-1)[i] = (sides[0] - sides[1]) / (2 * step)
+        found.append(gradient)
+    return tuple(found)
+
+
+def reductions_agree(row):
+    """Sum and mean are those of "none"; examples without anything to compute are worth nothing and not counted."""
+    plain = fresh(row)
+    inputs = plain if row.empty is None else joined(row, plain, row.empty(*plain))
+    values = row.call(*inputs, reduction="none")
+    counted = sum(x is not None for x in row.oracle(*inputs, mask=None, **row.options[0]))
+    assert counted == len(plain[0])
+    assert_close(row.call(*inputs, reduction="sum"), values.sum())
+    assert_close(row.call(*inputs, reduction="mean"), values.sum() / counted)
+    assert_close(row.call(*inputs), row.call(*inputs, reduction="mean"))
+    weight = torch.linspace(0.5, 3, len(values), dtype=torch.float64).requires_grad_()
+    if row.takes("sample_weight"):
+        weighted = row.call(*inputs, sample_weight=weight, reduction="none")
+        assert_close(weighted, weight * values)
+        assert_close(row.call(*inputs, sample_weight=weight), weighted.sum() / counted)
+        assert_close(torch.autograd.grad(weighted.sum(), weight)[0], values.detach())
+    raises_sentence(ValueError, lambda: row.call(*inputs, reduction="average"), row.name, "reduction")
+
+
+def passes_over_empty_examples(row):
+    """Examples without anything to compute have value 0 and gradient 0, or the value that `empty` says."""
+    plain = fresh(row)
+    nothing = cast(row, [x if p in row.shared else x[:0] for p, x in enumerate(plain)], grad=True)
+    batches = [nothing]
+    if row.empty is not None:
+        alone = cast(row, row.empty(*plain), grad=True)
+        batches.append(alone)
+        assert (row.call(*alone, reduction="none") == 0).all()
+        if row.takes("empty"):
+            assert (row.call(*alone, empty=-0.5, reduction="none") == -0.5).all()
+            assert_close(row.call(*alone, empty=-0.5).item(), -0.5)
+            raises_sentence(ValueError, lambda: row.call(*alone, empty="zero"), row.name, "empty")
+            raises_sentence(ValueError, lambda: row.call(*alone, empty=np.nan), row.name, "empty")
+    for inputs in batches:
+        value = row.call(*inputs)
+        assert value.item() == 0
+        for gradient in gradients(row, inputs, value):
+            assert (gradient == 0).all(), f"{row.name}: an empty batch has gradient {gradient}"
+
+
+def keeps_dtype(row):
+    """The loss has the dtype of the scores."""
+    for dtype in (*HALVES, torch.float32, torch.float64):
+        for reduction in ("none", "sum", "mean"):
+            assert row.call(*fresh(row, dtype), reduction=reduction).dtype == dtype, f"{row.name}: {dtype} in"
+
+
+def halves_are_computed_in_float32(row):
+    """float16 and bfloat16 give the float32 results, values and gradients, rounded once, and they are finite."""
+    for dtype in HALVES:
+        narrow = fresh(row, dtype, grad=True)
+        wide = cast(row, narrow, torch.float32, grad=True)
+        value, expected = row.call(*narrow), row.call(*wide)
+        assert torch.equal(value, expected.to(dtype)), f"{row.name}: {dtype} was not computed in float32"
+        found, exact = gradients(row, narrow, value), gradients(row, wide, expected)
+        for x, y in zip(found, exact, strict=True):
+            assert x.isfinite().all()
+            assert_close(x, y.to(dtype))
+
+
+def stays_finite(row):
+    """Scores of +-1e4, and scores that are all equal, have a finite loss with finite gradients."""
+    for factor in (row.scale, 0.0):
+        if factor is None:
+            continue
+        inputs = fresh(row, torch.float32)
+        inputs = cast(row, [inputs[0] * factor, *inputs[1:]], torch.float32, grad=True)
+        value = row.call(*inputs)
+        assert value.isfinite(), f"{row.name}: {value.item()} for scores times {factor}"
+        for gradient in gradients(row, inputs, value):
+            assert gradient.isfinite().all(), f"{row.name}: a gradient is not finite for scores times {factor}"
+
+
+def ignores_the_order_of_the_batch(row):
+    """Examples in another order have the same values, and the same mean."""
+    inputs, order = fresh(row), torch.tensor([2, 0, 3, 1])
+    moved = [x if position in row.shared else x[order] for position, x in enumerate(inputs)]
+    assert_close(row.call(*moved, reduction="none"), row.call(*inputs, reduction="none")[order], rtol=1e-12, atol=1e-14)
+    assert_close(row.call(*moved), row.call(*inputs))
+
+
+def ignores_companions(row):
+    """An example alone, and among others, has the value it has in its batch."""
+    if not row.alone:
+        return
+    inputs, others = fresh(row), fresh(row, seed=1, batch=3)
+    values = row.call(*inputs, reduction="none")
+    more = row.call(*joined(row, others, inputs), reduction="none")[3:]
+    assert torch.equal(more, values), f"{row.name}: an example's value depends on its batch: {more}, {values}"
+    for i in range(len(values)):
+        one = row.call(*[x if p in row.shared else x[i : i + 1] for p, x in enumerate(inputs)], reduction="none")
+        assert torch.equal(one, values[i : i + 1]), f"{row.name}: an example's value depends on its batch"
+
+
+def keeps_nan_in_its_example(row):
+    """A score that is NaN makes the value of its example NaN, and that of no other."""
+    if not row.alone:
+        return
+    inputs = fresh(row)
+    values = row.call(*inputs, reduction="none")
+    inputs[0][1, ..., -2] = torch.nan  # an item that counts in every row of the table
+    found = row.call(*inputs, reduction="none")
+    assert found[1].isnan(), f"{row.name}: {found[1]} for a list with NaN"
+    assert torch.equal(found[[0, 2, 3]], values[[0, 2, 3]]), f"{row.name}: NaN reaches other examples"
+
+
+def accepts_any_batch(row):
+    """Inputs with two batch dimensions, or with none, give the values of one."""
+    inputs = fresh(row)
+    values = row.call(*inputs, reduction="none")
+    square = [x if p in row.shared else x.reshape(2, -1, *x.shape[1:]) for p, x in enumerate(inputs)]
+    assert_close(row.call(*square, reduction="none"), values.reshape(2, -1))
+    if row.alone:
+        single = [x if p in row.shared else x[0] for p, x in enumerate(inputs)]
+        assert_close(row.call(*single, reduction="none"), values[0])
+
+
+def refuses_wrong_shapes(row):
+    """Wrong shapes, dtypes and kinds are errors in the house's grammar that name the function."""
+    inputs = fresh(row)
+    for position in range(1, len(inputs)):
+        wrong = [inputs[position][None]]
+        if inputs[position].ndim:
+            wrong.append(inputs[position][..., :-1])
+        for x in wrong:
+            changed = [*inputs[:position], x, *inputs[position + 1 :]]
+            raises_sentence(ValueError, lambda changed=changed: row.call(*changed), row.name)
+    raises_sentence(ValueError, lambda: row.call(inputs[0].sum(), *inputs[1:]), row.name)
+    for position in range(len(inputs)):
+        changed = [*inputs[:position], inputs[position].numpy(), *inputs[position + 1 :]]
+        raises_sentence(TypeError, lambda changed=changed: row.call(*changed), row.name)
+    raises_sentence(TypeError, lambda: row.call(inputs[0].long(), *inputs[1:]), row.name)
+    if row.takes("sample_weight"):
+        weight = torch.ones(BATCH + 1)
+        raises_sentence(ValueError, lambda: row.call(*inputs, sample_weight=weight), row.name, "sample_weight")
+    if row.takes("mask"):
+        mask = some_mask(row, inputs)
+        raises_sentence(ValueError, lambda: row.call(*inputs, mask=mask[:, 1:]), row.name, "mask")
+        raises_sentence(TypeError, lambda: row.call(*inputs, mask=mask.float()), row.name, "mask")
+
+
+def hides_masked_items(row):
+    """What lies under the mask, NaN and infinities included, changes nothing and gets exactly no gradient."""
+    if not row.takes("mask"):
+        return
+    inputs = fresh(row)
+    mask = some_mask(row, inputs)
+    results = []
+    for hidden in (None, np.nan, np.inf, -np.inf):
+        changed = list(inputs)
+        for position, x in enumerate(inputs):
+            if hidden is not None and x.is_floating_point() and position not in row.shared:
+                changed[position] = x.where(mask if x.ndim == mask.ndim else mask[:, None], hidden)
+        changed = cast(row, changed, grad=True)
+        value = row.call(*changed, mask=mask)
+        results.append((value.detach(), *gradients(row, changed, value)))
+        under = ~(mask if changed[0].ndim == mask.ndim else mask[:, None].expand(changed[0].shape))
+        assert (results[-1][1][under] == 0).all(), f"{row.name}: a masked item has a gradient"
+    for result in results[1:]:
+        assert_close(result, results[0], rtol=1e-12, atol=1e-14)
+
+
+def targets_are_constants(row):
+    """No gradient flows to inputs that are not differentiable."""
+    inputs = cast(row, fresh(row), grad=True)
+    rest = [p for p in range(len(inputs)) if p not in row.differentiable and inputs[p].is_floating_point()]
+    if not rest:
+        return
+    for position in rest:
+        inputs[position].requires_grad_()
+    found = torch.autograd.grad(row.call(*inputs), [inputs[position] for position in rest], allow_unused=True)
+    assert all(gradient is None or (gradient == 0).all() for gradient in found), f"{row.name}: a target has a gradient"
+
+
+def compiles(row):
+    """torch.compile: one graph, with the values and gradients of eager calls, for batches of two sizes."""
+    torch.compiler.reset()
+    compiled = torch.compile(row.call, fullgraph=True, dynamic=True, backend="aot_eager")
+    for batch in (BATCH, BATCH + 3):
+        inputs, again = fresh(row, grad=True, batch=batch), fresh(row, grad=True, batch=batch)
+        mask = some_mask(row, inputs)
+        masked = {} if mask is None else {"mask": mask}
+        value, expected = compiled(*inputs, **masked), row.call(*again, **masked)
+        assert_close(value, expected)
+        assert_close(gradients(row, inputs, value), gradients(row, again, expected))
+
+
+def twin_agrees(row, twin=None):
+    """The module is the function, prints its settings, holds nothing, and can be copied, pickled, moved, compiled."""
+    twin = twin or getattr(nn, nn._name(row.name))
+    for options in row.options:
+        module, inputs = twin(**options, reduction="sum"), fresh(row)
+        mask = some_mask(row, inputs)
+        masked = {} if mask is None else {"mask": mask}
+        expected = row.function(*inputs, **options, **masked, reduction="sum")
+        copies = [module, copy.deepcopy(module), pickle.loads(pickle.dumps(module)), module.to(torch.float64).half()]
+        for other in copies:
+            assert isinstance(other, torch.nn.Module)
+            assert torch.equal(other(*inputs, **masked), expected)
+            printed = repr(other)
+            assert printed.startswith(f"{nn._name(row.name)}(")
+            for setting, value in {**options, "reduction": "sum"}.items():
+                assert f"{setting}={value!r}" in printed, f"{printed} does not say {setting}"
+                assert getattr(other, setting) == value
+        assert not module.state_dict()
+        assert not [p for p in vars(module) if p in vars(torch.nn.Module)], "a setting hides an attribute of modules"
+    torch.compiler.reset()
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    assert_close(compiled(*inputs), row.function(*inputs, **options, reduction="sum"))
+    assert twin.__doc__
+    for wrong in ({"no_such_setting": 1}, {"mask": None}):
+        raises_sentence(TypeError, lambda wrong=wrong: twin(**options, **wrong), nn._name(row.name))
+
+
+CHECKS = (
+    agrees_with_oracle,
+    gradients_are_right,
+    reductions_agree,
+    passes_over_empty_examples,
+    keeps_dtype,
+    halves_are_computed_in_float32,
+    stays_finite,
+    ignores_the_order_of_the_batch,
+    ignores_companions,
+    keeps_nan_in_its_example,
+    accepts_any_batch,
+    refuses_wrong_shapes,
+    hides_masked_items,
+    targets_are_constants,
+    compiles,
+    twin_agrees,
+)

@@ -1,0 +1,145 @@
+"""One row per loss, through every check of loss_checks.py; and what is particular to single losses."""
+
+import inspect
+
+import pytest
+import torch
+
+import loss_checks
+import oracles_losses_ranking as ranking_oracles
+from argrad import losses, nn
+from argrad.losses import ranking
+from loss_checks import Row, each
+
+# --- inputs: (batch, size, generator) -> tensors ---------------------------------------------------------------------
+
+
+def scores(*shape, generator):
+    return torch.randn(shape, dtype=torch.float64, generator=generator)
+
+
+def graded(batch, size, generator):
+    """Scores, and grades 0..4 of which each list has a positive one."""
+    grades = torch.randint(0, 5, (batch, size), generator=generator)
+    grades[:, -2] = 2
+    return scores(batch, size, generator=generator), grades
+
+
+def divided(batch, size, generator):
+    """Scores, and positives: two of each list."""
+    positive = torch.arange(size).expand(batch, size) % 3 == torch.arange(batch)[:, None] % 3
+    return scores(batch, size, generator=generator), positive
+
+
+def labelled(batch, size, generator):
+    """The same with labels 0.0 and 1.0."""
+    first, positive = divided(batch, size, generator)
+    return first, positive.to(torch.float64)
+
+
+def ordered(batch, size, generator):
+    """Scores, and targets to be ranked alike, with one tie."""
+    target = scores(batch, size, generator=generator)
+    target[:, 1] = target[:, -1]
+    return scores(batch, size, generator=generator), target
+
+
+def staged(batch, size, generator):
+    """Scores of two stages, what is to be found, and the stages' uncertainties."""
+    target = scores(batch, size, generator=generator)
+    return scores(batch, 2, size, generator=generator), target, torch.tensor([1.5, 0.7], dtype=torch.float64)
+
+
+def classified(batch, size, generator):
+    """Logits and classes."""
+    return scores(batch, size, generator=generator), torch.randint(0, size, (batch,), generator=generator)
+
+
+def with_second(value):
+    """Empty inputs: the second one is the same everywhere."""
+    return lambda first, second, *rest: (first, torch.full_like(second, value), *rest)
+
+
+ROWS = {
+    "ranking.groco_loss": Row(
+        function=ranking.groco_loss,
+        inputs=divided,
+        oracle=each(ranking_oracles.groco),
+        options=({}, {"negatives": 2, "steepness": 5.0}, {"negatives": None}),
+        empty=with_second(False),
+    ),
+    "ranking.lcron_loss": Row(
+        function=ranking.lcron_loss,
+        inputs=staged,
+        oracle=each(ranking_oracles.lcron, items=(0, 1), shared=(2,)),
+        options=({"quotas": (4, 2), "k": 2, "temperature": 1.0}, {"quotas": (3, 7), "k": 3}),
+        differentiable=(0, 2),
+        shared=(2,),
+        frozen=True,
+    ),
+    "ranking.mann_whitney_loss": Row(
+        function=ranking.mann_whitney_loss,
+        inputs=labelled,
+        oracle=each(ranking_oracles.mann_whitney),
+        options=({}, {"temperature": 0.3}),
+        empty=with_second(True),
+    ),
+    "ranking.neural_ndcg_loss": Row(
+        function=ranking.neural_ndcg_loss,
+        inputs=graded,
+        oracle=each(ranking_oracles.neural_ndcg),
+        options=(
+            {},
+            {"k": 3, "temperature": 0.5, "tolerance": 0.0, "max_iterations": 50},
+            {"k": 2, "transposed": True, "gain": "linear", "max_iterations": 3},
+            {"max_iterations": 0},
+        ),
+        empty=with_second(0),
+    ),
+    "ranking.spearman_loss": Row(
+        function=ranking.spearman_loss,
+        inputs=ordered,
+        oracle=each(ranking_oracles.spearman),
+        options=({}, {"strength": 0.3}),
+        empty=with_second(1.0),
+    ),
+    "ranking.topk_cross_entropy_loss": Row(
+        function=ranking.topk_cross_entropy_loss,
+        inputs=classified,
+        oracle=each(ranking_oracles.topk_cross_entropy),
+        options=(
+            {"weights": (0.5, 0.0, 0.5)},
+            {"weights": (0.2, 0.3, 0.5), "candidates": 4, "top1": "network", "steepness": 5.0},
+            {"weights": (0.25, 0.75), "candidates": 5, "top1": "cross_entropy"},
+            {"weights": (1.0,)},
+        ),
+        empty=with_second(-100),
+    ),
+}
+
+
+@pytest.mark.parametrize("check", loss_checks.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", ROWS)
+def test_loss(name, check):
+    check(ROWS[name])
+
+
+def test_no_loss_is_forgotten():
+    public = {f"{family}.{name}" for family in losses.__all__ for name in getattr(losses, family).__all__}
+    assert {name for name in public if name.endswith("_loss")} == set(ROWS)
+    assert set(nn.__all__) == {nn._name(row.name) for row in ROWS.values()}
+    for name, row in ROWS.items():
+        assert getattr(getattr(losses, name.split(".")[0]), row.name) is row.function
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_signature_has_the_form_of_the_house(name):
+    """Tensors first, then keyword-only options that all have the same names and defaults."""
+    parameters = inspect.signature(ROWS[name].function).parameters
+    kinds = [parameter.kind for parameter in parameters.values()]
+    inputs = len(ROWS[name].inputs(2, 6, torch.Generator()))
+    assert all(kind == inspect.Parameter.POSITIONAL_OR_KEYWORD for kind in kinds[:inputs])
+    assert all(kind == inspect.Parameter.KEYWORD_ONLY for kind in kinds[inputs:])
+    defaults = {"reduction": "mean", "empty": "skip", "sample_weight": None, "mask": None}
+    assert all(parameters[x].default == value for x, value in defaults.items() if x in parameters)
+    assert list(parameters)[-1] == "reduction"
