@@ -76,3 +76,13 @@ def test_a_third_derivative_is_refused():
     (again,) = torch.autograd.grad(first.square().sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="check_smooth: there are two derivatives"):
         again.sum().backward()
+
+
+def test_a_tensor_can_be_given_twice_in_compiled_code():
+    def call(x):
+        return _torch.check_smooth(x, x, True)[0].sum()
+
+    x = (torch.rand(3, 1, dtype=torch.float64) + 0.5).requires_grad_()
+    value = torch.compile(call, fullgraph=True, backend="aot_eager")(x)
+    torch.testing.assert_close(value, x.pow(3).sum())
+    torch.testing.assert_close(torch.autograd.grad(value, x)[0], 3 * x.square())

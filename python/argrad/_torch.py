@@ -219,7 +219,9 @@ def _build(name: str, operator: Operator) -> Callable[..., Any]:
 
     def apply(*args: Any) -> Any:
         # Transforms, tracers, forward mode and tensor subclasses need the full route through the dispatcher.
-        if torch.compiler.is_compiling() or functorch_active() or modes_active() > 0:
+        if torch.compiler.is_compiling():
+            return traced.apply(*_distinct(args))
+        if functorch_active() or modes_active() > 0:
             return traced.apply(*args)
         tensors = [x for x in args if isinstance(x, torch.Tensor)]
         if torch.autograd.forward_ad._current_level >= 0 or not ordinary.issuperset(map(type, tensors)):
@@ -237,6 +239,17 @@ def _build(name: str, operator: Operator) -> Callable[..., Any]:
         return values[0] if count == 1 else values
 
     return front
+
+
+def _distinct(args: Sequence[Any]) -> list[Any]:
+    """Replace a tensor that came before by a view: torch.compile takes no tensor twice (`P @ x` with P of x)."""
+    import torch
+
+    found: list[Any] = []
+    for x in args:
+        repeated = isinstance(x, torch.Tensor) and any([x is y for y in found])  # noqa: C419 (torch.compile traces it)
+        found.append(x.view_as(x) if repeated else x)
+    return found
 
 
 def _kernel(operator: Operator) -> Callable[..., tuple[Tensor, ...]]:
