@@ -7,6 +7,7 @@
 //!
 //! Infinite scores keep their places (or the mean of their places as ranks) and form no block with others.
 
+mod narrow;
 pub mod pav;
 pub mod power;
 pub mod rank;

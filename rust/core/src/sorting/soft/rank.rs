@@ -12,7 +12,7 @@
 //! The VJP needs no order: it is kept which block each item belongs to, and sums over blocks are gathered in one pass
 //! over the items as they lie.
 
-use super::{Operation, Options, POISON, Regularization, Solved, Solver, power};
+use super::{Operation, Options, POISON, Regularization, Solved, Solver, narrow, power};
 use crate::error::Result;
 use crate::job::Job;
 use crate::sorting::lists::Output;
@@ -25,7 +25,7 @@ pub struct Outputs<'a, T> {
     /// The ranks.
     pub rank: &'a mut [T],
     /// The block that an item shares with others, numbered from 0 in each list; -1 for an item whose rank is constant,
-    /// [`POISON`] in a list with a NaN.
+    /// [`POISON`] in a list with a NaN. Comes as zeros.
     pub block: &'a mut [i32],
     /// a of the module's description; empty for l2.
     pub weight: &'a mut [T],
@@ -52,7 +52,14 @@ pub fn forward<T: Key>(
         // SAFETY: lists do not overlap.
         let (rank, block, weight) =
             unsafe { (rank.part(range.clone()), block.part(range.clone()), weight.part(weights)) };
-        let mut solved = solver.solve(Operation::Rank, &x[range], mask, options, strength);
+        let x = &x[range];
+        if options.regularization == Regularization::L2 && !options.straight_through {
+            let sign = options.sign(Operation::Rank);
+            if narrow::rank(x, mask, sign, strength, options.fill, rank, block) {
+                return Ok(());
+            }
+        }
+        let mut solved = solver.solve(Operation::Rank, x, mask, options, strength);
         job.check()?;
         if mask.is_some() {
             rank.fill(T::of(options.fill));
@@ -188,7 +195,9 @@ pub fn vjp<T: Key>(
         let (block, grad) = (&known.block[range.clone()], &known.grad[range.clone()]);
         let strength = known.strength[list].wide();
         let scale = sign / strength;
-        if known.weight.is_empty() {
+        if known.weight.is_empty() && block.iter().all(|&block| block == 0) {
+            narrow::center(grad, scale, to_x);
+        } else if known.weight.is_empty() {
             center(block, grad, |_| 1.0, scale, sums, to_x);
         } else {
             let weight = &known.weight[range.clone()];
