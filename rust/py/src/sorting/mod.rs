@@ -10,6 +10,7 @@ mod network;
 mod neuralsort;
 mod pairs;
 mod perturbed;
+mod pairs;
 mod products;
 mod ranks;
 mod sinkhorn;
@@ -40,6 +41,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     neuralsort::register(module)?;
     pairs::register(module)?;
     perturbed::register(module)?;
+    pairs::register(module)?;
     products::register(module)?;
     ranks::register(module)?;
     sinkhorn::register(module)?;
