@@ -196,7 +196,9 @@ class SoftPermutation:
         given = tuple(v.shape)
         if given == shape:
             v = v if dim == -1 else _lists.move(v, dim, -1)
-            y = self._product(v[..., None], transposed)[..., 0]
+            # Each view costs a node on the tape, forward and backward.
+            direct = getattr(self._held, "takes_vectors", False) and not self._straight_through
+            y = self._held.product(v, transposed) if direct else self._product(v[..., None], transposed)[..., 0]
             return y if dim == -1 else _lists.move(y, -1, dim)
         if given[:-1] != shape or given[-1] == 0:
             expected = f"{shape} or {(*shape, 'm')}".replace("'m'", "m")

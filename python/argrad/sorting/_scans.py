@@ -19,9 +19,10 @@ class Scans(NamedTuple):
     descending: bool
     temperature: Array
     method: str
+    takes_vectors = True
 
     def product(self, v: Array, transposed: bool) -> Array:
-        """Return P v, or the transposed product."""
+        """Return P v, or the transposed product; v of the shape of x, or with one more dimension."""
         lists = self.lists
         arrays = (lists.x, v, self.temperature, lists.mask, lists.offsets)
         options = (lists.function, self.method, self.descending, transposed)
@@ -31,19 +32,9 @@ class Scans(NamedTuple):
 def temperatures(lists: Lists, temperature: object) -> Array:
     """Return the temperature for each list; a number's range is checked here, that of an array by the kernels."""
     if _array.kind_of(temperature) is None:
-        _check.real(lists.function, "temperature", temperature, low=0, open_low=True)
+        number = _check.real(lists.function, "temperature", temperature, low=0, open_low=True)
+        return _array.full(lists.batch, number, _array.computed(lists.x), lists.x)
     return _lists.per_list(lists, "temperature", temperature)
-
-
-def check_temperatures(function: str, temperature: np.ndarray[Any, Any]) -> None:
-    """Require finite values above 0.
-
-    Raises:
-        ValueError: another value.
-    """
-    if not (temperature.min(initial=1.0) > 0 and temperature.max(initial=1.0) < np.inf):
-        wrong = temperature[~((temperature > 0) & (temperature < np.inf))][0]
-        raise ValueError(f"{function}: temperature must be finite and > 0, got {wrong}")
 
 
 def _forward(
@@ -57,7 +48,6 @@ def _forward(
     descending: bool,
     transposed: bool,
 ) -> _Arrays:
-    check_temperatures(function, temperature)
     bounds = _lists.bounds(function, x.shape, offsets)
     y, places = _native.scan_product(function, method, x, v, temperature, bounds, mask, descending, transposed)
     return y.reshape(v.shape), places.reshape(x.shape)

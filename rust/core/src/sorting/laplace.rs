@@ -58,18 +58,20 @@ impl<N: Number> Roots<N> {
     /// [`crate::Error::Interrupted`].
     pub fn solve(&mut self, links: &Links<N>, job: &Job, count: usize, first: f64) -> Result<()> {
         let (n, one) = (links.len(), N::of(1.0));
-        let (mut lower, mut upper) = (Vec::with_capacity(n), vec![one; n]);
-        links.up(job, |_| [one], |_, left| lower.push(left[0] + one))?;
-        links.down(job, |_| [one], |i, _, right| upper[i] = right[0] + one)?;
+        let (mut lower, mut upper) = (Vec::new(), Vec::new());
+        links.sides(job, |_| [one], &mut lower, &mut upper)?;
+        for sum in lower.iter_mut().chain(&mut upper) {
+            sum[0] += one;
+        }
         let mut at = 0;
         for r in 0..count {
             let target = first + r as f64;
             // LapSum at item i, its own half included.
-            while at < n && at as f64 + 0.5 * (1.0 + upper[at].value() - lower[at].value()) <= target {
+            while at < n && at as f64 + 0.5 * (1.0 + upper[at][0].value() - lower[at][0].value()) <= target {
                 at += 1;
             }
-            let a = if at > 0 { lower[at - 1] } else { N::of(0.0) };
-            let b = if at < n { upper[at] } else { N::of(0.0) };
+            let a = if at > 0 { lower[at - 1][0] } else { N::of(0.0) };
+            let b = if at < n { upper[at][0] } else { N::of(0.0) };
             let link = if at < n { links.links[at] } else { N::of(0.0) };
             let (p, q, weight, by_below) = cross(a, b, link, target - at as f64);
             self.at.push(at as u32);
@@ -170,7 +172,7 @@ pub fn values<T: Key>(
     job: &Job,
 ) -> Result<()> {
     let (y, out) = (Output::new(y), Output::new(places));
-    let scratch = || (Scratch::default(), Links::default(), Vec::new());
+    let scratch = || (Scratch::default(), Links::default(), (Vec::new(), Vec::new()));
     lists.each(job, scratch, |(keys, links, room), list, range| {
         // SAFETY: lists do not overlap.
         let (places, y) = unsafe { (out.part(range.clone()), y.part(range.clone())) };
@@ -187,14 +189,12 @@ pub fn values<T: Key>(
         let t = strength[list].wide();
         links.join(count, t, score);
         match task {
-            Task::Rank => links.sums_by_side(
-                job,
-                room,
-                |_| [1.0],
-                |r, [left], [right]| {
-                    y[at(r)] = T::of((r + 1) as f64 + 0.5 * (right - left));
-                },
-            ),
+            Task::Rank => {
+                let (left, right) = room;
+                links.sides(job, |_| [1.0], left, right)?;
+                (0..count).for_each(|r| y[at(r)] = T::of((r + 1) as f64 + 0.5 * (right[r][0] - left[r][0])));
+                Ok(())
+            }
             Task::Sort => {
                 let mut roots = Roots::default();
                 roots.solve(links, job, count, 0.5)?;
@@ -300,20 +300,16 @@ fn rank<N: Number>(
 ) -> Result<N> {
     let (zero, half, one) = (N::of(0.0), N::of(0.5), N::of(1.0));
     let scale = if t.value() == 0.0 { zero } else { half / t };
-    let mut total = zero;
-    links.sums_by_side(
-        job,
-        &mut Vec::new(),
-        |r| [one, g(r)],
-        |r, left, right| {
-            value(r, N::of((r + 1) as f64) + half * (right[0] - left[0]));
-            let g = g(r);
-            push(r, sign * scale * (g * (left[0] + right[0]) - (left[1] + right[1])));
-            if links.links[r].value() != 0.0 {
-                total += links.steps[r] * (left[0] * (g + right[1]) - left[1] * (one + right[0]));
-            }
-        },
-    )?;
+    let (mut left, mut right, mut total) = (Vec::new(), Vec::new(), zero);
+    links.sides(job, |r| [one, g(r)], &mut left, &mut right)?;
+    for r in 0..links.len() {
+        let (g, left, right) = (g(r), left[r], right[r]);
+        value(r, N::of((r + 1) as f64) + half * (right[0] - left[0]));
+        push(r, sign * scale * (g * (left[0] + right[0]) - (left[1] + right[1])));
+        if links.links[r].value() != 0.0 {
+            total += links.steps[r] * (left[0] * (g + right[1]) - left[1] * (one + right[0]));
+        }
+    }
     Ok(-(scale * total))
 }
 

@@ -2,7 +2,7 @@
 //! have in common. A method works on one list in sorted order, given as a [`Walk`].
 
 use crate::dual::Number;
-use crate::error::Result;
+use crate::error::{Result, invalid};
 use crate::job::Job;
 use crate::sorting::lists::{Lists, Output};
 use crate::sorting::order::{Key, Scratch, counted, order};
@@ -55,7 +55,7 @@ impl<N: Number> Walk<'_, N> {
 /// and `y` have `m` columns. Rows and items that do not count get 0; all others of a list with a NaN get NaN.
 ///
 /// # Errors
-/// [`crate::Error::Interrupted`].
+/// When a temperature is not finite and positive, or [`crate::Error::Interrupted`].
 #[allow(clippy::too_many_arguments)]
 pub fn product<T: Key>(
     method: Method,
@@ -71,6 +71,9 @@ pub fn product<T: Key>(
     places: &mut [i32],
     job: &Job,
 ) -> Result<()> {
+    if let Some(t) = temperature.iter().find(|t| !(t.wide() > 0.0 && t.is_finite())) {
+        return Err(invalid!("temperature must be finite and > 0, got {t}"));
+    }
     let (y, out) = (Output::new(y), Output::new(places));
     let scratch = || (Scratch::default(), Links::default());
     lists.each(job, scratch, |(keys, links), list, range| {

@@ -25,12 +25,11 @@ pub struct Links<N> {
     pub steps: Vec<N>,
     /// `exp(-step)`; 0 for the first item.
     pub links: Vec<N>,
-    exponents: Vec<f64>,
 }
 
 impl<N> Default for Links<N> {
     fn default() -> Self {
-        Self { steps: Vec::new(), links: Vec::new(), exponents: Vec::new() }
+        Self { steps: Vec::new(), links: Vec::new() }
     }
 }
 
@@ -53,14 +52,15 @@ impl<N: Number> Links<N> {
             });
             before = here;
         }
-        self.exponents.clear();
-        self.exponents.extend(self.steps.iter().map(|step| -step.value()));
-        exponentials(&mut self.exponents);
         self.links.clear();
-        // A link of 0 parts the list; its step may be infinite, and no derivative passes it.
-        self.links.extend(
-            self.steps.iter().zip(&self.exponents).map(|(&step, &e)| if e == 0.0 { zero } else { step.chain(e, -e) }),
-        );
+        let mut decays = [0.0; 512];
+        for steps in self.steps.chunks(512) {
+            decays.iter_mut().zip(steps).for_each(|(decay, step)| *decay = -step.value());
+            exponentials(&mut decays[..steps.len()]);
+            // A link of 0 parts the list; its step may be infinite, and no derivative passes it.
+            let link = |(&step, &e): (&N, &f64)| if e == 0.0 { zero } else { step.chain(e, -e) };
+            self.links.extend(steps.iter().zip(&decays).map(link));
+        }
         if let Some(first) = self.links.first_mut() {
             *first = zero;
         }
@@ -144,41 +144,24 @@ impl<N: Number> Links<N> {
         }));
     }
 
-    /// Calls `out(i, left_i, right_i)` for i downwards; `room` is working memory.
+    /// Fills `left` and `right`.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`].
     #[inline(always)]
-    pub fn sums_by_side<const W: usize>(
+    pub fn sides<const W: usize>(
         &self,
         job: &Job,
-        room: &mut Vec<[N; W]>,
-        x: impl Fn(usize) -> [N; W] + Copy,
-        mut out: impl FnMut(usize, &[N; W], &[N; W]),
+        x: impl Fn(usize) -> [N; W],
+        left: &mut Vec<[N; W]>,
+        right: &mut Vec<[N; W]>,
     ) -> Result<()> {
-        room.clear();
-        self.up(job, x, |_, left| room.push(*left))?;
-        self.down(job, x, |i, _, right| out(i, &room[i], right))
-    }
-
-    /// Calls `out(i, sum_j K_ij x_j)` for i downwards; `room` is working memory.
-    ///
-    /// # Errors
-    /// [`crate::Error::Interrupted`].
-    #[inline(always)]
-    pub fn sums<const W: usize>(
-        &self,
-        job: &Job,
-        room: &mut Vec<[N; W]>,
-        x: impl Fn(usize) -> [N; W] + Copy,
-        mut out: impl FnMut(usize, [N; W]),
-    ) -> Result<()> {
-        room.clear();
-        self.up(job, x, |_, left| room.push(*left))?;
-        self.down(job, x, |i, here, right| {
-            let left = &room[i];
-            out(i, std::array::from_fn(|k| (left[k] + right[k]) + here[k]));
-        })
+        for side in [&mut *left, &mut *right] {
+            side.clear();
+            side.resize(self.len(), [N::of(0.0); W]);
+        }
+        self.up(job, &x, |i, sums| left[i] = *sums)?;
+        self.down(job, &x, |i, _, sums| right[i] = *sums)
     }
 }
 
@@ -203,7 +186,9 @@ mod tests {
         let mut links = Links::default();
         links.join(s.len(), 0.7, |i| s[i]);
         let mut found = vec![[0.0]; s.len()];
-        links.sums(&Job::default(), &mut Vec::new(), |i| [x[i]], |i, sum| found[i] = sum).unwrap();
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        links.sides(&Job::default(), |i| [x[i]], &mut left, &mut right).unwrap();
+        (0..s.len()).for_each(|i| found[i] = [x[i] + left[i][0] + right[i][0]]);
         for (i, found) in found.iter().enumerate() {
             let weight = |j: usize| if s[i] == s[j] { 1.0 } else { (-f64::abs(s[i] - s[j]) / 0.7).exp() };
             let exact: f64 = (0..s.len()).map(|j| weight(j) * x[j]).sum();

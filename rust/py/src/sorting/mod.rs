@@ -10,7 +10,6 @@ mod network;
 mod neuralsort;
 mod pairs;
 mod perturbed;
-mod pairs;
 mod products;
 mod ranks;
 mod sinkhorn;

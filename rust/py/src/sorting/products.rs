@@ -25,6 +25,11 @@ pub fn mixed() -> PyErr {
     PyTypeError::new_err("arrays must be of one dtype, got two")
 }
 
+/// Columns of V: 1 where it has the dimensions of the scores.
+fn columns<T: Element>(x: &Dense<'_, T>, v: &Dense<'_, T>) -> usize {
+    if v.ndim() == x.ndim() { 1 } else { v.shape().last().copied().unwrap_or(1) }
+}
+
 /// `P V`, or `P^T V`, and the order of each list, as flat arrays.
 #[pyfunction]
 fn scan_product<'py>(
@@ -69,7 +74,7 @@ fn product<'py, T: Key + Element>(
     let bounds = bounds.as_ref().map(|bounds| bounds.as_slice()).transpose()?;
     let mask = mask.as_ref().map(|mask| mask.as_slice()).transpose()?;
     let lists = lists(x.shape(), bounds).map_err(|error| exception(function, error))?;
-    let m = v.shape().last().copied().unwrap_or(1);
+    let m = columns(x, v);
     let (x, v, t) = (x.as_slice()?, v.as_slice()?, temperature.as_slice()?);
     let (mut y, mut places) = (vec![T::ZERO; v.len()], vec![-1; x.len()]);
     run_sized(py, function, x.len() * (products::COST + 8 * m), |job| {
@@ -125,7 +130,7 @@ fn gradients<'py, T: Key + Element>(
     let method = known(method)?;
     let bounds = bounds.as_ref().map(|bounds| bounds.as_slice()).transpose()?;
     let lists = lists(arrays[0].shape(), bounds).map_err(|error| exception(function, error))?;
-    let m = arrays[1].shape().last().copied().unwrap_or(1);
+    let m = columns(arrays[0], arrays[1]);
     let places = places.as_slice()?;
     let [x, v, g, t] = [arrays[0].as_slice()?, arrays[1].as_slice()?, arrays[2].as_slice()?, arrays[3].as_slice()?];
     let [mut to_x, mut to_v, mut to_g, mut to_t] = [x, v, g, t].map(|slice| vec![T::ZERO; slice.len()]);

@@ -1,0 +1,126 @@
+//! SoftSort and LapSum against naive twins that loop over all pairs.
+
+use argrad_core::Job;
+use argrad_core::sorting::Lists;
+use argrad_core::sorting::laplace::{self, Task};
+use argrad_core::sorting::products::{self, Gradients, Inputs, Method};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+/// Scores with ties, large and small gaps, and a temperature.
+fn case() -> impl Strategy<Value = (Vec<f64>, f64)> {
+    let score = prop_oneof![Just(0.0), Just(1.0), -3.0..3.0, (-6i32..6).prop_map(|e| 10f64.powi(e))];
+    (prop::collection::vec(score, 1..40), (-3.0..3.0f64).prop_map(|e| 10f64.powf(e)))
+}
+
+fn sorted(x: &[f64]) -> Vec<f64> {
+    let mut s = x.to_vec();
+    s.sort_by(f64::total_cmp);
+    s
+}
+
+fn dense(x: &[f64], t: f64) -> Vec<Vec<f64>> {
+    let row = |s: f64| {
+        let weights: Vec<f64> = x.iter().map(|&x| (-(s - x).abs() / t).exp()).collect();
+        let total: f64 = weights.iter().sum();
+        weights.iter().map(|w| w / total).collect()
+    };
+    sorted(x).into_iter().map(row).collect()
+}
+
+fn cumulative(t: f64) -> f64 {
+    if t < 0.0 { 0.5 * t.exp() } else { 1.0 - 0.5 * (-t).exp() }
+}
+
+fn product(method: Method, x: &[f64], v: &[f64], t: f64, transposed: bool) -> (Vec<f64>, Vec<i32>) {
+    let (mut y, mut places) = (vec![0.0; v.len()], vec![0; x.len()]);
+    let lists = Lists::even(1, x.len());
+    let m = v.len() / x.len();
+    products::product(method, x, v, &lists, None, &[t], false, transposed, m, &mut y, &mut places, &Job::default())
+        .unwrap();
+    (y, places)
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 200, rng_seed: RngSeed::Fixed(20), failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn softsort_is_its_dense_matrix((x, t) in case(), m in 1usize..10) {
+        let v: Vec<f64> = (0..x.len() * m).map(|i| (i as f64).sin()).collect();
+        let matrix = dense(&x, t);
+        let (found, _) = product(Method::SoftSort, &x, &v, t, false);
+        let (back, _) = product(Method::SoftSort, &x, &v, t, true);
+        for i in 0..x.len() {
+            for c in 0..m {
+                let exact: f64 = (0..x.len()).map(|j| matrix[i][j] * v[j * m + c]).sum();
+                prop_assert!((found[i * m + c] - exact).abs() < 1e-12);
+                let exact: f64 = (0..x.len()).map(|j| matrix[j][i] * v[j * m + c]).sum();
+                prop_assert!((back[i * m + c] - exact).abs() < 1e-12 * x.len() as f64);
+            }
+        }
+    }
+
+    #[test]
+    fn the_permutation_of_laplace_is_doubly_stochastic_and_transposes((x, t) in case()) {
+        let n = x.len();
+        let ones = vec![1.0; n];
+        for transposed in [false, true] {
+            let (sums, _) = product(Method::Laplace, &x, &ones, t, transposed);
+            prop_assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-11), "{sums:?}");
+        }
+        let (u, v): (Vec<f64>, Vec<f64>) = (0..n).map(|i| ((i as f64).sin(), (i as f64).cos())).unzip();
+        let inner = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let (pv, _) = product(Method::Laplace, &x, &v, t, false);
+        let (pu, _) = product(Method::Laplace, &x, &u, t, true);
+        prop_assert!((inner(&u, &pv) - inner(&pu, &v)).abs() < 1e-11 * n as f64);
+    }
+
+    #[test]
+    fn ranks_are_sums_over_pairs_and_sorting_inverts_them((x, t) in case()) {
+        let lists = Lists::even(1, x.len());
+        let run = |task| {
+            let (mut y, mut places) = (vec![0.0; x.len()], vec![0; x.len()]);
+            laplace::values(task, &x, &lists, None, &[t], false, &mut y, &mut places, &Job::default()).unwrap();
+            y
+        };
+        let lapsum = |b: f64| x.iter().map(|x| cumulative((b - x) / t)).sum::<f64>();
+        for (&x, rank) in x.iter().zip(run(Task::Rank)) {
+            prop_assert!((0.5 + lapsum(x) - rank).abs() < 1e-11);
+        }
+        // A rounding error of b is one of b / t temperatures.
+        let reach = x.iter().fold(0.0f64, |most, x| most.max(x.abs()));
+        for (r, b) in run(Task::Sort).into_iter().enumerate() {
+            prop_assert!((lapsum(b) - (r as f64 + 0.5)).abs() < 1e-11 + 1e-14 * x.len() as f64 * reach / t);
+        }
+    }
+
+    #[test]
+    fn gradients_of_products_are_differences((x, t) in case(), at in 0usize..40) {
+        // Away from ties, where both are smooth.
+        let x: Vec<f64> = x.iter().enumerate().map(|(i, x)| x + t * 0.01 * (i as f64 + (i as f64).sin())).collect();
+        let (n, h) = (x.len(), 1e-6 * t);
+        prop_assume!(sorted(&x).windows(2).all(|pair| pair[1] - pair[0] > 20.0 * h));
+        prop_assume!(x.iter().all(|x| x.abs() < 1e3 * t));
+        let (g, v): (Vec<f64>, Vec<f64>) = (0..n).map(|i| ((i as f64).sin(), (i as f64 * 0.7).cos())).unzip();
+        for method in [Method::SoftSort, Method::Laplace] {
+            let value = |x: &[f64]| product(method, x, &v, t, false).0.iter().zip(&g).map(|(y, g)| y * g).sum::<f64>();
+            let (_, places) = product(method, &x, &v, t, false);
+            let inputs = Inputs {
+                x: |i: usize| x[i], v: |i: usize| v[i], g: |i: usize| g[i], temperature: |_: usize| t,
+                places: &places, m: 1, descending: false,
+            };
+            let (mut to_x, mut to_v, mut to_g, mut to_t) = (vec![0.0; n], vec![0.0; n], vec![0.0; n], vec![0.0]);
+            let mut out = Gradients { x: &mut to_x, v: &mut to_v, g: &mut to_g, temperature: &mut to_t };
+            products::gradients(method, &Lists::even(1, n), &inputs, |y| y, &mut out, &Job::default()).unwrap();
+            let (mut low, mut high) = (x.clone(), x.clone());
+            low[at % n] -= h;
+            high[at % n] += h;
+            let difference = (value(&high) - value(&low)) / (2.0 * h);
+            prop_assert!((to_x[at % n] - difference).abs() * t < 1e-6, "{method:?} {} {difference}", to_x[at % n]);
+        }
+    }
+}
