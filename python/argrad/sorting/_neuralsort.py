@@ -136,9 +136,7 @@ def _forward(
 def _vjp(x: Any, v: Any, temperature: Any, mask: Any, offsets: Any, *rest: Any) -> tuple[np.ndarray[Any, Any], ...]:
     *options, places, steps, grad, _ = rest
     bounds = _lists.bounds("soft_permutation", x.shape, offsets)
-    found = _native.neuralsort_vjp(
-        "soft_permutation", x, v, temperature, bounds, (places, steps), grad, tuple(options)
-    )
+    found = _native.neuralsort_vjp("soft_permutation", x, v, temperature, bounds, (places, steps), grad, tuple(options))
     return tuple(y.reshape(like.shape) for y, like in zip(found, (x, v, temperature), strict=True))
 
 

@@ -40,7 +40,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     neuralsort::register(module)?;
     pairs::register(module)?;
     perturbed::register(module)?;
-    pairs::register(module)?;
     products::register(module)?;
     ranks::register(module)?;
     sinkhorn::register(module)?;

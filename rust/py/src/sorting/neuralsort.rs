@@ -1,6 +1,6 @@
 //! Bindings of `argrad_core::sorting::neuralsort`.
 
-use super::{Floats, lists};
+use super::Floats;
 use crate::call::{exception, run_sized};
 use argrad_core::sorting::Lists;
 use argrad_core::sorting::neuralsort::{COST, Inputs, Kept, Lane, Options, Tangents, forward, second, vjp};
@@ -30,9 +30,13 @@ impl<'py, T: Lane + Element> Arrays<'py, T> {
     }
 
     fn inputs<'a>(&'a self, function: &str, bounds: Option<&'a [i64]>) -> PyResult<Inputs<'a, T>> {
-        let lists = lists(self.x.shape(), bounds).map_err(|error| exception(function, error))?;
-        let width = self.v.shape().last().copied().unwrap_or(0);
         let (x, v, temperature) = (self.x.as_slice()?, self.v.as_slice()?, self.temperature.as_slice()?);
+        let [length, width] = [self.x.shape(), self.v.shape()].map(|shape| shape.last().copied().unwrap_or(0));
+        let lists = match bounds {
+            Some(bounds) => Lists::ragged(bounds, x.len()).map_err(|error| exception(function, error))?,
+            // Lists of length 0 count too.
+            None => Lists::even(temperature.len(), length),
+        };
         Ok(Inputs { x, v, width, temperature, lists })
     }
 }
