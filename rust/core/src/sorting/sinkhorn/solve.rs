@@ -21,7 +21,7 @@ use crate::job::Job;
 
 /// Panels that far apart are coupled in the preconditioner.
 const NEAR: usize = 8;
-/// Weaker couplings than this do not move anything by more than rounding.
+/// Couplings weaker than this, absolutely or beside others, do not move anything by more than rounding.
 const FLOOR: f64 = 1e-13;
 /// Conjugate gradients end after so many steps at the latest.
 const STEPS: usize = 400;
@@ -58,7 +58,6 @@ impl Solver {
         plan.sum_panels(&mut rows, &mut starts);
         self.factor.clear();
         self.factor.resize(panels.len(), [0.0; NEAR + 1]);
-        self.factor.iter_mut().for_each(|row| row[0] = FLOOR);
         for (k, panel) in panels.iter().enumerate() {
             for apart in 1..=NEAR.min(k) {
                 let other = &panels[k - apart];
@@ -75,6 +74,7 @@ impl Solver {
             }
         }
         for k in 0..panels.len() {
+            self.factor[k][0] = self.factor[k][0].mul_add(1.0 + FLOOR, FLOOR);
             for apart in (1..=NEAR.min(k)).rev() {
                 let other = k - apart;
                 let shared: f64 =
@@ -82,7 +82,7 @@ impl Solver {
                 self.factor[k][apart] = (self.factor[k][apart] - shared) / self.factor[other][0];
             }
             let taken: f64 = self.factor[k][1..].iter().map(|x| x * x).sum();
-            self.factor[k][0] = (self.factor[k][0] - taken).max(FLOOR * FLOOR).sqrt();
+            self.factor[k][0] = (self.factor[k][0] - taken).max(0.5 * FLOOR * self.factor[k][0]).sqrt();
         }
     }
 
