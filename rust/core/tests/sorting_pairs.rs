@@ -104,14 +104,14 @@ proptest! {
 #[test]
 fn adversarial_placements_stay_within_the_certified_bound() {
     let (n, job) = (500, Job::default());
-    let lattices: Vec<(&str, Box<dyn Fn(usize) -> f64>)> = vec![
-        ("borders", Box::new(|i| (i % 2) as f64 * 2.999_999_999 + 3.0 * (i % 9) as f64)),
-        ("clusters", Box::new(|i| 2.9 * (i % 2) as f64 + 1e-3 * (i as f64).sin())),
-        ("lattice", Box::new(|i| 0.37 * i as f64)),
-        ("one point", Box::new(|_| 1.5)),
-        ("islands", Box::new(|i| 1e8 * (i % 5) as f64 + (i as f64).sin())),
+    let placements: [(&str, fn(usize) -> f64); 5] = [
+        ("borders", |i| (i % 2) as f64 * 2.999_999_999 + 3.0 * (i % 9) as f64),
+        ("clusters", |i| 2.9 * (i % 2) as f64 + 1e-3 * (i as f64).sin()),
+        ("lattice", |i| 0.37 * i as f64),
+        ("one point", |_| 1.5),
+        ("islands", |i| 1e8 * (i % 5) as f64 + (i as f64).sin()),
     ];
-    for (name, place) in &lattices {
+    for (name, place) in placements {
         let x: Vec<f64> = (0..n).map(place).collect();
         let y: Vec<f64> = (0..n).map(|j| place(j) + 1e-9).collect();
         let w: Vec<f64> = (0..n).map(|j| if j % 2 == 0 { 1.0 } else { -0.5 }).collect();

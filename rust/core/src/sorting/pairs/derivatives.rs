@@ -1,13 +1,15 @@
 //! First and second derivatives of pair sums.
 //!
-//! With z = (x_i - y_j) / tau, K' the kernel's derivative and g the upstream gradient,
+//! With `z = (x_i - y_j) / tau`, K' the kernel's derivative and g the upstream gradient,
 //!
+//! ```text
 //!   to x_i       g_i / tau  sum_j w_j K'(z)
 //!   to y_j      -w_j / tau  sum_i g_i K'(z)
 //!   to w_j                  sum_i g_i K(z)
 //!   to tau      -1 / tau    sum_i g_i sum_j w_j z K'(z),
+//! ```
 //!
-//! and along tangents (dx, dy, dw, dtau) the argument moves by dz = (dx_i - dy_j) / tau - z dtau / tau.
+//! and along tangents (dx, dy, dw, dtau) the argument moves by `dz = (dx_i - dy_j) / tau - z dtau / tau`.
 
 use super::{Batch, List, Over, Pairs};
 use crate::error::Result;
@@ -91,13 +93,11 @@ pub fn vjp<T: Real>(batch: &Batch<'_, T>, grad: &[T], out: Gradients<'_, T>, job
                 temperature: temperature.part(list.index..list.index + 1),
             }
         };
-        match Pairs::new(batch, &list) {
-            Some(pairs) => list_vjp(batch, &pairs, &grad[list.x.clone()], part, job),
-            None => {
-                spoil(batch, &list, part);
-                Ok(())
-            }
-        }
+        let Some(pairs) = Pairs::new(batch, &list) else {
+            spoil(batch, &list, part);
+            return Ok(());
+        };
+        list_vjp(batch, &pairs, &grad[list.x.clone()], part, job)
     })
 }
 
@@ -159,8 +159,9 @@ pub fn second<T: Real>(
     out: Second<'_, T>,
     job: &Job,
 ) -> Result<()> {
-    let (x, y, g) = (Output::new(out.x), Output::new(out.y), Output::new(out.grad));
-    let (weights, temperature) = (Output::new(out.weights), Output::new(out.temperature));
+    let Second { x, y, weights, temperature, grad: grad_out } = out;
+    let (x, y, g) = (Output::new(x), Output::new(y), Output::new(grad_out));
+    let (weights, temperature) = (Output::new(weights), Output::new(temperature));
     batch.each(job, |list| {
         // SAFETY: lists do not overlap.
         let part = unsafe {

@@ -1,8 +1,10 @@
 //! Panels: the occupied pieces, 2 [`HALF`] temperatures wide, of the axis on which both sides of a list lie.
 //!
+//! ```text
 //!   a range of few panels for its items                   count the items of each panel, a counting sort;
 //!   any other                                             sort the values and walk through both sides, where
 //!       a gap wider than the near field                   begins an island: an origin of its own, out of sight of others.
+//! ```
 
 use super::lanes::Frame;
 use super::side::Side;

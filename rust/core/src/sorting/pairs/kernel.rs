@@ -1,6 +1,6 @@
 //! The kernels of pair sums: softplus, its derivatives, and these times powers of their argument.
 
-use crate::elementary::exp_f64;
+use crate::elementary::decay_f64;
 
 /// `z^power S_order(z)`, with `S_0` the softplus log(1 + exp z) and `S_m` its m-th derivative; `S_1` is the sigmoid.
 ///
@@ -80,10 +80,14 @@ impl Kernel {
 
     /// The largest absolute value on the strip |Im z| <= y, 2 <= y < pi, where the real part goes up to `reach`.
     ///
-    /// With s = sin y and r = Re z: |1 + exp z| >= s max(1, exp r) on the strip, so |S_1| <= min(1, exp r) / s, and |1 -
-    /// `S_1|` likewise at -z. `S_2` is their product, at most exp(-|r|) / s^2; `S_3` = `S_2` (1 - 2 `S_1`), and 1 - 2 `S_1` is
-    /// at most 2 / s; `S_0` is the integral of `S_1` from the left, at most (1 + max(r, 0)) / s. Powers: |z| <= |r| + y, and
-    /// (|r| + y)^k exp(-|r|) is largest at r = 0 for k <= y.
+    /// ```text
+    /// s = sin y, r = Re z        |1 + exp z| >= s max(1, exp r) on the strip
+    /// S_1                        min(1, exp r) / s; 1 - S_1 likewise, at -z
+    /// S_2 = S_1 (1 - S_1)        exp(-|r|) / s^2
+    /// S_3 = S_2 (1 - 2 S_1)      2 exp(-|r|) / s^3
+    /// S_0                        (1 + max(r, 0)) / s, the integral of the bound of S_1 from the left
+    /// powers                     |z| <= |r| + y, and (|r| + y)^k exp(-|r|) is largest at r = 0 for k <= y
+    /// ```
     #[must_use]
     pub fn maximum(self, y: f64, reach: f64) -> f64 {
         let s = y.sin();
@@ -144,8 +148,7 @@ pub trait Visit {
 #[derive(Debug)]
 pub struct Form<const ORDER: usize, const POWER: usize>;
 
-/// exp(-FLAT) is 0 in double precision: a decaying kernel may take any z beyond for this one, and no 0 times infinity
-/// arises.
+/// exp(-FLAT) counts as 0: a decaying kernel may take any z beyond for this one, and no 0 times infinity arises.
 const FLAT: f64 = 800.0;
 
 impl<const ORDER: usize, const POWER: usize> Value for Form<ORDER, POWER> {
@@ -153,7 +156,7 @@ impl<const ORDER: usize, const POWER: usize> Value for Form<ORDER, POWER> {
     fn at(z: f64) -> f64 {
         let z = if z > f64::MAX { f64::MAX } else { z };
         let z = if z < -f64::MAX { -f64::MAX } else { z };
-        let e = exp_f64(-z.abs());
+        let e = decay_f64(z.abs());
         if ORDER == 0 {
             return if z > 0.0 { z } else { 0.0 } + log_one_plus(e);
         }

@@ -68,28 +68,34 @@ fn moments_lanes<const P: usize>(values: &[f64], weights: &[f64], frame: Frame, 
     let mut sums = [[0.0; LANES]; P];
     let (values, last) = values.as_chunks::<LANES>();
     let (weights, last_weights) = weights.as_chunks::<LANES>();
-    let pair = (padded(last, frame.centre()), padded(last_weights, 0.0));
-    let rest = if last.is_empty() { None } else { Some((&pair.0, &pair.1)) };
-    for (values, weights) in values.iter().zip(weights).chain(rest) {
-        // The weighted polynomials obey T_{k+1} = 2 t T_k - T_{k-1} as well.
-        let t = frame.coordinates(values);
-        let (mut before, mut here) = (*weights, [0.0; LANES]);
-        for l in 0..LANES {
-            here[l] = weights[l] * t[l];
-            sums[0][l] += weights[l];
-            sums[1][l] += here[l];
-        }
-        for k in 2..P {
-            for l in 0..LANES {
-                let next = f64::mul_add(2.0 * t[l], here[l], -before[l]);
-                before[l] = here[l];
-                here[l] = next;
-                sums[k][l] += next;
-            }
-        }
+    for (values, weights) in values.iter().zip(weights) {
+        add_moments(values, weights, frame, &mut sums);
+    }
+    if !last.is_empty() {
+        add_moments(&padded(last, frame.centre()), &padded(last_weights, 0.0), frame, &mut sums);
     }
     for k in 0..P {
         out[k] += total(&sums[k]);
+    }
+}
+
+#[inline(always)]
+fn add_moments<const P: usize>(values: &Lanes, weights: &Lanes, frame: Frame, sums: &mut [Lanes; P]) {
+    // The weighted polynomials obey T_{k+1} = 2 t T_k - T_{k-1} as well.
+    let t = frame.coordinates(values);
+    let (mut before, mut here) = (*weights, [0.0; LANES]);
+    for l in 0..LANES {
+        here[l] = weights[l] * t[l];
+        sums[0][l] += weights[l];
+        sums[1][l] += here[l];
+    }
+    for k in 2..P {
+        for l in 0..LANES {
+            let next = f64::mul_add(2.0 * t[l], here[l], -before[l]);
+            before[l] = here[l];
+            here[l] = next;
+            sums[k][l] += next;
+        }
     }
 }
 
@@ -116,16 +122,20 @@ fn evaluate_lanes<const P: usize>(values: &[f64], frame: Frame, coefficients: &[
 /// Adds the product of one block of the table with `moments` to `out`.
 #[inline(always)]
 fn couple_lanes<const P: usize>(block: &[f64], moments: &[f64], out: &mut [f64]) {
-    let mut sums = [[0.0; P]; 4];
-    for (row, moment) in block.chunks_exact(4 * P).zip(moments.chunks_exact(4)) {
-        for q in 0..4 {
-            for l in 0..P {
-                sums[q][l] = f64::mul_add(row[q * P + l], moment[q], sums[q][l]);
+    let (rows, moments) = (&block.as_chunks::<LANES>().0[..P * P / LANES], &moments[..P]);
+    for (q, out) in out[..P].as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        // Two chains of sums hide the latency of the multiply-add.
+        let (mut even, mut odd) = ([0.0; LANES], [0.0; LANES]);
+        for k in (0..P).step_by(2) {
+            let (row, next) = (&rows[k * (P / LANES) + q], &rows[(k + 1) * (P / LANES) + q]);
+            for l in 0..LANES {
+                even[l] = f64::mul_add(row[l], moments[k], even[l]);
+                odd[l] = f64::mul_add(next[l], moments[k + 1], odd[l]);
             }
         }
-    }
-    for l in 0..P {
-        out[l] += (sums[0][l] + sums[1][l]) + (sums[2][l] + sums[3][l]);
+        for l in 0..LANES {
+            out[l] += even[l] + odd[l];
+        }
     }
 }
 
@@ -134,16 +144,27 @@ fn couple_lanes<const P: usize>(block: &[f64], moments: &[f64], out: &mut [f64])
 fn direct_lanes<V: Value>(targets: &[f64], sources: &[f64], weights: &[f64], inverse: f64, out: &mut [f64]) {
     let (sources, last) = sources.as_chunks::<LANES>();
     let (weights, last_weights) = weights.as_chunks::<LANES>();
-    let pair = (padded(last, 0.0), padded(last_weights, 0.0));
-    let rest = if last.is_empty() { None } else { Some((&pair.0, &pair.1)) };
+    let (rest, rest_weights) = (padded(last, 0.0), padded(last_weights, 0.0));
     for (&target, out) in targets.iter().zip(out) {
         let mut sum = [0.0; LANES];
-        for (sources, weights) in sources.iter().zip(weights).chain(rest) {
-            for l in 0..LANES {
-                sum[l] = f64::mul_add(weights[l], V::at((target - sources[l]) * inverse), sum[l]);
-            }
+        for (sources, weights) in sources.iter().zip(weights) {
+            add_terms::<V>(target, sources, weights, inverse, &mut sum);
+        }
+        if !last.is_empty() {
+            add_terms::<V>(target, &rest, &rest_weights, inverse, &mut sum);
         }
         *out += total(&sum);
+    }
+}
+
+#[inline(always)]
+fn add_terms<V: Value>(target: f64, sources: &Lanes, weights: &Lanes, inverse: f64, sum: &mut Lanes) {
+    let mut values = [0.0; LANES]; // a loop of its own: together with the sum it would stay scalar
+    for l in 0..LANES {
+        values[l] = V::at((target - sources[l]) * inverse);
+    }
+    for l in 0..LANES {
+        sum[l] = f64::mul_add(weights[l], values[l], sum[l]);
     }
 }
 

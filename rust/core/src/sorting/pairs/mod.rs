@@ -28,7 +28,7 @@ use std::ops::Range;
 pub const COST: usize = 30;
 
 /// Lists with at most this many pairs are summed pair by pair.
-const PAIRS: usize = 1 << 11;
+const PAIRS: usize = 1 << 13;
 
 /// Pairs of lists: the items of list i of `x` with those of list i of `y`.
 #[derive(Debug, Clone, Copy)]
@@ -139,7 +139,7 @@ impl Pairs {
         Some(Self { x, y, weights, temperature, grid, terms })
     }
 
-    /// `sum_j weights[j] K(z_ij)` for each i, or `sum_i weights[i] K(z_ij)` for each j, z_ij = (x_i - y_j) / tau; equal
+    /// `sum_j weights[j] K(z_ij)` for each i, or `sum_i weights[i] K(z_ij)` for each j, `z_ij = (x_i - y_j) / tau`; equal
     /// infinities have z = 0. Items are in the order of their sides.
     fn sum(&self, kernel: Kernel, over: Over, weights: &[f64], job: &Job) -> Result<Vec<f64>> {
         let mirrored = over == Over::X;

@@ -1,5 +1,6 @@
 //! A sum over pairs by panels.
 //!
+//! ```text
 //!   for each panel Q                     moments M_Q[k] = sum of w_j T_k(s_j) over its sources, s_j the coordinates
 //!   for each panel P, in order
 //!       near panels Q (|P - Q| <= NEAR)  c[l] += sum_k table[P - Q][l][k] M_Q[k]
@@ -7,6 +8,7 @@
 //!       panels further to the left       the kernel is its limit 0, 1 or z, and sum of w_j (t - y_j) = t W + A, with the
 //!                                        weight W and first moment A of all of them carried along from panel to panel
 //!       its targets                      sum_l c[l] T_l(t_i), t_i the coordinates
+//! ```
 //!
 //! Panels of few items neither keep moments nor are worth coefficients: a panel with few targets sums over its near sources
 //! one by one, whatever their number, where that is less work. So time and memory are O(n + m), for whatever range.

@@ -95,7 +95,7 @@ mod tests {
                 let mut worst = 0.0f64;
                 for d in -3..=3 {
                     for at in 0..41 * 41 {
-                        let (t, s) = ((at / 41) as f64 / 20.0 - 1.0, (at % 41) as f64 / 20.0 - 1.0);
+                        let (t, s) = (f64::from(at / 41) / 20.0 - 1.0, f64::from(at % 41) / 20.0 - 1.0);
                         let exact = kernel.value(2.0 * HALF * d as f64 + HALF * (t - s));
                         worst = worst.max((expanded(kernel, terms, d, t, s) - exact).abs());
                     }
