@@ -95,7 +95,7 @@ def pairwise_sum(
         [2. 3. 1.]
         >>> positives, negatives = np.array([2.0, 0.3]), np.array([-1.0, 0.5])
         >>> print(pairwise_sum(negatives, positives, kernel="softplus").sum().round(4))
-        1.2902
+        1.2891
     """
     name = "pairwise_sum"
     _check.choice(name, "kernel", kernel, KERNELS)
