@@ -62,6 +62,10 @@ fn with_batch<T: Real + Element, R>(
         let text = format!("{function}: x, y, weights and offsets must have {count} lists, got shapes that do not fit");
         return Err(PyValueError::new_err(text));
     }
+    if let Some(bad) = batch.temperature.iter().find(|t| !(t.wide() > 0.0 && t.is_finite())) {
+        let text = format!("{function}: temperature must be finite and > 0, got {bad}");
+        return Err(PyValueError::new_err(text));
+    }
     let nanoseconds = (batch.x.len() + batch.y.len()) * COST;
     work(&batch, nanoseconds)
 }

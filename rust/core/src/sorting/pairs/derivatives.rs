@@ -116,13 +116,17 @@ fn list_vjp<T: Real>(batch: &Batch<'_, T>, pairs: &Pairs, grad: &[T], out: Gradi
     let (kernel, w, inverse) = (batch.kernel, &pairs.weights, pairs.temperature.recip());
     let slope = kernel.derived(1, 0);
     let g = pairs.x.take(grad);
+    let [over_y, over_x] = match (&out.x, &out.y) {
+        (Some(_), Some(_)) => pairs.sums(slope, &g, w, job)?,
+        (Some(_), None) => [pairs.sum(slope, Over::Y, w, job)?, Vec::new()],
+        (None, Some(_)) => [Vec::new(), pairs.sum(slope, Over::X, &g, job)?],
+        (None, None) => Default::default(),
+    };
     if let Some(out) = out.x {
-        let sums = pairs.sum(slope, Over::Y, w, job)?;
-        pairs.x.put(out, |i| times(g[i], sums[i]) * inverse);
+        pairs.x.put(out, |i| times(g[i], over_y[i]) * inverse);
     }
     if let Some(out) = out.y {
-        let sums = pairs.sum(slope, Over::X, &g, job)?;
-        pairs.y.put(out, |j| -times(w[j], sums[j]) * inverse);
+        pairs.y.put(out, |j| -times(w[j], over_x[j]) * inverse);
     }
     if let Some(out) = out.weights {
         let sums = pairs.sum(kernel, Over::X, &g, job)?;

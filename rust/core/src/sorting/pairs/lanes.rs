@@ -1,6 +1,6 @@
 //! The inner loops of pair sums, in lanes of double precision; the order of every sum is part of the source.
 
-use super::kernel::Value;
+use super::kernel::{Value, Visit};
 use super::table::{DOUBLE, SINGLE};
 use crate::simd::dispatch;
 
@@ -39,6 +39,31 @@ impl Frame {
     #[inline(always)]
     fn centre(&self) -> f64 {
         self.origin + self.middle
+    }
+}
+
+/// What [`direct_both`] takes.
+pub struct Both<'a> {
+    /// Items of one side.
+    pub x: &'a [f64],
+    /// Items of the other.
+    pub y: &'a [f64],
+    /// Weights of the first.
+    pub x_weights: &'a [f64],
+    /// Weights of the second.
+    pub y_weights: &'a [f64],
+    /// The inverse of the temperature.
+    pub inverse: f64,
+    /// Sums over `y`.
+    pub x_out: &'a mut [f64],
+    /// Sums over `x`.
+    pub y_out: &'a mut [f64],
+}
+
+impl Visit for Both<'_> {
+    type Out = ();
+    fn visit<V: Value>(self) {
+        direct_both::<V>(self);
     }
 }
 
@@ -166,6 +191,51 @@ fn add_terms<V: Value>(target: f64, sources: &Lanes, weights: &Lanes, inverse: f
     for l in 0..LANES {
         sum[l] = f64::mul_add(weights[l], values[l], sum[l]);
     }
+}
+
+/// Both sums over the same pairs: adds `sum_j y_weights[j] * kernel(z_ij)` to `x_out[i]` and `sum_i x_weights[i] *
+/// kernel(z_ij)` to `y_out[j]`, where `z_ij = (x[i] - y[j]) * inverse`.
+#[inline(always)]
+fn direct_both_lanes<V: Value>(pairs: Both<'_>) {
+    let Both { x, y, x_weights, y_weights, inverse, x_out, y_out } = pairs;
+    let (blocks, last) = y.as_chunks::<LANES>();
+    let (weights, last_weights) = y_weights.as_chunks::<LANES>();
+    let (sums, last_sums) = y_out.as_chunks_mut::<LANES>();
+    let (rest, rest_weights, mut rest_sums) = (padded(last, 0.0), padded(last_weights, 0.0), [0.0; LANES]);
+    for ((&x, &weight), out) in x.iter().zip(x_weights).zip(x_out) {
+        let mut sum = [0.0; LANES];
+        for ((y, weights), sums) in blocks.iter().zip(weights).zip(&mut *sums) {
+            add_both::<V>((x, weight), (y, weights), inverse, &mut sum, sums);
+        }
+        if !last.is_empty() {
+            add_both::<V>((x, weight), (&rest, &rest_weights), inverse, &mut sum, &mut rest_sums);
+        }
+        *out += total(&sum);
+    }
+    last_sums.iter_mut().zip(rest_sums).for_each(|(out, sum)| *out += sum);
+}
+
+#[inline(always)]
+fn add_both<V: Value>(
+    (x, weight): (f64, f64),
+    (y, weights): (&Lanes, &Lanes),
+    inverse: f64,
+    sum: &mut Lanes,
+    sums: &mut Lanes,
+) {
+    let mut values = [0.0; LANES]; // as above
+    for l in 0..LANES {
+        values[l] = V::at((x - y[l]) * inverse);
+    }
+    for l in 0..LANES {
+        sum[l] = f64::mul_add(weights[l], values[l], sum[l]);
+        sums[l] = f64::mul_add(weight, values[l], sums[l]);
+    }
+}
+
+dispatch! {
+    /// See `direct_both_lanes`.
+    pub fn direct_both<V: Value>(pairs: Both<'_>) = direct_both_lanes::<V>
 }
 
 dispatch! {

@@ -19,7 +19,7 @@ use crate::job::Job;
 use crate::real::Real;
 use crate::sorting::lists::{Lists, Output};
 use grid::Grid;
-use lanes::Terms;
+use lanes::{Both, Terms};
 use panels::{Direct, panel_sum};
 use side::{Side, all_finite};
 use std::ops::Range;
@@ -28,7 +28,7 @@ use std::ops::Range;
 pub const COST: usize = 30;
 
 /// Lists with at most this many pairs are summed pair by pair.
-const PAIRS: usize = 1 << 13;
+const PAIRS: usize = 1 << 12;
 
 /// Pairs of lists: the items of list i of `x` with those of list i of `y`.
 #[derive(Debug, Clone, Copy)]
@@ -161,6 +161,19 @@ impl Pairs {
         if sources.len() > sources.finite() || !infinite.is_empty() {
             infinities(kernel, mirrored, [sources, targets], weights, [finite, infinite]);
         }
+        Ok(out)
+    }
+
+    /// The sum over y with `y_weights` and that over x with `x_weights`; pairs that are summed one by one are visited once.
+    fn sums(&self, kernel: Kernel, x_weights: &[f64], y_weights: &[f64], job: &Job) -> Result<[Vec<f64>; 2]> {
+        let (x, y) = (&self.x, &self.y);
+        if self.grid.is_some() || x.finite() < x.len() || y.finite() < y.len() {
+            return Ok([self.sum(kernel, Over::Y, y_weights, job)?, self.sum(kernel, Over::X, x_weights, job)?]);
+        }
+        let mut out = [vec![0.0; x.len()], vec![0.0; y.len()]];
+        let [x_out, y_out] = &mut out;
+        let inverse = self.temperature.recip();
+        kernel.visit(Both { x: &x.values, y: &y.values, x_weights, y_weights, inverse, x_out, y_out });
         Ok(out)
     }
 }
