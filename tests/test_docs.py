@@ -84,7 +84,7 @@ def wanted(name, value):
     found = {"Args"} if set(signature.parameters) - {"self"} else set()
     if signature.return_annotation not in (None, "None"):
         found.add("Returns")
-    is_operator = name.count(".") == 2  # argrad.stem.function
+    is_operator = name.count(".") == 2 or name.startswith("argrad.losses.")  # argrad.stem.function, or a loss
     return found | (OPERATOR_SECTIONS if is_operator else set())
 
 

@@ -1,5 +1,6 @@
 """One row per loss, through every check of loss_checks.py; and what is particular to single losses."""
 
+import doctest
 import inspect
 
 import pytest
@@ -143,3 +144,15 @@ def test_signature_has_the_form_of_the_house(name):
     defaults = {"reduction": "mean", "empty": "skip", "sample_weight": None, "mask": None}
     assert all(parameters[x].default == value for x, value in defaults.items() if x in parameters)
     assert list(parameters)[-1] == "reduction"
+
+
+@pytest.mark.parametrize("name", nn.__all__)
+def test_docstring_of_the_module(name):
+    """It opens with the line of the function, and its example runs."""
+    twin = getattr(nn, name)
+    row = next(row for row in ROWS.values() if nn._name(row.name) == name)
+    assert inspect.getdoc(twin).split("\n")[0] == inspect.getdoc(row.function).split("\n")[0]
+    (example,) = doctest.DocTestFinder(recurse=False).find(twin, name)
+    outcome = doctest.DocTestRunner().run(example)
+    assert outcome.attempted > 0
+    assert outcome.failed == 0

@@ -80,12 +80,13 @@ def _twin(name: str, function: Callable[..., Any]) -> type:
 def _document(name: str, function: Callable[..., Any]) -> str:
     """Return a docstring: what the loss is, and where its settings are described."""
     first = (inspect.getdoc(function) or "").split("\n")[0]
-    return (
-        f"{first}\n\n"
-        f"    The module of `{function.__module__.split('._')[0]}.{function.__name__}`, where everything is described: "
-        "formula, settings, what\n    it is called with, gradient and cost.\n\n"
-        "    Examples:\n"
-        f"        >>> from argrad.nn import {name}\n"
-        f"        >>> issubclass({name}, torch.nn.Module)\n"
-        "        True\n    "
-    )
+    path = f"{function.__module__.split('._')[0]}.{function.__name__}"
+    return f"""{first}
+
+    The module of `{path}`: formula, settings, tensors of the call, gradient and cost are described there.
+
+    Examples:
+        >>> from argrad.nn import {name}
+        >>> list({name}.__signature__.parameters)[-1]  # the settings
+        'reduction'
+    """

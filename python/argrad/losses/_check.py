@@ -80,7 +80,8 @@ def classes(function: str, argument: str, x: Tensor, expected: tuple[int, ...]) 
 
 def labels(function: str, argument: str, x: Tensor, lists: Lists) -> Tensor:
     """Require one 0/1 label or boolean for each item; return booleans, False where the mask is."""
-    positive = constant(function, argument, x, tuple(lists.scores.shape)) > 0
+    positive = constant(function, argument, x, tuple(lists.scores.shape))
+    positive = positive if _check.dtype_name(x) == "bool" else positive > 0
     return positive if lists.mask is None else positive & lists.mask
 
 
