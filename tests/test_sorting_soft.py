@@ -295,7 +295,7 @@ def test_bad_input_is_refused_with_one_sentence(call, name):
     refused = checks.raises_sentence
     refused(TypeError, lambda: call([1.0]), name, "x")
     refused(TypeError, lambda: call(np.arange(3)), name, "x")
-    refused(ValueError, lambda: call(np.array(1.0)), name, "x")
+    refused(ValueError, lambda: call(np.array(1.0)), name, contains="at least one dimension")
     for strength in (-1.0, np.nan, np.inf, -1e-30):
         refused(ValueError, lambda s=strength: call(x, strength=s), name, "strength")
         refused(ValueError, lambda s=strength: call(x, strength=np.array([1.0, s])), name, "strength")

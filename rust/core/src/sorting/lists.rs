@@ -59,6 +59,15 @@ impl<'a> Lists<'a> {
         self.items
     }
 
+    /// The length that all lists have by construction.
+    #[must_use]
+    pub const fn length(&self) -> Option<usize> {
+        match self.form {
+            Form::Even { length, .. } => Some(length),
+            Form::Ragged(_) => None,
+        }
+    }
+
     /// Where the items of `list` lie.
     #[must_use]
     pub const fn range(&self, list: usize) -> Range<usize> {

@@ -10,6 +10,7 @@ mod laplace_product;
 pub mod lists;
 pub mod network;
 pub mod neuralsort;
+mod network;
 pub mod order;
 pub mod pairs;
 pub mod perturbed;

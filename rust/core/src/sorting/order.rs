@@ -3,6 +3,8 @@
 //! A value becomes a key that sorts as it does, packed above its position into one integer, so that a sort moves values
 //! and positions together and equal values stay in order of position.
 
+use super::lists::Lists;
+use super::network::Ahead;
 use crate::real::Real;
 use std::fmt::Debug;
 
@@ -60,6 +62,8 @@ pub trait Key: Real {
     fn value(key: u64) -> f64;
     /// The working memory of a sort.
     fn buffers(scratch: &mut Scratch) -> &mut [Vec<Self::Packed>; 2];
+    /// Takes a list that was sorted ahead, together with its neighbours; false where that does not pay.
+    fn sorted_ahead(list: &List<'_, Self>, scratch: &mut Scratch) -> bool;
 
     /// The key by which `descending` lists are sorted upwards; NaN still above everything.
     #[inline(always)]
@@ -94,6 +98,9 @@ impl Key for f32 {
     fn buffers(scratch: &mut Scratch) -> &mut [Vec<u64>; 2] {
         &mut scratch.single
     }
+    fn sorted_ahead(list: &List<'_, Self>, scratch: &mut Scratch) -> bool {
+        scratch.ahead.take(list, &mut scratch.single[0])
+    }
 }
 
 impl Key for f64 {
@@ -111,6 +118,9 @@ impl Key for f64 {
     fn buffers(scratch: &mut Scratch) -> &mut [Vec<u128>; 2] {
         &mut scratch.double
     }
+    fn sorted_ahead(_: &List<'_, Self>, _: &mut Scratch) -> bool {
+        false
+    }
 }
 
 /// Working memory of [`sorted`] and [`order`], kept from list to list.
@@ -118,6 +128,32 @@ impl Key for f64 {
 pub struct Scratch {
     single: [Vec<u64>; 2],
     double: [Vec<u128>; 2],
+    counts: Vec<u32>,
+    ahead: Ahead,
+}
+
+/// One of several lists that are sorted one after the other.
+#[derive(Debug, Clone, Copy)]
+pub struct List<'a, T> {
+    /// The items of all lists.
+    pub x: &'a [T],
+    /// Which of them count.
+    pub mask: Option<&'a [bool]>,
+    /// The lists.
+    pub lists: Lists<'a>,
+    /// The list to sort.
+    pub list: usize,
+    /// The direction.
+    pub descending: bool,
+}
+
+/// [`sorted`] for one of several lists. `scratch` serves lists of one `x` in rising order only.
+pub fn sorted_list<'s, T: Key>(list: &List<'_, T>, scratch: &'s mut Scratch) -> &'s [T::Packed] {
+    if T::sorted_ahead(list, scratch) {
+        return &T::buffers(scratch)[0];
+    }
+    let range = list.lists.range(list.list);
+    sorted(&list.x[range.clone()], list.mask.map(|mask| &mask[range]), list.descending, scratch)
 }
 
 /// Lists up to this length are sorted by comparisons.
@@ -133,6 +169,7 @@ pub fn sorted<'s, T: Key>(
     descending: bool,
     scratch: &'s mut Scratch,
 ) -> &'s [T::Packed] {
+    let mut counts = std::mem::take(&mut scratch.counts);
     let [keys, spare] = T::buffers(scratch);
     keys.clear();
     let packed = x.iter().zip(0..).map(|(&x, i)| T::Packed::pack(x.directed(descending), i));
@@ -142,10 +179,11 @@ pub fn sorted<'s, T: Key>(
     }
     match keys.len() {
         n if n <= SHORT => keys.sort_unstable(),
-        n if n <= MIDDLE => radix::<_, 8>(keys, spare),
-        _ => radix::<_, 11>(keys, spare),
+        n if n <= MIDDLE => radix::<_, 8>(keys, spare, &mut counts),
+        _ => radix::<_, 11>(keys, spare, &mut counts),
     }
-    keys
+    scratch.counts = counts;
+    &T::buffers(scratch)[0]
 }
 
 /// Sorts by the key, least significant digit first. Each pass keeps the order of equal digits.
@@ -155,14 +193,14 @@ pub fn sorted<'s, T: Key>(
 ///     starts[d] = number of keys with a smaller digit
 ///     for each key in order: spare[starts[digit]++] = key;   swap
 /// ```
-fn radix<P: Packed, const DIGIT: u32>(keys: &mut Vec<P>, spare: &mut Vec<P>) {
+fn radix<P: Packed, const DIGIT: u32>(keys: &mut Vec<P>, spare: &mut Vec<P>, counts: &mut Vec<u32>) {
     let (n, bins, digits) = (keys.len(), 1usize << DIGIT, P::BITS.div_ceil(DIGIT) as usize);
-    spare.clear();
     spare.resize(n, P::default());
-    let mut counts = vec![0u32; bins * digits];
+    counts.clear();
+    counts.resize(bins * digits, 0);
     for key in keys.iter() {
-        for digit in 0..digits {
-            counts[digit * bins + (key.key() >> (digit as u32 * DIGIT)) as usize % bins] += 1;
+        for (digit, counts) in counts.chunks_exact_mut(bins).enumerate() {
+            counts[(key.key() >> (digit as u32 * DIGIT)) as usize % bins] += 1;
         }
     }
     for digit in 0..digits {
@@ -176,7 +214,9 @@ fn radix<P: Packed, const DIGIT: u32>(keys: &mut Vec<P>, spare: &mut Vec<P>) {
         }
         for &key in keys.iter() {
             let start = &mut starts[(key.key() >> shift) as usize % bins];
-            spare[*start as usize] = key;
+            // SAFETY: the starts of the bins and their sizes were counted from the same keys, so that no bin outgrows
+            // its part of the n places.
+            unsafe { *spare.get_unchecked_mut(*start as usize) = key };
             *start += 1;
         }
         std::mem::swap(keys, spare);

@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::job::Job;
 use crate::simd::dispatch;
 use crate::sorting::lists::{Lists, Output};
-use crate::sorting::order::{self, Key, Packed, sorted};
+use crate::sorting::order::{self, Key, List, Packed, sorted_list};
 use std::ops::Range;
 
 /// What one item costs, about, in nanoseconds.
@@ -100,6 +100,8 @@ pub struct Solved<'s, P> {
     pub a: &'s mut [f64],
     /// As `a`.
     pub b: &'s mut [f64],
+    /// Whether each item is a block of its own; `ends`, `a` and `b` are then empty or stale.
+    pub alone: bool,
     /// Whether there is a NaN.
     pub poisoned: bool,
 }
@@ -109,27 +111,31 @@ impl<P> Solved<'_, P> {
     pub fn blocks(&self) -> impl Iterator<Item = Range<usize>> {
         let first = self.finite.start;
         let mut start = first;
-        self.ends.iter().map(move |&end| {
+        let singles = if self.alone { self.finite.clone() } else { 0..0 };
+        let blocks = self.ends.iter().map(move |&end| {
             let end = first + end as usize;
             std::mem::replace(&mut start, end)..end
-        })
+        });
+        singles.map(|place| place..place + 1).chain(blocks)
     }
 }
 
 impl Solver {
-    /// Sorts one list and finds its blocks. `strength` is finite and not negative.
+    /// Sorts one list of `x` and finds its blocks. `strength` is finite and not negative. A solver serves lists of one `x`
+    /// in rising order.
     pub fn solve<T: Key>(
         &mut self,
         operation: Operation,
         x: &[T],
-        mask: Option<&[bool]>,
+        list: usize,
         options: &Options<'_>,
         strength: f64,
     ) -> Solved<'_, T::Packed> {
         let sign = options.sign(operation);
         let Self { order, stack, open, ends, u, a, b } = self;
         let falling = sign > 0.0;
-        let keys = sorted(x, mask, falling, order);
+        let list = List { x, mask: options.mask, lists: options.lists, list, descending: falling };
+        let keys = sorted_list(&list, order);
         u.clear();
         u.extend(keys.iter().map(|key| sign * T::undirected(key.key(), falling)));
         let poisoned = u.last().is_some_and(|u| u.is_nan());
@@ -138,18 +144,30 @@ impl Solver {
         let core = &u[finite.clone()];
         let places = keys.len() - first;
         let hard = strength == 0.0 || finite.is_empty();
+        let alone = alone(operation, options.regularization, core, strength);
         match (operation, options.regularization) {
+            _ if alone => ends.clear(),
             (Operation::Rank, Regularization::L2) => stack.linear(core, 1.0, strength, ends),
             (Operation::Rank, _) if hard => stack.linear(core, 1.0, 0.0, ends),
             (Operation::Sort, Regularization::L2) => stack.linear(core, -strength, -1.0, ends),
-            (Operation::Sort, _) if hard => stack.linear(core, 0.0, -1.0, ends),
             (_, Regularization::Kl) => exponential(operation, core, places, strength, (a, b), stack, ends),
             (_, Regularization::Power(degree)) => {
                 scaled(operation, core, places, strength, a, b);
                 power::blocks(a, b, degree, open, ends);
             }
         }
-        Solved { keys, u, finite, ends, a, b, poisoned }
+        Solved { keys, u, finite, ends, a, b, alone, poisoned }
+    }
+}
+
+/// Whether no two neighbours pool, as far as gaps tell that without powers and exponentials.
+fn alone(operation: Operation, regularization: Regularization, u: &[f64], strength: f64) -> bool {
+    let gaps = || u.windows(2).map(|pair| pair[0] - pair[1]);
+    match (operation, regularization) {
+        (Operation::Sort, Regularization::Power(_)) => strength == 0.0,
+        (Operation::Sort, _) => gaps().fold(0.0, f64::max) * strength < 1.0,
+        (Operation::Rank, Regularization::L2) => gaps().fold(f64::INFINITY, f64::min) > strength,
+        (Operation::Rank, _) => false,
     }
 }
 
@@ -238,12 +256,11 @@ pub fn count_blocks<T: Key>(
     job: &Job,
 ) -> Result<()> {
     let counts = Output::new(counts);
-    options.lists.each(job, Solver::default, |solver, list, range| {
-        let mask = options.mask.map(|mask| &mask[range.clone()]);
-        let solved = solver.solve(operation, &x[range], mask, options, strength[list].wide());
+    options.lists.each(job, Solver::default, |solver, list, _| {
+        let solved = solver.solve(operation, x, list, options, strength[list].wide());
         // SAFETY: each list has its own element.
         let count = unsafe { counts.part(list..list + 1) };
-        count[0] = solved.ends.len() as i64;
+        count[0] = if solved.alone { solved.finite.len() } else { solved.ends.len() } as i64;
         Ok(())
     })
 }

@@ -52,14 +52,13 @@ pub fn forward<T: Key>(
         // SAFETY: lists do not overlap.
         let (rank, block, weight) =
             unsafe { (rank.part(range.clone()), block.part(range.clone()), weight.part(weights)) };
-        let x = &x[range];
         if options.regularization == Regularization::L2 && !options.straight_through {
             let sign = options.sign(Operation::Rank);
-            if narrow::rank(x, mask, sign, strength, options.fill, rank, block) {
+            if narrow::rank(&x[range], mask, sign, strength, options.fill, rank, block) {
                 return Ok(());
             }
         }
-        let mut solved = solver.solve(Operation::Rank, x, mask, options, strength);
+        let mut solved = solver.solve(Operation::Rank, x, list, options, strength);
         job.check()?;
         if mask.is_some() {
             rank.fill(T::of(options.fill));
@@ -95,6 +94,12 @@ fn project<P>(solved: &mut Solved<'_, P>, strength: f64, regularization: Regular
             let value = mean(&same);
             solved.u[same].fill(value);
         }
+    }
+    if solved.alone {
+        for (place, u) in finite.clone().zip(&mut solved.u[finite]) {
+            *u = (places - place) as f64;
+        }
+        return;
     }
     let inverse = strength.recip().min(f64::MAX);
     let mut start = finite.start;
@@ -134,7 +139,7 @@ fn project<P>(solved: &mut Solved<'_, P>, strength: f64, regularization: Regular
 
 /// Notes for each item of a block of several the number of the block and its weight.
 fn place<T: Key, P: Packed>(solved: &Solved<'_, P>, strength: f64, block: &mut [i32], weight: &mut [T]) {
-    if strength == 0.0 {
+    if strength == 0.0 || solved.alone {
         return;
     }
     for (number, range) in solved.blocks().filter(|range| range.len() > 1).enumerate() {

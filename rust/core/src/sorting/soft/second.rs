@@ -106,7 +106,7 @@ struct List<'a, T, N> {
     operation: Operation,
     options: &'a Options<'a>,
     x: &'a [T],
-    mask: Option<&'a [bool]>,
+    index: usize,
     number: &'a dyn Fn(usize) -> N,
     strength: N,
     grad: &'a [T],
@@ -122,7 +122,7 @@ struct Derived<N> {
 
 impl<T: Key, N: Number> List<'_, T, N> {
     fn derive(&self, solver: &mut Solver) -> Derived<N> {
-        let solved = solver.solve(self.operation, self.x, self.mask, self.options, self.strength.value());
+        let solved = solver.solve(self.operation, self.x, self.index, self.options, self.strength.value());
         let positions: Vec<usize> = solved.keys.iter().map(|key| key.position() as usize).collect();
         let (values, to_x) = (Vec::with_capacity(positions.len()), Vec::with_capacity(positions.len()));
         let mut derived = Derived { values, to_x, to_strength: N::default(), poisoned: solved.poisoned };
@@ -210,8 +210,8 @@ pub fn second<T: Key>(
         let derived = List {
             operation,
             options,
-            x: &known.x[range.clone()],
-            mask: options.mask.map(|mask| &mask[range.clone()]),
+            x: known.x,
+            index: list,
             number: &|i| dual(&known.x[range.start + i], &known.x_tangent[range.start + i]),
             strength: dual(&known.strength[list], &known.strength_tangent[list]),
             grad: &known.grad[range.clone()],
@@ -248,8 +248,8 @@ pub fn strength_vjp<T: Key>(
         let derived = List {
             operation: Operation::Sort,
             options,
-            x: &x[range.clone()],
-            mask: options.mask.map(|mask| &mask[range.clone()]),
+            x,
+            index: list,
             number: &|i| x[range.start + i].wide(),
             strength: strength[list].wide(),
             grad: &grad[range.clone()],

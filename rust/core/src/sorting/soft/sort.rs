@@ -21,23 +21,23 @@ use crate::sorting::order::{Key, Packed};
 pub struct Outputs<'a, T> {
     /// The sorted scores.
     pub value: &'a mut [T],
-    /// Which item is at each place, as [`entry`] writes it; -1 where there is none or an infinite one. A list with a NaN
+    /// The item at each place, [`shared`] where it shares the block of the place before; -1 where there is none or an infinite one. A list with a NaN
     /// begins with [`POISON`].
     pub order: &'a mut [i32],
     /// kl: softmax(u); p-norm: a / SUM a; empty for l2.
     pub weight: &'a mut [T],
 }
 
-/// An item at a place: its position, and whether it shares the block of the place before.
+/// What stands for an item that shares the block of the place before; its own inverse.
 #[inline(always)]
-const fn entry(position: u32, shares: bool) -> i32 {
-    if shares { -2 - position as i32 } else { position as i32 }
+const fn shared(entry: i32) -> i32 {
+    -2 - entry
 }
 
-/// The position of an item from its [`entry`].
+/// The position of an item from its entry.
 #[inline(always)]
 const fn position(entry: i32) -> usize {
-    (if entry < -1 { -2 - entry } else { entry }) as usize
+    (if entry < -1 { shared(entry) } else { entry }) as usize
 }
 
 /// Soft sorts of all lists.
@@ -56,13 +56,12 @@ pub fn forward<T: Key>(
     let weighs = options.regularization != Regularization::L2;
     let sign = options.sign(Operation::Sort);
     options.lists.each(job, Solver::default, |solver, list, range| {
-        let mask = options.mask.map(|mask| &mask[range.clone()]);
         let strength = strength[list].wide();
         let weights = if weighs { range.clone() } else { 0..0 };
         // SAFETY: lists do not overlap.
         let (value, order, weight) =
             unsafe { (value.part(range.clone()), order.part(range.clone()), weight.part(weights)) };
-        let mut solved = solver.solve(Operation::Sort, &x[range], mask, options, strength);
+        let mut solved = solver.solve(Operation::Sort, x, list, options, strength);
         job.check()?;
         let count = solved.keys.len();
         value[count..].fill(T::of(options.fill));
@@ -78,12 +77,8 @@ pub fn forward<T: Key>(
             copy(&mut value[..count], solved.u, sign);
         }
         project(&mut solved, strength, options.regularization);
-        for block in solved.blocks() {
-            for place in block.clone() {
-                order[place] = entry(solved.keys[place].position(), place > block.start);
-            }
-        }
-        if weighs && strength > 0.0 {
+        number(&solved, order);
+        if weighs && !solved.alone {
             copy(&mut weight[solved.finite.clone()], solved.a, 1.0);
         }
         if !options.straight_through {
@@ -91,6 +86,21 @@ pub fn forward<T: Key>(
         }
         Ok(())
     })
+}
+
+/// Writes which item is at each of the finite places.
+fn number<P: Packed>(solved: &Solved<'_, P>, order: &mut [i32]) {
+    let places = solved.finite.clone();
+    for (order, key) in order[places.clone()].iter_mut().zip(&solved.keys[places]) {
+        *order = key.position() as i32;
+    }
+    if !solved.alone {
+        for block in solved.blocks() {
+            for order in &mut order[block.start + 1..block.end] {
+                *order = shared(*order);
+            }
+        }
+    }
 }
 
 fn copy<T: Key>(out: &mut [T], values: &[f64], sign: f64) {
