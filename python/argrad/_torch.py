@@ -422,7 +422,9 @@ def _loop(
     return tuple(torch.stack(outputs) for outputs in zip(*items, strict=True))
 
 
-def call_back(name: str, x: Tensor, forward: Callable[[Tensor], Tensor], pull: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+def call_back(
+    name: str, x: Tensor, forward: Callable[[Tensor], Tensor], pull: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
     """Apply a function that calls back into Python, with a gradient of its own.
 
     Args:
@@ -481,5 +483,6 @@ def _build_call(name: str) -> Callable[..., Tensor]:
         return Called.apply(*args)
 
     # What a callback does cannot be traced.
-    disabled: Callable[..., Tensor] = torch.compiler.disable(call)
+    compiler: Any = torch.compiler
+    disabled: Callable[..., Tensor] = compiler.disable(call)
     return disabled

@@ -23,7 +23,8 @@ def blackbox_rank(
 ) -> Any:
     """Return each item's exact rank in its list, from 1, with a gradient that looks `interpolation` ahead.
 
-    The rank is piecewise constant, so its derivative says nothing. What comes back instead for an upstream gradient g is
+    The rank is piecewise constant, so its derivative says nothing. What comes back instead for an upstream gradient g
+    is
 
         (rank(x + interpolation g) - rank(x)) / interpolation,
 

@@ -138,7 +138,7 @@ class _Sampler(NamedTuple):
         return _array.like(total.reshape(x.shape), x, x.dtype)
 
     def _values(self, x: Array) -> Iterator[tuple[int, Array]]:
-        """Yield the first sample's number and the function's values, in float64, of one group of samples after another."""
+        """Yield the first sample's number and the function's values, in float64, of group after group of samples."""
         items = _array.raw(x)
         step = max(1, AT_ONCE // max(1, items.size))
         for first in range(0, self.samples, step):
@@ -150,13 +150,12 @@ class _Sampler(NamedTuple):
 
     def _call(self, points: Array) -> Array:
         values = self.function(points)
-        if _array.kind_of(values) != _array.kind_of(points):
-            raise TypeError(
-                f"perturbed: function must return a {_array.kind_of(points)} array, got {_array.describe(values)}"
-            )
+        kind = _array.kind_of(points)
+        if _array.kind_of(values) != kind:
+            found = _array.describe(values)
+            raise TypeError(f"perturbed: function must be one that returns a {kind} array, got {found}")
         lead = tuple(points.shape[:-1])
         if tuple(values.shape[: len(lead)]) != lead:
-            raise ValueError(
-                f"perturbed: function must return an array of shape {(*lead, '...')}, got {tuple(values.shape)}"
-            )
+            found, wanted = tuple(values.shape), ", ".join(map(str, lead))
+            raise ValueError(f"perturbed: function must be one that returns shape ({wanted}, ...), got {found}")
         return _array.cast(values, "float64")

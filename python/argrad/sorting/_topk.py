@@ -76,9 +76,10 @@ def soft_topk(
         gradient g weighted by f: f_i (g_i - m) / temperature to x_i and m to k. Where the temperature is so far below
         the gap between the k-th and the next item that f vanishes, the gradient to `x` is zero and m is the mean over
         the two boundary items, the limit. It is zero at masked and infinite items, and everywhere in lists with
-        k = 0 or k at least the number of items that count. `"l2"` and `"pnorm"` have kinks where an item reaches 0 or 1:
-        the slope there is 0. `"threshold"` passes half of minus the summed gradient to each of its two items, and zero
-        to `k`. With `log`, an item of y = 0 gets zero; gradients to `k` end at 3.4e38. Forward mode is not supported.
+        k = 0 or k at least the number of items that count. `"l2"` and `"pnorm"` have kinks where an item reaches 0 or
+        1: the slope there is 0. `"threshold"` passes half of minus the summed gradient to each of its two items, and
+        zero to `k`. With `log`, an item of y = 0 gets zero; gradients to `k` end at 3.4e38. Forward mode is not
+        supported.
 
     Determinism:
         No randomness; the same bits on any number of threads, on any instruction set, and in any batch.
@@ -191,8 +192,8 @@ def _second(
 
 _torch.declare_smooth(
     "soft_topk",
-    "(Tensor x, Tensor k, Tensor temperature, Tensor? mask, Tensor? offsets, str kind, float p, bool largest, bool log, "
-    "bool hard) -> (Tensor y, Tensor theta)",
+    "(Tensor x, Tensor k, Tensor temperature, Tensor? mask, Tensor? offsets, str kind, float p, bool largest, "
+    "bool log, bool hard) -> (Tensor y, Tensor theta)",
     forward=_forward,
     vjp=_vjp,
     second=_second,

@@ -94,7 +94,7 @@ impl Curve for Logistic {
     }
 }
 
-/// `exp(t) / 2` below 0, `1 - exp(-t) / 2` above: LapSum.
+/// `exp(t) / 2` below 0, `1 - exp(-t) / 2` above: `LapSum`.
 #[derive(Debug, Clone, Copy)]
 pub struct Laplace;
 

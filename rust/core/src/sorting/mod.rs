@@ -23,5 +23,6 @@ mod softsort;
 pub mod threshold;
 pub mod topk;
 mod topk_exact;
+mod topk_gradient;
 
 pub use lists::Lists;

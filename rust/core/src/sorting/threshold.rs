@@ -250,6 +250,7 @@ struct Search {
 }
 
 impl Search {
+    #[allow(clippy::too_many_arguments)] // one list's problem, its output and how to write a threshold
     /// The threshold, written as `place(s)`, with the curve's values there in `y`; None after too many passes.
     fn run<T: Passes, C: Curve>(
         &self,
