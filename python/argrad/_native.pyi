@@ -254,12 +254,6 @@ def scan_product(
     function: str,
     method: str,
     x: NDArray[_Real],
-# sorting, neuralsort: v has a row of numbers for each item, or for each rank if the product is transposed
-_Options: TypeAlias = tuple[bool, bool, int, float]
-
-def neuralsort(
-    function: str,
-    x: NDArray[_Real],
     v: NDArray[_Real],
     temperature: NDArray[_Real],
     bounds: _Bounds,
@@ -279,6 +273,17 @@ def scan_gradients(
     descending: bool,
     tangents: tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real], bool] | None,
 ) -> tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real], NDArray[_Real]]: ...
+
+# sorting, neuralsort: v has a row of numbers for each item, or for each rank if the product is transposed
+_Options: TypeAlias = tuple[bool, bool, int, float]
+
+def neuralsort(
+    function: str,
+    x: NDArray[_Real],
+    v: NDArray[_Real],
+    temperature: NDArray[_Real],
+    bounds: _Bounds,
+    mask: _Mask,
     choices: _Options,
 ) -> tuple[NDArray[_Real], NDArray[np.int32], NDArray[np.int64]]: ...
 def neuralsort_vjp(
