@@ -1,5 +1,7 @@
 """NeuralSort's matrix and its Sinkhorn scaling, in loops and double precision."""
 
+import itertools
+
 import numpy as np
 
 
@@ -43,7 +45,7 @@ def lists(x, offsets=None):
     """The pieces of the last dimension, as slices into it, for every row: (row index, slice)."""
     edges = [0, x.shape[-1]] if offsets is None else list(offsets)
     for row in np.ndindex(x.shape[:-1]):
-        for a, b in zip(edges[:-1], edges[1:], strict=True):
+        for a, b in itertools.pairwise(edges):
             yield row, slice(a, b)
 
 

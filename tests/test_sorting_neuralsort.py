@@ -137,7 +137,8 @@ def test_few_items(scaling):
     none[0, 2] = True
     found = matrix(x, mask=none, scaling=scaling).product(v, False)
     np.testing.assert_array_equal(found[0, 0], v[0, 2])
-    assert not found[0, 1:].any() and not found[1].any()
+    assert not found[0, 1:].any()
+    assert not found[1].any()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -165,7 +166,8 @@ def test_extreme_scores_and_temperatures(dtype, scaling):
 def test_float16_at_three_thousand():
     x, v = draw((1, 3000), width=1, seed=9)
     found = matrix(x.astype(np.float16)).product(v.astype(np.float16), False)
-    assert found.dtype == np.float16 and np.isfinite(found).all()
+    assert found.dtype == np.float16
+    assert np.isfinite(found).all()
 
 
 def test_bad_arguments():

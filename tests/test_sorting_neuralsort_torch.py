@@ -100,7 +100,9 @@ def test_gradients_with_masks_and_ragged_lists(scaling):
         y = matrix(x, t, mask=mask, offsets=offsets, scaling=scaling).product(v, transposed)
         g = torch.cos(torch.arange(y.numel(), dtype=y.dtype)).reshape(y.shape)
         dx, dv, dt = torch.autograd.grad(y, (x, v, t), g)
-        assert (dx[~mask] == 0).all() and (dt[:, 1] == 0).all() and (dt[:, 2] != 0).all()
+        assert (dx[~mask] == 0).all()
+        assert (dt[:, 1] == 0).all()
+        assert (dt[:, 2] != 0).all()
         if not transposed:
             assert (dv[~mask] == 0).all()
         for a, b in ((0, 8), (8, 20)):
@@ -121,16 +123,17 @@ def test_nan_stays_in_its_list_backward(scaling):
     gradients = torch.autograd.grad(y[[0, 2]].sum() + y[1].sum(), inputs, create_graph=True)
     second = torch.autograd.grad(sum(a[[0, 2]].square().sum() for a in gradients), inputs)
     for a in (y, *gradients, *second):
-        assert a[1].isnan().all() and a[[0, 2]].isfinite().all()
+        assert a[1].isnan().all()
+        assert a[[0, 2]].isfinite().all()
 
 
 @pytest.mark.parametrize("scaling", [None, (3, None)])
 def test_extreme_inputs_have_finite_gradients(scaling):
     scores = [torch.tensor([3.0, -torch.inf, 1e30, torch.inf, torch.inf]), torch.zeros(5), torch.full((5,), 1e30)]
-    for x in scores:
-        for t in (1e-8, 1.0, 1e8):
-            x, v = x.clone().requires_grad_(), torch.arange(10.0).reshape(5, 2).requires_grad_()
-            t = torch.tensor(t, requires_grad=True)
+    for score in scores:
+        for temperature in (1e-8, 1.0, 1e8):
+            x, v = score.clone().requires_grad_(), torch.arange(10.0).reshape(5, 2).requires_grad_()
+            t = torch.tensor(temperature, requires_grad=True)
             y = matrix(x, t, scaling=scaling).product(v, False)
             gradients = torch.autograd.grad(y.square().sum(), (x, v, t), create_graph=True)
             second = torch.autograd.grad(gradients[1].sum(), (x, v, t))

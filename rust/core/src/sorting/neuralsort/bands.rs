@@ -1,7 +1,7 @@
-//! NeuralSort's matrix in sorted order, walked along its diagonals.
+//! The matrix P of `neuralsort` in sorted order, walked along its diagonals.
 //!
-//! With the scores of a list in decreasing order, s_0 >= s_1 >= ..., row i of P is largest at column i, and at distance m
-//! its logit lies lower by a sum of non-negative terms,
+//! With the scores s of a list in decreasing order, row i of P is largest at column i, and at distance m its logit lies
+//! lower by a sum of non-negative terms,
 //!
 //! ```text
 //! level(i, i + m) = 1 gap(i) + 3 gap(i + 1) + ... + (2m - 1) gap(i + m - 1),      gap(k) = (s_k - s_{k+1}) / tau
@@ -290,11 +290,19 @@ impl<T: Lane> Multiply<'_, T> {
         }
     }
 
+    /// A group whose elements are kept: `down` towards larger positions, `up` towards smaller ones.
     #[inline(always)]
-    fn add<const DOWN: bool>(&mut self, base: usize, first: usize, exps: &Block<T>) {
+    fn kept(&mut self, base: usize, down: &[Block<T>], up: &[Block<T>]) {
         for c in 0..self.sums.len() {
-            let x = window::<T, DOWN>(&self.x[c * self.stride..], base, first);
-            add::<T, DOWN>(exps, x, &mut self.sums[c]);
+            let x = &self.x[c * self.stride..];
+            let mut sums = self.sums[c];
+            for k in 0..down.len() {
+                add::<T, true>(&down[k], window::<T, true>(x, base, 1 + k * STEPS), &mut sums);
+            }
+            for k in 0..up.len() {
+                add::<T, false>(&up[k], window::<T, false>(x, base, 1 + k * STEPS), &mut sums);
+            }
+            self.sums[c] = sums;
         }
     }
 
@@ -310,7 +318,10 @@ impl<T: Lane> Multiply<'_, T> {
 impl<T: Lane> Visitor<T> for Multiply<'_, T> {
     #[inline(always)]
     fn take<const DOWN: bool>(&mut self, base: usize, first: usize, exps: &Block<T>, _: &Block<T>) {
-        self.add::<DOWN>(base, first, exps);
+        for c in 0..self.sums.len() {
+            let x = window::<T, DOWN>(&self.x[c * self.stride..], base, first);
+            add::<T, DOWN>(exps, x, &mut self.sums[c]);
+        }
     }
 }
 
@@ -332,12 +343,7 @@ fn multiply_lanes<T: Lane>(
         } else {
             let start = if group == 0 { 0 } else { tile.ends[group - 1][1] };
             let [middle, end] = tile.ends[group];
-            for block in start..middle {
-                pass.add::<true>(base, 1 + (block - start) * STEPS, &tile.blocks[block]);
-            }
-            for block in middle..end {
-                pass.add::<false>(base, 1 + (block - middle) * STEPS, &tile.blocks[block]);
-            }
+            pass.kept(base, &tile.blocks[start..middle], &tile.blocks[middle..end]);
         }
         pass.finish(base, band.count, out);
     }

@@ -1,7 +1,6 @@
-//! NeuralSort, and its Sinkhorn scaling: products with matrices that are never formed.
+//! Grover's soft permutation (`neuralsort`) and its Sinkhorn scaling: products with matrices that are never formed.
 //!
-//! In decreasing order s of a list's scores, P_ij = softmax_j of -level(i, j) / tau; row i of P belongs to rank i. Increasing
-//! order is the same for -x. See [`bands`] for the matrix and [`potentials`] for its scaling and all first derivatives.
+//! Row i of P belongs to rank i in decreasing order; increasing order is the same for -x. See [`bands`] for the matrix and [`potentials`] for its scaling and all first derivatives.
 
 mod bands;
 mod moments;
@@ -30,7 +29,7 @@ pub struct Options {
     pub descending: bool,
     /// Whether the product is with the transposed matrix.
     pub transposed: bool,
-    /// The largest number of scaling steps (columns, then rows); 0 is NeuralSort itself.
+    /// The largest number of scaling steps (columns, then rows); 0 is `neuralsort` itself.
     pub iterations: usize,
     /// Scaling ends when all sums of columns are closer to 1.
     pub tolerance: f64,

@@ -1,13 +1,14 @@
 //! From the gradient to a band's elements, given as a sum of few outer products, to the gradient to the scores.
 //!
-//! With W_ij = K_ij SUM_f rows_f(i) columns_f(j), the gradient to the logits, only three numbers per column are needed:
+//! With W the gradient to the logits, only three numbers per column are needed:
 //!
 //! ```text
+//! W_ij = K_ij SUM_f rows_f(i) columns_f(j)
 //! weight_j = SUM_i W_ij      lever_j = SUM_i (j - i) W_ij      heat_j = SUM_i level_ij W_ij
 //! tau ds_j = 2 lever_j + (a + b - 1 - 2j) weight_j + SUM_{k < a} weight_k - SUM_{k >= b} weight_k,    tau dtau = SUM_j heat_j
 //! ```
 //!
-//! where a..b are the positions whose score equals s_j: the slope of |s_j - s_k| at a tie is taken as 0.
+//! where a..b are the positions whose score equals that at j: the slope of an absolute difference is taken as 0 at a tie.
 
 use super::bands::{Band, LANES, Lane, PAD, STEPS, Side, Visitor, add, hidden, lanes, pick, walk, window};
 use crate::dual::Number;

@@ -16,7 +16,7 @@
 //! s_0 = -ubar u_0^2;  Kbar += s_0 1^T
 //! ```
 //!
-//! The 2T + 1 + m outer products are kept as vectors and meet the band once, in [`Moments`]. T = 0 is NeuralSort itself.
+//! The 2T + 1 + m outer products are kept as vectors and meet the band once, in [`Moments`]. T = 0 is P itself.
 
 use super::bands::{Band, Lane, PAD, Side};
 use super::moments::{Moments, Outer, inside};
@@ -39,7 +39,7 @@ pub(super) struct Potentials<T> {
     pub steps: usize,
 }
 
-/// What scaling passes through: u_0 .. u_{T-1} and v_0 = 1 .. v_T, one after the other.
+/// What scaling passes through, one vector after the other: u before each step; ones, then v after each step.
 #[derive(Debug, Default)]
 struct Path<T> {
     u: Vec<T>,
@@ -53,7 +53,7 @@ fn invert<T: Lane>(sums: &[f64], count: usize, out: &mut [T]) {
     }
 }
 
-/// v_0.
+/// The potential v before the first step.
 pub(super) fn ones<T: Lane>(band: &Band<T>) -> Vec<T> {
     let mut found = vec![T::ZERO; band.stride()];
     found[inside(band.count)].fill(T::ONE);

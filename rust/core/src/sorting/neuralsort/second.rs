@@ -73,13 +73,14 @@ fn one<T: Lane>(
     out: Parts<'_, T>,
     job: &Job,
 ) -> Result<()> {
+    let Parts { x: to_x, v: to_v, temperature: to_temperature, grad: to_grad } = out;
     let (order, width) = (&kept.places[..counted(kept.places)], inputs.width);
     let (at, single, [from, to]) = (Places::new(order, width), Places::new(order, 1), axes(options));
     if bad(inputs.x, order) || order.is_empty() {
-        at.spoil(from, out.v);
-        at.spoil(to, out.grad);
-        single.spoil(Axis::Items, out.x);
-        out.temperature.fill(if order.is_empty() { T::ZERO } else { T::of(f64::NAN) });
+        at.spoil(from, to_v);
+        at.spoil(to, to_grad);
+        single.spoil(Axis::Items, to_x);
+        to_temperature.fill(if order.is_empty() { T::ZERO } else { T::of(f64::NAN) });
         return Ok(());
     }
     let sign = Dual::of(if options.descending { 1.0 } else { -1.0 });
@@ -97,11 +98,11 @@ fn one<T: Lane>(
     let cut = if options.iterations == 0 { f64::CUT } else { f64::SCALED_CUT };
     let (a, b) = if options.transposed { (v, grad) } else { (grad, v) };
     let found = Chain { gaps, temperature, cut, job }.adjoint(&a, &b, width, kept.steps[list] as usize)?;
-    let (to_v, to_grad) = if options.transposed { (found.rows, found.columns) } else { (found.columns, found.rows) };
-    store_slopes(&at, from, &to_v, Dual::of(1.0), out.v);
-    store_slopes(&at, to, &to_grad, Dual::of(1.0), out.grad);
-    store_slopes(&single, Axis::Items, &found.scores, sign, out.x);
-    out.temperature[0] = T::of(found.temperature.slope);
+    let (v, grad) = if options.transposed { (found.rows, found.columns) } else { (found.columns, found.rows) };
+    store_slopes(&at, from, &v, Dual::of(1.0), to_v);
+    store_slopes(&at, to, &grad, Dual::of(1.0), to_grad);
+    store_slopes(&single, Axis::Items, &found.scores, sign, to_x);
+    to_temperature[0] = T::of(found.temperature.slope);
     Ok(())
 }
 
