@@ -275,7 +275,7 @@ def scan_gradients(
 ) -> tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real], NDArray[_Real]]: ...
 
 # sorting, neuralsort: v has a row of numbers for each item, or for each rank if the product is transposed
-_Options: TypeAlias = tuple[bool, bool, int, float]
+# choices: descending, transposed, iterations, tolerance
 
 def neuralsort(
     function: str,
@@ -284,7 +284,7 @@ def neuralsort(
     temperature: NDArray[_Real],
     bounds: _Bounds,
     mask: _Mask,
-    choices: _Options,
+    choices: tuple[float, ...],
 ) -> tuple[NDArray[_Real], NDArray[np.int32], NDArray[np.int64]]: ...
 def neuralsort_vjp(
     function: str,
@@ -294,7 +294,7 @@ def neuralsort_vjp(
     bounds: _Bounds,
     kept: tuple[NDArray[np.int32], NDArray[np.int64]],
     grad: NDArray[_Real],
-    choices: _Options,
+    choices: tuple[float, ...],
 ) -> tuple[NDArray[_Real], ...]: ...
 def neuralsort_second(
     function: str,
@@ -305,7 +305,7 @@ def neuralsort_second(
     kept: tuple[NDArray[np.int32], NDArray[np.int64]],
     grad: NDArray[_Real],
     tangents: tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real]],
-    choices: _Options,
+    choices: tuple[float, ...],
 ) -> tuple[NDArray[_Real], ...]: ...
 
 _Triple: TypeAlias = tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real]]
