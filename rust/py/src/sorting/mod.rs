@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 mod laplace;
 mod network;
 mod neuralsort;
+mod network;
 mod pairs;
 mod perturbed;
 mod products;
@@ -44,5 +45,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ranks::register(module)?;
     sinkhorn::register(module)?;
     soft::register(module)?;
-    topk::register(module)
+    topk::register(module)?;
+    network::register(module)
 }
