@@ -99,9 +99,6 @@ def _forward(
     offsets: np.ndarray[Any, Any] | None,
     *options: Any,
 ) -> tuple[np.ndarray[Any, Any]]:
-    if not (steepness.min(initial=1.0) > 0.0 and steepness.max(initial=1.0) < np.inf):
-        wrong = steepness[~((steepness > 0.0) & (steepness < np.inf))][0]
-        raise ValueError(f"{options[0]}: steepness must be a finite number > 0.0, got {wrong}")
     function, layout, rest = _arguments(x, mask, offsets, *options)
     return (_native.network_product(function, (x, v, steepness), layout, rest).reshape(v.shape),)
 
@@ -130,9 +127,11 @@ def _second(
 ) -> tuple[np.ndarray[Any, Any], ...]:
     *options, gradient, x_tangent, v_tangent, steepness_tangent = rest
     function, layout, options = _arguments(x, mask, offsets, *options)
-    wide = [array.astype(np.float64, copy=False) for array in (x, v, steepness, gradient)]
-    tangents = tuple(array.astype(np.float64, copy=False) for array in (x_tangent, v_tangent, steepness_tangent))
-    found = _native.network_second(function, tuple(wide[:3]), wide[3], tangents, layout, options)
+    a, b, c, g, p, q, r = (
+        array.astype(np.float64, copy=False)
+        for array in (x, v, steepness, gradient, x_tangent, v_tangent, steepness_tangent)
+    )
+    found = _native.network_second(function, (a, b, c), g, (p, q, r), layout, options)
     return tuple(
         part.reshape(like.shape).astype(like.dtype, copy=False)
         for part, like in zip(found, (x, v, steepness, gradient), strict=True)

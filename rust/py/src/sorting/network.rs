@@ -79,6 +79,10 @@ fn with<T: Lane + Element, R: Send>(
         let error = Error::Invalid(format!("v must be of {} rows, got {} numbers", x.len(), v.len()));
         return Err(exception(function, error));
     }
+    if let Some(wrong) = steepness.iter().find(|s| !(s.wide() > 0.0 && s.wide() < f64::INFINITY)) {
+        let error = Error::Invalid(format!("steepness must be a finite number > 0.0, got {}", wrong.wide()));
+        return Err(exception(function, error));
+    }
     let batch = Batch { x, steepness, lists: &lists, mask, form, distribution, descending: options.0 };
     let nanoseconds = passes * (1 + columns) * cost(form, &lists);
     let call = Call { batch, v, columns, transposed: options.3, nanoseconds };

@@ -203,19 +203,26 @@ impl<T: Lane> Batch<'_, T> {
         Ok(())
     }
 
+    /// Where the lists of a group lie in their tile: as items, and as ranks.
+    fn place<'p>(&self, lane: usize, positions: &'p [u32], tile: &Tile<T>, n: usize) -> Place<'p> {
+        let positions = self.mask.map(|_| &positions[lane * n..(lane + 1) * n]);
+        Place { lane, lanes: tile.lists, columns: tile.columns, positions }
+    }
+
     fn load(&self, lists: &[(u32, u32)], factors: &Factors<'_, T>, positions: &[u32], tile: &mut Tile<T>) {
         let (n, columns) = (lists[0].0 as usize, factors.columns);
         for (lane, &(_, list)) in lists.iter().enumerate() {
             let range = self.lists.range(list as usize);
-            let positions = if self.mask.is_some() { Some(&positions[lane * n..(lane + 1) * n]) } else { None };
+            let items = self.place(lane, positions, tile, n);
             let rows = range.start * columns..range.end * columns;
             tile.steepness[lane] = self.steepness[list as usize];
-            fill(&mut tile.x, &self.x[range], positions, (lane, tile.lists, 1, n));
+            Place { columns: 1, ..items }.fill(&mut tile.x, &self.x[range.clone()]);
             if !tile.v.is_empty() {
-                fill(&mut tile.v, &factors.v[rows.clone()], positions, (lane, tile.lists, columns, n));
+                items.fill(&mut tile.v, &factors.v[rows]);
             }
             if !tile.u.is_empty() {
-                fill(&mut tile.u, &factors.u[rows], None, (lane, tile.lists, columns, n));
+                let ranks = range.start * columns..(range.start + n) * columns;
+                Place { positions: None, ..items }.fill(&mut tile.u, &factors.u[ranks]);
             }
         }
         if self.descending {
@@ -228,19 +235,19 @@ impl<T: Lane> Batch<'_, T> {
         for (lane, &(_, list)) in lists.iter().enumerate() {
             let list = list as usize;
             let range = self.lists.range(list);
-            let positions = if self.mask.is_some() { Some(&positions[lane * n..(lane + 1) * n]) } else { None };
-            let rows = range.start * columns..range.end * columns;
+            let items = self.place(lane, positions, tile, n);
             // SAFETY: lists do not overlap, and each is in one group.
             unsafe {
                 if let Some(pv) = &results.pv {
-                    empty(&tile.v, pv.part(rows.clone()), None, (lane, tile.lists, columns, n));
+                    let ranks = range.start * columns..(range.start + n) * columns;
+                    Place { positions: None, ..items }.empty(&tile.v, pv.part(ranks));
                 }
                 if let Some(pu) = &results.pu {
-                    empty(&tile.u, pu.part(rows), positions, (lane, tile.lists, columns, n));
+                    items.empty(&tile.u, pu.part(range.start * columns..range.end * columns));
                 }
                 if let Some(to_x) = &results.to_x {
                     let to_x = to_x.part(range);
-                    empty(&tile.to_x, to_x, positions, (lane, tile.lists, 1, n));
+                    Place { columns: 1, ..items }.empty(&tile.to_x, to_x);
                     if self.descending {
                         to_x.iter_mut().for_each(|g| *g = -*g);
                     }
@@ -264,32 +271,41 @@ fn together<T: Lane>(n: usize, count: usize) -> bool {
     count > 1 && width <= count * 3 * width.div_ceil(T::LANES)
 }
 
-/// Copies the rows of one list into its lane.
-fn fill<T: Copy>(
-    tile: &mut [T],
-    rows: &[T],
-    positions: Option<&[u32]>,
-    (lane, lanes, columns, n): (usize, usize, usize, usize),
-) {
-    for i in 0..n {
-        let from = positions.map_or(i, |positions| positions[i] as usize) * columns;
-        for j in 0..columns {
-            tile[(i * columns + j) * lanes + lane] = rows[from + j];
-        }
-    }
+/// Where one list lies in a tile, and which of its rows count.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    lane: usize,
+    lanes: usize,
+    columns: usize,
+    positions: Option<&'a [u32]>,
 }
 
-/// Copies the rows of one list out of its lane.
-fn empty<T: Copy>(
-    tile: &[T],
-    rows: &mut [T],
-    positions: Option<&[u32]>,
-    (lane, lanes, columns, n): (usize, usize, usize, usize),
-) {
-    for i in 0..n {
-        let to = positions.map_or(i, |positions| positions[i] as usize) * columns;
-        for j in 0..columns {
-            rows[to + j] = tile[(i * columns + j) * lanes + lane];
+impl Place<'_> {
+    /// Copies the rows of the list into its lane.
+    fn fill<T: Copy>(&self, tile: &mut [T], rows: &[T]) {
+        let mut slots = tile[self.lane..].iter_mut().step_by(self.lanes);
+        match self.positions {
+            None => slots.zip(rows).for_each(|(slot, &value)| *slot = value),
+            Some(positions) => {
+                for &position in positions {
+                    let row = &rows[position as usize * self.columns..][..self.columns];
+                    row.iter().zip(&mut slots).for_each(|(&value, slot)| *slot = value);
+                }
+            }
+        }
+    }
+
+    /// Copies the first `n` rows of its lane, or those that count, to the list.
+    fn empty<T: Copy>(&self, tile: &[T], rows: &mut [T]) {
+        let mut slots = tile[self.lane..].iter().step_by(self.lanes);
+        match self.positions {
+            None => rows.iter_mut().zip(slots).for_each(|(value, &slot)| *value = slot),
+            Some(positions) => {
+                for &position in positions {
+                    let row = &mut rows[position as usize * self.columns..][..self.columns];
+                    row.iter_mut().zip(&mut slots).for_each(|(value, &slot)| *value = slot);
+                }
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! fixed, so [`vjp`] serves P v and P^T u alike, and run on [`Dual`] numbers it is the second derivative.
 
 mod batch;
+mod block;
 mod tile;
 mod weight;
 mod wires;

@@ -16,15 +16,17 @@
 //! The way back needs w, d and B - A of every layer. They are recorded for one segment of layers at a time: the state at
 //! the beginning of each segment is kept, and the segment run again before its way back. Short networks are one segment.
 
-use super::weight::{Distribution, Lane, reach, slopes, tail};
+use super::block::{Steepness, compare, descend, first, first_mut, mix, unmix};
+use super::weight::{Distribution, Lane};
 use super::wires::Network;
 use crate::error::Result;
 use crate::job::Job;
 use crate::simd::dispatch;
 use std::ops::Range;
 
-/// Numbers that the record of a segment may take, before segments get shorter (never below the root of the depth).
-const RECORD: usize = 1 << 21;
+/// Numbers that the record of a segment may take: it should stay in a core's own cache, as running a segment again is
+/// faster than memory. (Segments never get shorter than the root of the depth.)
+const RECORD: usize = 1 << 17;
 
 /// What is asked of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,100 +181,13 @@ dispatch! {
     pub fn single_f64(tile: &mut Tile<f64>, work: &Work<'_>) -> Result<()> = tile_of::<f64, 8, 1>
 }
 
-/// The first `N` elements as an array: fixed sizes are what compilers turn into registers.
-#[inline(always)]
-fn first<T, const N: usize>(slice: &[T]) -> &[T; N] {
-    slice[..N].try_into().expect("N elements")
-}
-
-/// The steepness of every lane of a block.
-#[inline(always)]
-fn lanes<T: Lane, const B: usize, const W: usize>(steepness: &[T]) -> [T; B] {
-    std::array::from_fn(|i| steepness[i % W])
-}
-
-/// The scores on the lower and on the upper wires of a block of comparators.
-#[inline(always)]
-fn gather<T: Lane, const B: usize, const W: usize>(x: &[T], pairs: &[[u32; 2]]) -> ([T; B], [T; B]) {
-    let (mut low, mut high) = ([T::default(); B], [T::default(); B]);
-    for k in 0..B / W {
-        let [p, q] = pairs[k].map(|wire| first::<T, W>(&x[wire as usize * W..]));
-        low[k * W..(k + 1) * W].copy_from_slice(p);
-        high[k * W..(k + 1) * W].copy_from_slice(q);
-    }
-    (low, high)
-}
-
-#[inline(always)]
-fn scatter<T: Lane, const B: usize, const W: usize>(x: &mut [T], pairs: &[[u32; 2]], low: &[T; B], high: &[T; B]) {
-    for k in 0..B / W {
-        let [p, q] = pairs[k].map(|wire| wire as usize * W);
-        x[p..p + W].copy_from_slice(&low[k * W..(k + 1) * W]);
-        x[q..q + W].copy_from_slice(&high[k * W..(k + 1) * W]);
-    }
-}
-
-/// The rows of (columns x lists) numbers on a comparator's two wires.
-#[inline(always)]
-fn rows<T>(matrix: &mut [T], pair: [u32; 2], size: usize) -> (&mut [T], &mut [T]) {
-    let [low, high] = pair.map(|wire| wire as usize * size);
-    let (front, back) = matrix.split_at_mut(high);
-    (&mut front[low..low + size], &mut back[..size])
-}
-
-/// Lets a block of scores through its comparators; returns the signed weights and the distances.
-#[inline(always)]
-fn compare<T: Lane, const B: usize, const W: usize>(
-    x: &mut [T],
-    pairs: &[[u32; 2]],
-    steepness: &[T; B],
-    distribution: Distribution,
-) -> ([T; B], [T; B]) {
-    let (mut low, mut high) = gather::<T, B, W>(x, pairs);
-    let (mut weights, mut distances) = ([T::default(); B], [T::default(); B]);
-    for i in 0..B {
-        let difference = high[i] - low[i];
-        let d = if difference < T::default() { -difference } else { difference };
-        let d = if d > T::of(T::MAX) { T::of(T::MAX) } else { d };
-        distances[i] = if low[i] == high[i] { T::default() } else { d };
-        weights[i] = reach(distribution, distances[i], steepness[i]);
-    }
-    let limit = T::of(distribution.limit());
-    let reached = weights;
-    weigh(distribution, &mut weights);
-    for i in 0..B {
-        let (p, q, w) = (low[i], high[i], weights[i]);
-        let far = reached[i] > T::of(T::FAR);
-        let shift = if far { limit / steepness[i] } else { w * distances[i] };
-        let swapped = q < p;
-        let (a, b) = if swapped { (q, p) } else { (p, q) };
-        (low[i], high[i]) = (a + shift, b - shift);
-        weights[i] = if swapped { -w } else { w };
-    }
-    scatter::<T, B, W>(x, pairs, &low, &high);
-    (weights, distances)
-}
-
-/// W of every lane, one loop for each distribution.
-#[inline(always)]
-fn weigh<T: Lane, const B: usize>(distribution: Distribution, v: &mut [T; B]) {
-    macro_rules! each {
-        ($($name:ident)*) => {
-            match distribution {
-                $(Distribution::$name => v.iter_mut().for_each(|v| *v = tail(Distribution::$name, *v)),)*
-            }
-        };
-    }
-    each!(Logistic LogisticArt Reciprocal Cauchy Gaussian Optimal);
-}
-
 #[inline(always)]
 fn forward<T: Lane, const B: usize, const W: usize, const KEEP: bool>(
     tile: &mut Tile<T>,
     work: &Work<'_>,
     layers: Range<usize>,
 ) -> Result<()> {
-    let steepness = lanes::<T, B, W>(&tile.steepness);
+    let steepness = Steepness::<T, B>::new::<W>(&tile.steepness, work.distribution);
     let columns = if tile.v.is_empty() { 0 } else { tile.columns };
     let differ = KEEP && work.task == Task::Bilinear;
     let mut at = 0;
@@ -281,13 +196,13 @@ fn forward<T: Lane, const B: usize, const W: usize, const KEEP: bool>(
         for pairs in work.network.layer(layer).chunks_exact(B / W) {
             let (weights, distances) = compare::<T, B, W>(&mut tile.x, pairs, &steepness, work.distribution);
             if KEEP {
-                tile.record.weights[at..at + B].copy_from_slice(&weights);
+                *first_mut(&mut tile.record.weights[at..]) = weights;
             }
             if differ {
-                tile.record.distances[at..at + B].copy_from_slice(&distances);
+                *first_mut(&mut tile.record.distances[at..]) = distances;
                 let differences = &mut tile.record.differences[at * columns..(at + B) * columns];
                 mix::<T, B, W, true>(&mut tile.v, pairs, &weights, columns, differences);
-            } else if columns > 0 {
+            } else {
                 mix::<T, B, W, false>(&mut tile.v, pairs, &weights, columns, &mut []);
             }
             at += B;
@@ -296,43 +211,13 @@ fn forward<T: Lane, const B: usize, const W: usize, const KEEP: bool>(
     Ok(())
 }
 
-/// Mixes the rows of a block of comparators; keeps B - A if `KEEP`.
-#[inline(always)]
-fn mix<T: Lane, const B: usize, const W: usize, const KEEP: bool>(
-    v: &mut [T],
-    pairs: &[[u32; 2]],
-    weights: &[T; B],
-    columns: usize,
-    differences: &mut [T],
-) {
-    let size = columns * W;
-    for k in 0..B / W {
-        let (low, high) = rows(v, pairs[k], size);
-        let w = first::<T, W>(&weights[k * W..]);
-        for j in (0..size).step_by(W) {
-            for l in 0..W {
-                let (p, q) = (low[j + l], high[j + l]);
-                let swapped = w[l].negative();
-                let (a, b) = if swapped { (q, p) } else { (p, q) };
-                let w = if swapped { -w[l] } else { w[l] };
-                let difference = b - a;
-                low[j + l] = w.fma(difference, a);
-                high[j + l] = w.fma(-difference, b);
-                if KEEP {
-                    differences[k * size + j + l] = difference;
-                }
-            }
-        }
-    }
-}
-
 #[inline(always)]
 fn backward<T: Lane, const B: usize, const W: usize>(
     tile: &mut Tile<T>,
     work: &Work<'_>,
     layers: Range<usize>,
 ) -> Result<()> {
-    let steepness = lanes::<T, B, W>(&tile.steepness);
+    let steepness = Steepness::<T, B>::new::<W>(&tile.steepness, work.distribution);
     let (columns, gradient) = (tile.columns, work.task == Task::Bilinear);
     let mut end: usize = layers.clone().map(|layer| work.network.layer(layer).len() * W).sum();
     for layer in layers.rev() {
@@ -342,83 +227,17 @@ fn backward<T: Lane, const B: usize, const W: usize>(
         for (block, pairs) in pairs.chunks_exact(B / W).enumerate() {
             let at = end + block * B;
             let weights = first::<T, B>(&tile.record.weights[at..]);
-            let sums = if gradient {
-                let differences = &tile.record.differences[at * columns..(at + B) * columns];
-                unmix::<T, B, W, true>(&mut tile.u, pairs, weights, columns, differences)
-            } else {
-                unmix::<T, B, W, false>(&mut tile.u, pairs, weights, columns, &[])
-            };
             if gradient {
+                let differences = &tile.record.differences[at * columns..(at + B) * columns];
+                let sums = unmix::<T, B, W, true>(&mut tile.u, pairs, weights, columns, differences);
                 let distances = first::<T, B>(&tile.record.distances[at..]);
                 let to_steepness = &mut tile.to_steepness[block * B..(block + 1) * B];
-                let known = (weights, distances, &steepness, &sums);
-                descend::<T, B, W>(&mut tile.to_x, pairs, known, work.distribution, to_steepness);
+                let known = (weights, distances, &sums);
+                descend::<T, B, W>(&mut tile.to_x, pairs, known, &steepness, work.distribution, to_steepness);
+            } else {
+                unmix::<T, B, W, false>(&mut tile.u, pairs, weights, columns, &[]);
             }
         }
     }
     Ok(())
-}
-
-/// Mixes the rows of a block the other way; returns <D, B - A> of each lane if `SUM`.
-#[inline(always)]
-fn unmix<T: Lane, const B: usize, const W: usize, const SUM: bool>(
-    u: &mut [T],
-    pairs: &[[u32; 2]],
-    weights: &[T; B],
-    columns: usize,
-    differences: &[T],
-) -> [T; B] {
-    let mut sums = [T::default(); B];
-    let size = columns * W;
-    for k in 0..B / W {
-        let (low, high) = rows(u, pairs[k], size);
-        let w = first::<T, W>(&weights[k * W..]);
-        let mut sum = [T::default(); W];
-        for j in (0..size).step_by(W) {
-            for l in 0..W {
-                let (p, q) = (low[j + l], high[j + l]);
-                let swapped = w[l].negative();
-                let w = if swapped { -w[l] } else { w[l] };
-                let difference = p - q;
-                let (a, b) = (w.fma(-difference, p), w.fma(difference, q));
-                (low[j + l], high[j + l]) = if swapped { (b, a) } else { (a, b) };
-                if SUM {
-                    sum[l] = difference.fma(differences[k * size + j + l], sum[l]);
-                }
-            }
-        }
-        sums[k * W..(k + 1) * W].copy_from_slice(&sum);
-    }
-    sums
-}
-
-/// Takes the gradient to the scores back through a block of comparators, from weights, distances, steepness and sums.
-#[inline(always)]
-fn descend<T: Lane, const B: usize, const W: usize>(
-    to_x: &mut [T],
-    pairs: &[[u32; 2]],
-    (weights, distances, steepness, sums): (&[T; B], &[T; B], &[T; B], &[T; B]),
-    distribution: Distribution,
-    to_steepness: &mut [T],
-) {
-    let (mut low, mut high) = gather::<T, B, W>(to_x, pairs);
-    macro_rules! each {
-        ($($name:ident)*) => {
-            match distribution {
-                $(Distribution::$name => for i in 0..B {
-                    let swapped = weights[i].negative();
-                    let w = if swapped { -weights[i] } else { weights[i] };
-                    let found = slopes(Distribution::$name, distances[i], w, steepness[i]);
-                    let difference = low[i] - high[i];
-                    let h = difference.fma(found.shift, sums[i] * found.weight);
-                    let (a, b) = (low[i] - h, high[i] + h);
-                    (low[i], high[i]) = if swapped { (b, a) } else { (a, b) };
-                    let s = difference.fma(found.shift_by_steepness, sums[i] * found.weight_by_steepness);
-                    to_steepness[i] = to_steepness[i] + s;
-                },)*
-            }
-        };
-    }
-    each!(Logistic LogisticArt Reciprocal Cauchy Gaussian Optimal);
-    scatter::<T, B, W>(to_x, pairs, &low, &high);
 }

@@ -253,9 +253,9 @@ pub struct Slopes<T> {
     pub shift_by_steepness: T,
 }
 
-/// See [`Slopes`].
+/// See [`Slopes`]; `limit` is where w d tends to.
 #[inline(always)]
-pub fn slopes<T: Lane>(distribution: Distribution, d: T, w: T, steepness: T) -> Slopes<T> {
+pub fn slopes<T: Lane>(distribution: Distribution, d: T, w: T, steepness: T, limit: T) -> Slopes<T> {
     let v = reach(distribution, d, steepness);
     let far = v > T::of(T::FAR);
     let v = if far { T::of(T::FAR) } else { v };
@@ -266,6 +266,6 @@ pub fn slopes<T: Lane>(distribution: Distribution, d: T, w: T, steepness: T) -> 
         weight: if far { T::default() } else { weight },
         shift: if far { T::default() } else { shift },
         weight_by_steepness: z,
-        shift_by_steepness: if far { T::of(-distribution.limit()) / steepness } else { zd },
+        shift_by_steepness: if far { -limit } else { zd },
     }
 }

@@ -63,6 +63,7 @@ impl Network {
     }
 
     /// The comparators of a layer: the lower wire, then the upper.
+    #[inline]
     #[must_use]
     pub fn layer(&self, layer: usize) -> &[[u32; 2]] {
         let distinct = self.layers[layer] as usize;
