@@ -179,8 +179,8 @@ proptest! {
         let found = run(&case.x, &case.steepness);
         prop_assert!(close(&found.product, &naive(&case, &case.v, transposed), 1e-11));
         prop_assert!(close(&found.v, &naive(&case, &case.u, !transposed), 1e-11));
-        // At ties the one-sided slopes of two distributions differ from central differences in second order only.
-        let (h, move_x) = (1e-5, |i: usize| ((i * i) as f64).sin());
+        // Where the slope has a kink, at ties, a central difference is off by its jump times h.
+        let (h, move_x) = (1e-7, |i: usize| ((i * i) as f64).sin());
         let shifted = |sign: f64| {
             let x: Vec<f64> = case.x.iter().enumerate().map(|(i, x)| x + sign * h * move_x(i)).collect();
             let steepness: Vec<f64> = case.steepness.iter().map(|s| s + sign * h).collect();

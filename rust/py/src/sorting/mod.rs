@@ -8,7 +8,6 @@ use pyo3::prelude::*;
 mod laplace;
 mod network;
 mod neuralsort;
-mod network;
 mod pairs;
 mod perturbed;
 mod products;
@@ -39,12 +38,12 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     laplace::register(module)?;
     network::register(module)?;
     neuralsort::register(module)?;
+    network::register(module)?;
     pairs::register(module)?;
     perturbed::register(module)?;
     products::register(module)?;
     ranks::register(module)?;
     sinkhorn::register(module)?;
     soft::register(module)?;
-    topk::register(module)?;
-    network::register(module)
+    topk::register(module)
 }
