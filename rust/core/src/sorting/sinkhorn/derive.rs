@@ -59,7 +59,7 @@ fn fold(left: &[f64], right: &[f64], count: usize) -> Vec<f64> {
     let mut sums = vec![0.0; count];
     for (x, y) in left.chunks_exact(count).zip(right.chunks_exact(count)) {
         for (sum, (x, y)) in sums.iter_mut().zip(x.iter().zip(y)) {
-            *sum = x.mul_add(*y, *sum);
+            *sum += x * y;
         }
     }
     sums

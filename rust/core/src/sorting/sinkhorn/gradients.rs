@@ -231,5 +231,5 @@ fn speed<T: Key>(
         let at = view.range.start + view.places[place] as usize;
         if problem.x[at].is_finite() { tangent[at].wide() } else { 0.0 }
     };
-    block.items.clone().map(|place| found.rate.mul_add(of(place), -faster * found.s[place])).collect()
+    block.items.clone().map(|place| found.rate * of(place) - faster * found.s[place]).collect()
 }

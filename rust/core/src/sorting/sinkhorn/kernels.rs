@@ -4,6 +4,7 @@ use super::plan::{NODES, Panel, Plan};
 use crate::elementary::exp_f64;
 use crate::simd::dispatch;
 use std::f64::consts::PI;
+use std::sync::LazyLock;
 
 const LANES: usize = 8;
 
@@ -18,6 +19,10 @@ dispatch! {
 dispatch! {
     /// Fills with the transposed P times columns over the ranks.
     pub fn transposed(plan: &Plan, columns: &[f64], out: &mut [f64]) = transposed_body
+}
+dispatch! {
+    /// The inner product.
+    pub fn inner(a: &[f64], b: &[f64]) -> f64 = dot
 }
 dispatch! {
     /// Appends each panel's sum over its items, and where it begins.
@@ -39,7 +44,7 @@ fn fill_row(plan: &Plan, panel: &Panel, row: usize, out: &mut [f64]) {
     let bases = &plan.bases[panel.base..panel.base + panel.width()];
     let from = panel.ranks.start as f64 - panel.middle;
     if panel.crowded() {
-        fill(bases, panel.half * node(row), from, 0.0, out);
+        fill(bases, panel.half * PLACES[row], from, 0.0, out);
     } else {
         let item = panel.items.start + row;
         fill(bases, plan.s[item] - panel.center, from, plan.scale[item], out);
@@ -57,17 +62,17 @@ fn row_of<'a>(plan: &'a Plan, panel: &Panel, row: usize, scratch: &'a mut [f64])
     &scratch[..width]
 }
 
-fn node(k: usize) -> f64 {
-    ((k as f64 + 0.5) * PI / NODES as f64).cos()
-}
+/// The nodes in [-1, 1].
+static PLACES: LazyLock<[f64; NODES]> =
+    LazyLock::new(|| std::array::from_fn(|k| ((k as f64 + 0.5) * PI / NODES as f64).cos()));
 
-/// `NODES` values to Chebyshev coefficients: M[l][k], by rows.
-fn coefficients() -> [[f64; NODES]; NODES] {
+/// Values at the nodes to Chebyshev coefficients, by rows.
+static COEFFICIENTS: LazyLock<[[f64; NODES]; NODES]> = LazyLock::new(|| {
     std::array::from_fn(|l| {
         let weight = if l == 0 { 1.0 } else { 2.0 } / NODES as f64;
         std::array::from_fn(|k| weight * (l as f64 * (k as f64 + 0.5) * PI / NODES as f64).cos())
     })
-}
+});
 
 #[inline(always)]
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -109,12 +114,11 @@ fn fill_kept_body(plan: &Plan, kept: &mut [f64]) {
 fn times_body(plan: &Plan, columns: &[f64], out: &mut [f64]) {
     let mut scratch = vec![0.0; if plan.kept.is_empty() { widest(plan) } else { 0 }];
     let (items, ranks) = (plan.items(), plan.ranks());
-    let matrix = plan.panels.iter().any(Panel::crowded).then(coefficients);
-    let mut weights = vec![0.0; if matrix.is_some() { columns.len() / items * NODES } else { 0 }];
+    let mut weights = vec![0.0; columns.len() / items * NODES];
     for panel in &plan.panels {
-        if let (true, Some(matrix)) = (panel.crowded(), &matrix) {
+        if panel.crowded() {
             for (column, weights) in columns.chunks_exact(items).zip(weights.chunks_exact_mut(NODES)) {
-                weights.copy_from_slice(&node_weights(plan, panel, matrix, &column[panel.items.clone()]));
+                weights.copy_from_slice(&node_weights(plan, panel, &column[panel.items.clone()]));
             }
             for k in 0..NODES {
                 let row = row_of(plan, panel, k, &mut scratch);
@@ -136,7 +140,6 @@ fn times_body(plan: &Plan, columns: &[f64], out: &mut [f64]) {
 #[inline(always)]
 fn sum_panels_body(plan: &Plan, rows: &mut Vec<f64>, starts: &mut Vec<usize>) {
     let mut scratch = vec![0.0; widest(plan)];
-    let matrix = coefficients();
     let ones = vec![1.0; plan.panels.iter().map(|panel| panel.items.len()).max().unwrap_or(0)];
     for panel in &plan.panels {
         let start = rows.len();
@@ -144,7 +147,7 @@ fn sum_panels_body(plan: &Plan, rows: &mut Vec<f64>, starts: &mut Vec<usize>) {
         rows.resize(start + panel.width(), 0.0);
         let mut weights = [1.0; NODES];
         if panel.crowded() {
-            weights = node_weights(plan, panel, &matrix, &ones[..panel.items.len()]);
+            weights = node_weights(plan, panel, &ones[..panel.items.len()]);
         }
         for k in 0..panel.rows() {
             let row = row_of(plan, panel, k, &mut scratch);
@@ -155,9 +158,9 @@ fn sum_panels_body(plan: &Plan, rows: &mut Vec<f64>, starts: &mut Vec<usize>) {
 
 /// What the nodes weigh when the items weigh `column`.
 #[inline(always)]
-fn node_weights(plan: &Plan, panel: &Panel, matrix: &[[f64; NODES]; NODES], column: &[f64]) -> [f64; NODES] {
+fn node_weights(plan: &Plan, panel: &Panel, column: &[f64]) -> [f64; NODES] {
     let mut weights = [0.0; NODES];
-    for (row, moment) in matrix.iter().zip(moments(plan, panel, column)) {
+    for (row, moment) in COEFFICIENTS.iter().zip(moments(plan, panel, column)) {
         add_scaled(&mut weights, row, moment);
     }
     weights
@@ -167,10 +170,9 @@ fn node_weights(plan: &Plan, panel: &Panel, matrix: &[[f64; NODES]; NODES], colu
 fn transposed_body(plan: &Plan, columns: &[f64], out: &mut [f64]) {
     let mut scratch = vec![0.0; if plan.kept.is_empty() { widest(plan) } else { 0 }];
     let (items, ranks) = (plan.items(), plan.ranks());
-    let matrix = plan.panels.iter().any(Panel::crowded).then(coefficients);
-    let mut values = vec![0.0; if matrix.is_some() { columns.len() / ranks * NODES } else { 0 }];
+    let mut values = vec![0.0; columns.len() / ranks * NODES];
     for panel in &plan.panels {
-        if let (true, Some(matrix)) = (panel.crowded(), &matrix) {
+        if panel.crowded() {
             for k in 0..NODES {
                 let row = row_of(plan, panel, k, &mut scratch);
                 for (column, values) in columns.chunks_exact(ranks).zip(values.chunks_exact_mut(NODES)) {
@@ -178,7 +180,7 @@ fn transposed_body(plan: &Plan, columns: &[f64], out: &mut [f64]) {
                 }
             }
             for (out, values) in out.chunks_exact_mut(items).zip(values.chunks_exact(NODES)) {
-                let terms: [f64; NODES] = std::array::from_fn(|l| dot(&matrix[l], values));
+                let terms: [f64; NODES] = std::array::from_fn(|l| dot(&COEFFICIENTS[l], values));
                 interpolate(plan, panel, &terms, &mut out[panel.items.clone()]);
             }
         } else {

@@ -28,7 +28,7 @@ const CUT: f64 = 38.0;
 const EXTENT: f64 = 16.0;
 /// Chebyshev nodes of a panel: the first neglected coefficient of exp(4 t) is 3e-17.
 pub const NODES: usize = 24;
-/// Panels of more items are replaced by their nodes.
+/// Panels of more items, with a band twice as wide as there are nodes, are replaced by their nodes.
 const CROWD: usize = 32;
 /// Entries that are kept from product to product: they fit in a core's cache.
 const KEPT: usize = 1 << 19;
@@ -56,7 +56,7 @@ impl Panel {
     /// Whether nodes stand for the items.
     #[must_use]
     pub const fn crowded(&self) -> bool {
-        self.items.end - self.items.start > CROWD
+        self.items.end - self.items.start > CROWD && self.width() > 2 * NODES
     }
 
     /// Kernel rows: nodes, or items.

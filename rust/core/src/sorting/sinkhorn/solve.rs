@@ -15,6 +15,7 @@
 //!
 //! and need some fifteen steps, however long the list and narrow the bands.
 
+use super::kernels::inner;
 use super::plan::Plan;
 use crate::error::Result;
 use crate::job::Job;
@@ -67,14 +68,14 @@ impl Solver {
                 }
                 let mine = &rows[starts[k] + from - panel.ranks.start..starts[k] + to - panel.ranks.start];
                 let its = &rows[starts[k - apart] + from - other.ranks.start..];
-                let coupling: f64 = mine.iter().zip(its).map(|(x, y)| x * y).sum();
+                let coupling = inner(mine, &its[..to - from]);
                 self.factor[k][apart] = -coupling;
                 self.factor[k][0] += coupling;
                 self.factor[k - apart][0] += coupling;
             }
         }
         for k in 0..panels.len() {
-            self.factor[k][0] = self.factor[k][0].mul_add(1.0 + FLOOR, FLOOR);
+            self.factor[k][0] += FLOOR * (self.factor[k][0] + 1.0);
             for apart in (1..=NEAR.min(k)).rev() {
                 let other = k - apart;
                 let shared: f64 =
@@ -129,24 +130,24 @@ impl Solver {
             }
             job.check()?;
             self.precondition(plan);
-            let now = product(&self.residual, &self.better);
+            let now = inner(&self.residual, &self.better);
             let turn = if step == 0 { 0.0 } else { now / slope };
             slope = now;
             self.direction.resize(right.len(), 0.0);
-            self.direction.iter_mut().zip(&self.better).for_each(|(d, z)| *d = turn.mul_add(*d, *z));
+            self.direction.iter_mut().zip(&self.better).for_each(|(d, z)| *d = turn * *d + z);
             plan.times(&self.direction, &mut self.ranks);
             self.ranks.iter_mut().zip(&plan.mass).for_each(|(y, mass)| *y /= mass);
             plan.transposed(&self.ranks, &mut self.product);
             for ((h, d), sum) in self.product.iter_mut().zip(&self.direction).zip(&self.sums) {
-                *h = sum.mul_add(*d, -*h);
+                *h = sum * d - *h;
             }
-            let curvature = product(&self.direction, &self.product);
+            let curvature = inner(&self.direction, &self.product);
             if curvature.is_nan() || curvature <= 0.0 || slope <= 0.0 {
                 break;
             }
             let length = slope / curvature;
-            x.iter_mut().zip(&self.direction).for_each(|(x, d)| *x = length.mul_add(*d, *x));
-            self.residual.iter_mut().zip(&self.product).for_each(|(r, h)| *r = length.mul_add(-*h, *r));
+            x.iter_mut().zip(&self.direction).for_each(|(x, d)| *x += length * d);
+            self.residual.iter_mut().zip(&self.product).for_each(|(r, h)| *r -= length * h);
             left = square(&self.residual);
         }
         self.direction.clear();
@@ -154,16 +155,16 @@ impl Solver {
     }
 }
 
-fn product(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
-}
-
 fn square(a: &[f64]) -> f64 {
-    product(a, a)
+    inner(a, a)
 }
 
 fn center(x: &mut [f64]) {
-    let mean = x.iter().sum::<f64>() / x.len() as f64;
+    let mut sums = [0.0; 8];
+    for part in x.chunks(8) {
+        sums.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
+    }
+    let mean = sums.iter().sum::<f64>() / x.len() as f64;
     x.iter_mut().for_each(|x| *x -= mean);
 }
 
@@ -215,7 +216,7 @@ fn hold(plan: &mut Plan, items: &[f64], ranks: &mut [f64]) {
 fn step(plan: &Plan, right: &[f64], x: &mut [f64], moved: &mut Vec<f64>, ranks: &mut Vec<f64>) {
     let most = x.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
     let mut length = if most > STRIDE { STRIDE / most } else { 1.0 };
-    let slope = product(right, x);
+    let slope = inner(right, x);
     x.iter_mut().for_each(|x| *x *= length);
     loop {
         moved.clear();
