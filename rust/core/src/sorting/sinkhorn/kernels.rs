@@ -33,8 +33,11 @@ dispatch! {
 #[inline(always)]
 fn fill(bases: &[f64], slope: f64, from: f64, e: f64, out: &mut [f64]) {
     let start = slope.mul_add(from, e);
-    for (k, (p, base)) in out.iter_mut().zip(bases).enumerate() {
-        *p = exp_f64(slope.mul_add(f64::from(k as u32), base + start));
+    let (count, bases) = (out.len(), &bases[..out.len()]);
+    let mut k = 0;
+    while k < count {
+        out[k] = exp_f64(slope.mul_add(f64::from(k as u32), bases[k] + start));
+        k += 1;
     }
 }
 
@@ -74,24 +77,36 @@ static COEFFICIENTS: LazyLock<[[f64; NODES]; NODES]> = LazyLock::new(|| {
     })
 });
 
+// Loops by index: the iterators of the standard library are not inlined into functions of another instruction set.
+
 #[inline(always)]
 fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let (mut sums, split) = ([0.0; LANES], a.len() / LANES * LANES);
-    for (x, y) in a[..split].chunks_exact(LANES).zip(b[..split].chunks_exact(LANES)) {
-        for k in 0..LANES {
+    let (count, b) = (a.len(), &b[..a.len()]);
+    let (mut sums, mut at) = ([0.0; LANES], 0);
+    while at + LANES <= count {
+        let (x, y) = (&a[at..at + LANES], &b[at..at + LANES]);
+        let mut k = 0;
+        while k < LANES {
             sums[k] = x[k].mul_add(y[k], sums[k]);
+            k += 1;
         }
+        at += LANES;
     }
-    for (k, (x, y)) in a[split..].iter().zip(&b[split..]).enumerate() {
-        sums[k] = x.mul_add(*y, sums[k]);
+    let mut rest = 0.0;
+    while at < count {
+        rest = a[at].mul_add(b[at], rest);
+        at += 1;
     }
-    ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]))
+    (((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]))) + rest
 }
 
 #[inline(always)]
 fn add_scaled(out: &mut [f64], row: &[f64], factor: f64) {
-    for (y, x) in out.iter_mut().zip(row) {
-        *y = x.mul_add(factor, *y);
+    let (count, row) = (out.len(), &row[..out.len()]);
+    let mut k = 0;
+    while k < count {
+        out[k] = row[k].mul_add(factor, out[k]);
+        k += 1;
     }
 }
 
@@ -114,24 +129,35 @@ fn fill_kept_body(plan: &Plan, kept: &mut [f64]) {
 fn times_body(plan: &Plan, columns: &[f64], out: &mut [f64]) {
     let mut scratch = vec![0.0; if plan.kept.is_empty() { widest(plan) } else { 0 }];
     let (items, ranks) = (plan.items(), plan.ranks());
-    let mut weights = vec![0.0; columns.len() / items * NODES];
+    let count = columns.len() / items;
+    let mut weights = vec![0.0; count * NODES];
     for panel in &plan.panels {
         if panel.crowded() {
             for (column, weights) in columns.chunks_exact(items).zip(weights.chunks_exact_mut(NODES)) {
                 weights.copy_from_slice(&node_weights(plan, panel, &column[panel.items.clone()]));
             }
-            for k in 0..NODES {
+            let (low, high) = (panel.ranks.start, panel.ranks.end);
+            let mut k = 0;
+            while k < NODES {
                 let row = row_of(plan, panel, k, &mut scratch);
-                for (out, weights) in out.chunks_exact_mut(ranks).zip(weights.chunks_exact(NODES)) {
-                    add_scaled(&mut out[panel.ranks.clone()], row, weights[k]);
+                let mut c = 0;
+                while c < count {
+                    add_scaled(&mut out[c * ranks + low..c * ranks + high], row, weights[c * NODES + k]);
+                    c += 1;
                 }
+                k += 1;
             }
         } else {
-            for (k, item) in panel.items.clone().enumerate() {
+            let (first, low, high) = (panel.items.start, panel.ranks.start, panel.ranks.end);
+            let mut k = 0;
+            while k < panel.rows() {
                 let row = row_of(plan, panel, k, &mut scratch);
-                for (out, column) in out.chunks_exact_mut(ranks).zip(columns.chunks_exact(items)) {
-                    add_scaled(&mut out[panel.ranks.clone()], row, column[item]);
+                let mut c = 0;
+                while c < count {
+                    add_scaled(&mut out[c * ranks + low..c * ranks + high], row, columns[c * items + first + k]);
+                    c += 1;
                 }
+                k += 1;
             }
         }
     }
@@ -170,25 +196,36 @@ fn node_weights(plan: &Plan, panel: &Panel, column: &[f64]) -> [f64; NODES] {
 fn transposed_body(plan: &Plan, columns: &[f64], out: &mut [f64]) {
     let mut scratch = vec![0.0; if plan.kept.is_empty() { widest(plan) } else { 0 }];
     let (items, ranks) = (plan.items(), plan.ranks());
-    let mut values = vec![0.0; columns.len() / ranks * NODES];
+    let count = columns.len() / ranks;
+    let mut values = vec![0.0; count * NODES];
     for panel in &plan.panels {
         if panel.crowded() {
-            for k in 0..NODES {
+            let (low, high) = (panel.ranks.start, panel.ranks.end);
+            let mut k = 0;
+            while k < NODES {
                 let row = row_of(plan, panel, k, &mut scratch);
-                for (column, values) in columns.chunks_exact(ranks).zip(values.chunks_exact_mut(NODES)) {
-                    values[k] = dot(row, &column[panel.ranks.clone()]);
+                let mut c = 0;
+                while c < count {
+                    values[c * NODES + k] = dot(row, &columns[c * ranks + low..c * ranks + high]);
+                    c += 1;
                 }
+                k += 1;
             }
             for (out, values) in out.chunks_exact_mut(items).zip(values.chunks_exact(NODES)) {
                 let terms: [f64; NODES] = std::array::from_fn(|l| dot(&COEFFICIENTS[l], values));
                 interpolate(plan, panel, &terms, &mut out[panel.items.clone()]);
             }
         } else {
-            for (k, item) in panel.items.clone().enumerate() {
+            let (first, low, high) = (panel.items.start, panel.ranks.start, panel.ranks.end);
+            let mut k = 0;
+            while k < panel.rows() {
                 let row = row_of(plan, panel, k, &mut scratch);
-                for (out, column) in out.chunks_exact_mut(items).zip(columns.chunks_exact(ranks)) {
-                    out[item] = dot(row, &column[panel.ranks.clone()]);
+                let mut c = 0;
+                while c < count {
+                    out[c * items + first + k] = dot(row, &columns[c * ranks + low..c * ranks + high]);
+                    c += 1;
                 }
+                k += 1;
             }
         }
     }
