@@ -38,7 +38,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     laplace::register(module)?;
     network::register(module)?;
     neuralsort::register(module)?;
-    network::register(module)?;
     pairs::register(module)?;
     perturbed::register(module)?;
     products::register(module)?;

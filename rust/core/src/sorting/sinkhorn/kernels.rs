@@ -236,9 +236,13 @@ fn transposed_body(plan: &Plan, columns: &[f64], out: &mut [f64]) {
 fn places(plan: &Plan, panel: &Panel, first: usize) -> ([f64; LANES], [f64; LANES]) {
     let inverse = if panel.half > 0.0 { 1.0 / panel.half } else { 0.0 };
     let (mut t, mut scale) = ([0.0; LANES], [0.0; LANES]);
-    for k in 0..LANES.min(panel.items.end - first) {
-        t[k] = ((plan.s[first + k] - panel.center) * inverse).clamp(-1.0, 1.0);
-        scale[k] = plan.scale[first + k];
+    let here = LANES.min(panel.items.end - first);
+    t[..here].copy_from_slice(&plan.s[first..first + here]);
+    scale[..here].copy_from_slice(&plan.scale[first..first + here]);
+    let mut k = 0;
+    while k < LANES {
+        t[k] = ((t[k] - panel.center) * inverse).clamp(-1.0, 1.0);
+        k += 1;
     }
     (t, scale)
 }
@@ -246,21 +250,32 @@ fn places(plan: &Plan, panel: &Panel, first: usize) -> ([f64; LANES], [f64; LANE
 /// sum of scale * column * `T_l`(place), for each Chebyshev polynomial `T_l`.
 #[inline(always)]
 fn moments(plan: &Plan, panel: &Panel, column: &[f64]) -> [f64; NODES] {
-    let mut sums = [[0.0; LANES]; NODES];
-    for (chunk, first) in column.chunks(LANES).zip(panel.items.clone().step_by(LANES)) {
+    let (mut sums, mut first) = ([[0.0; LANES]; NODES], panel.items.start);
+    while first < panel.items.end {
         let (t, mut here) = places(plan, panel, first);
-        for k in 0..chunk.len() {
-            here[k] *= chunk[k];
+        let (mut part, mut before) = ([0.0; LANES], [0.0; LANES]);
+        let from = first - panel.items.start;
+        let length = LANES.min(column.len() - from);
+        part[..length].copy_from_slice(&column[from..from + length]);
+        let mut k = 0;
+        while k < LANES {
+            here[k] *= part[k];
+            before[k] = here[k] * t[k];
+            k += 1;
         }
-        let mut before: [f64; LANES] = std::array::from_fn(|k| here[k] * t[k]);
-        for sum in &mut sums {
-            for k in 0..LANES {
-                sum[k] += here[k];
+        let mut l = 0;
+        while l < NODES {
+            let mut k = 0;
+            while k < LANES {
+                sums[l][k] += here[k];
                 let next = (2.0 * t[k]).mul_add(here[k], -before[k]);
                 before[k] = here[k];
                 here[k] = next;
+                k += 1;
             }
+            l += 1;
         }
+        first += LANES;
     }
     std::array::from_fn(|l| sums[l].iter().sum())
 }
@@ -268,18 +283,29 @@ fn moments(plan: &Plan, panel: &Panel, column: &[f64]) -> [f64; NODES] {
 /// scale * the Chebyshev series at the items' places.
 #[inline(always)]
 fn interpolate(plan: &Plan, panel: &Panel, terms: &[f64; NODES], out: &mut [f64]) {
-    for (chunk, first) in out.chunks_mut(LANES).zip(panel.items.clone().step_by(LANES)) {
+    let mut first = panel.items.start;
+    while first < panel.items.end {
         let (t, scale) = places(plan, panel, first);
         let (mut one, mut two) = ([0.0; LANES], [0.0; LANES]);
-        for &term in terms[1..].iter().rev() {
-            for k in 0..LANES {
-                let next = (2.0 * t[k]).mul_add(one[k], term - two[k]);
+        let mut l = NODES - 1;
+        while l > 0 {
+            let mut k = 0;
+            while k < LANES {
+                let next = (2.0 * t[k]).mul_add(one[k], terms[l] - two[k]);
                 two[k] = one[k];
                 one[k] = next;
+                k += 1;
             }
+            l -= 1;
         }
-        for (k, y) in chunk.iter_mut().enumerate() {
-            *y = scale[k] * (t[k].mul_add(one[k], terms[0] - two[k]));
+        let mut k = 0;
+        while k < LANES {
+            one[k] = scale[k] * t[k].mul_add(one[k], terms[0] - two[k]);
+            k += 1;
         }
+        let from = first - panel.items.start;
+        let length = LANES.min(out.len() - from);
+        out[from..from + length].copy_from_slice(&one[..length]);
+        first += LANES;
     }
 }

@@ -194,7 +194,8 @@ pub fn balance(plan: &mut Plan, solver: &mut Solver, iterations: usize, toleranc
         right.extend(solver.sums.iter().map(|sum| 1.0 - sum));
         let error = right.iter().fold(0.0, |most: f64, r| most.max(r.abs()));
         // An error so small that does not fall any more is rounding.
-        if error <= tolerance || (error < 1e-8 && error > 0.5 * before) {
+        let rounding = 1e-12 + 1e-14 * plan.items() as f64;
+        if error <= tolerance || (error < rounding && error > 0.5 * before) {
             break;
         }
         before = error;
