@@ -85,10 +85,10 @@ def neural_ndcg_loss(
         >>> import torch
         >>> from argrad.losses.ranking import neural_ndcg_loss
         >>> scores, relevance = torch.tensor([[9.0, 0.0, 5.0]]), torch.tensor([[2, 0, 1]])
-        >>> neural_ndcg_loss(scores, relevance, temperature=0.1)
-        tensor(-1.0000)
-        >>> neural_ndcg_loss(-scores, relevance, temperature=0.1)
-        tensor(-0.5869)
+        >>> print(f"{neural_ndcg_loss(scores, relevance, temperature=0.1):.4f}")
+        -1.0000
+        >>> print(f"{neural_ndcg_loss(-scores, relevance, temperature=0.1):.4f}")
+        -0.5869
     """
     name = "neural_ndcg_loss"
     lists = _check.lists(name, scores, mask)
