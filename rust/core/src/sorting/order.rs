@@ -4,7 +4,7 @@
 //! and positions together and equal values stay in order of position.
 
 use super::lists::Lists;
-use super::network::Ahead;
+use super::order_network::Ahead;
 use crate::real::Real;
 use std::fmt::Debug;
 
