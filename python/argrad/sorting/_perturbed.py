@@ -156,6 +156,6 @@ class _Sampler(NamedTuple):
             raise TypeError(f"perturbed: function must be one that returns a {kind} array, got {found}")
         lead = tuple(points.shape[:-1])
         if tuple(values.shape[: len(lead)]) != lead:
-            found, wanted = tuple(values.shape), ", ".join(map(str, lead))
-            raise ValueError(f"perturbed: function must be one that returns shape ({wanted}, ...), got {found}")
+            shape, wanted = tuple(values.shape), ", ".join(map(str, lead))
+            raise ValueError(f"perturbed: function must be one that returns shape ({wanted}, ...), got {shape}")
         return _array.cast(values, "float64")
