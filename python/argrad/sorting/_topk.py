@@ -102,8 +102,8 @@ def soft_topk(
         >>> x = np.array([0.0, 3.0, 1.0, 2.0])
         >>> soft_topk(x, 2).round(3)
         array([0.182, 0.818, 0.378, 0.622])
-        >>> soft_topk(x, 2, kind="l2")
-        array([0. , 1. , 0.5, 0.5])
+        >>> soft_topk(x, 2, kind="l2", temperature=2.0).round(3)
+        array([0.  , 1.  , 0.25, 0.75])
         >>> soft_topk(x, 1.5, temperature=0.01).round(3)
         array([0. , 1. , 0. , 0.5])
     """
