@@ -19,7 +19,11 @@ class Scans(NamedTuple):
     descending: bool
     temperature: Array
     method: str
-    takes_vectors = True
+
+    @property
+    def takes_vectors(self) -> bool:
+        """Tell `SoftPermutation` that v may be of the shape of x."""
+        return True
 
     def product(self, v: Array, transposed: bool) -> Array:
         """Return P v, or the transposed product; v of the shape of x, or with one more dimension."""

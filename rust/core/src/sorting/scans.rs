@@ -144,6 +144,27 @@ impl<N: Number> Links<N> {
         }));
     }
 
+    /// Calls `out(i, x_i, sum_j K_ij x_j)` for i downwards, and leaves the left sides in `left`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`].
+    #[inline(always)]
+    pub fn sums<const W: usize>(
+        &self,
+        job: &Job,
+        x: impl Fn(usize) -> [N; W],
+        left: &mut Vec<[N; W]>,
+        mut out: impl FnMut(usize, &[N; W], [N; W]),
+    ) -> Result<()> {
+        left.clear();
+        left.reserve(self.len());
+        self.up(job, &x, |_, sums| left.push(*sums))?;
+        self.down(job, &x, |i, here, right| {
+            let left = &left[i];
+            out(i, here, std::array::from_fn(|w| (left[w] + right[w]) + here[w]));
+        })
+    }
+
     /// Fills `left` and `right`.
     ///
     /// # Errors

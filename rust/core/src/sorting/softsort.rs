@@ -26,64 +26,32 @@ pub(super) fn product<const W: usize>(
     v: impl Fn(usize, usize) -> f64,
     mut out: impl FnMut(usize, usize, f64),
 ) -> Result<()> {
-    let (mut sides, mut z) = (Sides::default(), Vec::new());
+    let (links, mut left, mut z) = (walk.links, Vec::new(), Vec::new());
     if transposed {
-        let mut ones = Sides::default();
-        ones.fill(walk, |_| [1.0])?;
-        z.extend((0..walk.links.len()).map(|i| ones.sum(i, 0, 1.0)));
+        z.resize(links.len(), 0.0);
+        links.sums(walk.job, |_| [1.0], &mut Vec::new(), |i, _, [sum]| z[i] = sum)?;
     }
     for k in (0..=walk.m).step_by(W) {
         if transposed {
             let a = |i: usize| walk.extended::<W>(k, 0.0, |c| v(i, c) / z[i]);
-            sides.fill(walk, a)?;
-            for i in 0..z.len() {
-                let a = a(i);
-                walk.columns::<W>(k).for_each(|(c, w)| out(i, c, sides.sum(i, w, a[w])));
-            }
+            links.sums(walk.job, a, &mut left, |i, _, sums| {
+                walk.columns::<W>(k).for_each(|(c, w)| out(i, c, sums[w]));
+            })?;
         } else {
-            let v = |i: usize| walk.extended::<W>(k, 1.0, |c| v(i, c));
-            sides.fill(walk, v)?;
-            sides.norms(walk, k, &mut z);
-            for i in 0..z.len() {
-                let v = v(i);
-                walk.columns::<W>(k).for_each(|(c, w)| out(i, c, sides.sum(i, w, v[w]) / z[i]));
+            if walk.m >= W {
+                z.resize(links.len(), 0.0); // for the columns to come
             }
+            let v = |i: usize| walk.extended::<W>(k, 1.0, |c| v(i, c));
+            links.sums(walk.job, v, &mut left, |i, _, sums| {
+                let norm = if k == 0 { sums[0] } else { z[i] };
+                walk.columns::<W>(k).for_each(|(c, w)| out(i, c, sums[w] / norm));
+                if walk.m >= W {
+                    z[i] = norm;
+                }
+            })?;
         }
     }
     Ok(())
-}
-
-/// Sums over the items before and after each.
-#[derive(Debug)]
-struct Sides<N, const W: usize> {
-    left: Vec<[N; W]>,
-    right: Vec<[N; W]>,
-}
-
-impl<N, const W: usize> Default for Sides<N, W> {
-    fn default() -> Self {
-        Self { left: Vec::new(), right: Vec::new() }
-    }
-}
-
-impl<N: Number, const W: usize> Sides<N, W> {
-    #[inline(always)]
-    fn fill(&mut self, walk: &Walk<'_, N>, x: impl Fn(usize) -> [N; W]) -> Result<()> {
-        walk.links.sides(walk.job, x, &mut self.left, &mut self.right)
-    }
-
-    #[inline(always)]
-    fn sum(&self, i: usize, w: usize, here: N) -> N {
-        (self.left[i][w] + self.right[i][w]) + here
-    }
-
-    /// Fills `z` when the column of ones is at hand.
-    #[inline(always)]
-    fn norms(&self, walk: &Walk<'_, N>, k: usize, z: &mut Vec<N>) {
-        if k == 0 {
-            z.extend((0..walk.links.len()).map(|i| self.sum(i, 0, N::of(1.0))));
-        }
-    }
 }
 
 /// Fills `push` with -t times the gradients to the sorted scores (in increasing order), hands out the products `P V` and
@@ -96,48 +64,53 @@ pub(super) fn gradients<N: Number, const W: usize>(
     mut to_rank: impl FnMut(usize, usize, N),
     mut to_item: impl FnMut(usize, usize, N),
 ) -> Result<N> {
-    let (zero, mut sides) = (N::of(0.0), Sides::default());
-    let (mut z, mut c) = (Vec::new(), vec![zero; walk.links.len()]);
+    let (zero, n, mut left) = (N::of(0.0), walk.links.len(), Vec::new());
+    let (mut z, mut c) = (vec![zero; n], vec![zero; n]);
     let values = |k: usize, i: usize| walk.extended::<W>(k, N::of(1.0), |c| item(i, c));
     for k in (0..=walk.m).step_by(W) {
-        sides.fill(walk, |i| values(k, i))?;
-        sides.norms(walk, k, &mut z);
-        for i in 0..z.len() {
-            let v = values(k, i);
-            for (column, w) in walk.columns::<W>(k) {
-                let y = sides.sum(i, w, v[w]) / z[i];
-                c[i] += rank(i, column) / z[i] * y;
-                to_rank(i, column, y);
-            }
-        }
+        walk.links.sums(
+            walk.job,
+            |i| values(k, i),
+            &mut left,
+            |i, _, sums| {
+                if k == 0 {
+                    z[i] = sums[0];
+                }
+                for (column, w) in walk.columns::<W>(k) {
+                    let y = sums[w] / z[i];
+                    c[i] += rank(i, column) / z[i] * y;
+                    to_rank(i, column, y);
+                }
+            },
+        )?;
     }
-    let mut total = zero;
+    let (mut room, mut total) = (Vec::with_capacity(n), zero);
     for k in (0..=walk.m).step_by(W) {
         let a = |i: usize| walk.extended::<W>(k, -c[i], |c| rank(i, c) / z[i]);
         if walk.m >= W {
-            sides.fill(walk, |i| values(k, i))?; // the columns at hand are others
+            walk.links.up(walk.job, |i| values(k, i), |i, sums| left[i] = *sums)?; // of the columns at hand
         }
+        room.clear();
+        walk.links.up(walk.job, a, |_, sums| room.push(*sums))?;
         let out = |i: usize, sums: [N; W]| walk.columns::<W>(k).for_each(|(c, w)| to_item(i, c, sums[w]));
-        total += forces(walk, &mut sides, push, |i| values(k, i), a, out)?;
+        total += forces(walk, &left, &room, push, |i| values(k, i), a, out)?;
     }
     Ok(total)
 }
 
-/// Adds to `push` what the pairs `a_i v_j` do, hands out `(K a)_j`, and returns the sum of `step_i T_i`. Comes with the
-/// sides of v; the room of its right side is used up.
+/// Adds to `push` what the pairs `a_i v_j` do, hands out `(K a)_j`, and returns the sum of `step_i T_i`.
 #[inline(always)]
 fn forces<N: Number, const W: usize>(
     walk: &Walk<'_, N>,
-    sides: &mut Sides<N, W>,
+    left_v: &[[N; W]],
+    left_a: &[[N; W]],
     push: &mut [N],
-    v: impl Fn(usize) -> [N; W] + Copy,
-    a: impl Fn(usize) -> [N; W] + Copy,
+    v: impl Fn(usize) -> [N; W],
+    a: impl Fn(usize) -> [N; W],
     mut to_item: impl FnMut(usize, [N; W]),
 ) -> Result<N> {
     let (job, links, zero) = (walk.job, walk.links, N::of(0.0));
-    let Sides { left: left_v, right: left_a } = sides;
     let (mut right_a, mut total) = ([zero; W], zero);
-    links.up(job, a, |i, left| left_a[i] = *left)?;
     // Of a group of equal items: its first, and the sums beyond its last.
     let (mut first, mut beyond_v, mut beyond_a) = (usize::MAX, [zero; W], [zero; W]);
     links.down(job, v, |i, v, right_v| {
