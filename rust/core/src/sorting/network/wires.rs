@@ -145,7 +145,7 @@ mod tests {
                 used.sort_unstable();
                 used.dedup();
                 let real = pairs.iter().filter(|pair| (pair[0] as usize) < wires).count();
-                assert!(used.len() == 2 * real && pairs.len() % 16 == 0 && pairs.len() <= network.width());
+                assert!(used.len() == 2 * real && pairs.len().is_multiple_of(16) && pairs.len() <= network.width());
                 assert!(pairs.iter().all(|pair| pair[0] < pair[1] && pair[1] as usize <= wires + 1));
             }
         }
