@@ -1,7 +1,7 @@
 """The checks that every loss goes through. test_loss_checks.py shows that each rejects a wrong loss.
 
-A loss costs one `Row` in the table of test_losses.py. What a loss takes beside its inputs (mask, sample_weight, empty)
-is read from its signature, so that a row says nothing of it.
+A loss costs one `Row` in the table of test_losses.py. What it takes beside its inputs (mask, sample_weight, empty) is
+read from its signature.
 """
 
 import copy
@@ -65,12 +65,9 @@ class Row:
 
 
 def each(oracle, items=(0, 1), shared=()):
-    """Make an oracle of one example, which takes lists and numbers, an oracle of a batch.
+    """Make an oracle of one example, which takes lists and numbers without masked items, an oracle of a batch.
 
-    Args:
-        oracle: oracle(*inputs, **options) of an example, without the items under the mask.
-        items: positions of inputs whose last dimension holds the items.
-        shared: positions of inputs without a batch dimension.
+    `items`: positions of inputs whose last dimension holds the items; `shared`: of those without a batch dimension.
     """
 
     def example(inputs, mask, i):
@@ -108,10 +105,16 @@ def some_mask(row, inputs):
     """A mask that leaves at least half of the items, or None for a loss that takes none."""
     if not row.takes("mask"):
         return None
-    mask = torch.ones(inputs[0].shape[0], inputs[0].shape[-1], dtype=torch.bool)
+    mask = torch.ones(len(inputs[0]), SIZE, dtype=torch.bool)
     for i in range(len(mask)):
         mask[i, [i % SIZE, (2 * i + 3) % SIZE][: i % 3]] = False
     return mask
+
+
+def maskings(row, inputs):
+    """Options without a mask, then, for a loss that takes one, with."""
+    mask = some_mask(row, inputs)
+    return [{}] if mask is None else [{}, {"mask": mask}]
 
 
 def joined(row, first, second):
@@ -131,10 +134,9 @@ def agrees_with_oracle(row):
     """The value of each example is the reference's, for all settings, with and without masked items."""
     for options in row.options:
         inputs = fresh(row)
-        for mask in {None, some_mask(row, inputs)}:
-            masked = {} if mask is None else {"mask": mask}
+        for masked in maskings(row, inputs):
             found = row.function(*inputs, **options, **masked, reduction="none")
-            expected = [0.0 if x is None else x for x in row.oracle(*inputs, mask=mask, **options)]
+            expected = [0.0 if x is None else x for x in row.oracle(*inputs, **masked, **options)]
             assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-7, atol=1e-9, msg=f"{options}")
 
 
@@ -142,8 +144,7 @@ def gradients_are_right(row):
     """Gradients agree with finite differences for all settings, and none of them is zero everywhere."""
     for options in row.options:
         inputs = fresh(row, grad=True)
-        for mask in {None, some_mask(row, inputs)}:
-            masked = {} if mask is None else {"mask": mask}
+        for masked in maskings(row, inputs):
 
             def call(*inputs, options=options, masked=masked):
                 return row.function(*inputs, **options, **masked, reduction="none")
@@ -152,7 +153,7 @@ def gradients_are_right(row):
             for position, gradient in zip(row.differentiable, found, strict=True):
                 assert gradient.abs().max() > 1e-6, f"{row.name}: the gradient to input {position} is zero"
             if row.frozen:
-                expected = differences(row, inputs, mask=mask, at=inputs, **options)
+                expected = differences(row, inputs, at=inputs, **masked, **options)
                 assert_close(found, expected, rtol=1e-4, atol=1e-6, msg=f"{options}")
             else:
                 assert gradcheck(call, inputs, atol=1e-6, rtol=1e-4)
@@ -179,13 +180,13 @@ def reductions_agree(row):
     plain = fresh(row)
     inputs = plain if row.empty is None else joined(row, plain, row.empty(*plain))
     values = row.call(*inputs, reduction="none")
-    counted = sum(x is not None for x in row.oracle(*inputs, mask=None, **row.options[0]))
+    counted = sum(x is not None for x in row.oracle(*inputs, **row.options[0]))
     assert counted == len(plain[0])
     assert_close(row.call(*inputs, reduction="sum"), values.sum())
-    assert_close(row.call(*inputs, reduction="mean"), values.sum() / counted)
-    assert_close(row.call(*inputs), row.call(*inputs, reduction="mean"))
-    weight = torch.linspace(0.5, 3, len(values), dtype=torch.float64).requires_grad_()
+    for mean in (row.call(*inputs, reduction="mean"), row.call(*inputs)):
+        assert_close(mean, values.sum() / counted)
     if row.takes("sample_weight"):
+        weight = torch.linspace(0.5, 3, len(values), dtype=torch.float64).requires_grad_()
         weighted = row.call(*inputs, sample_weight=weight, reduction="none")
         assert_close(weighted, weight * values)
         assert_close(row.call(*inputs, sample_weight=weight), weighted.sum() / counted)
@@ -197,16 +198,15 @@ def passes_over_empty_examples(row):
     """Examples without anything to compute have value 0 and gradient 0, or the value that `empty` says."""
     plain = fresh(row)
     nothing = cast(row, [x if p in row.shared else x[:0] for p, x in enumerate(plain)], grad=True)
-    batches = [nothing]
+    batches = [nothing] if row.empty is None else [nothing, cast(row, row.empty(*plain), grad=True)]
+    alone = batches[-1]
     if row.empty is not None:
-        alone = cast(row, row.empty(*plain), grad=True)
-        batches.append(alone)
         assert (row.call(*alone, reduction="none") == 0).all()
         if row.takes("empty"):
             assert (row.call(*alone, empty=-0.5, reduction="none") == -0.5).all()
             assert_close(row.call(*alone, empty=-0.5).item(), -0.5)
-            raises_sentence(ValueError, lambda: row.call(*alone, empty="zero"), row.name, "empty")
-            raises_sentence(ValueError, lambda: row.call(*alone, empty=np.nan), row.name, "empty")
+            for wrong in ("zero", np.nan):
+                raises_sentence(ValueError, lambda wrong=wrong: row.call(*alone, empty=wrong), row.name, "empty")
     for inputs in batches:
         value = row.call(*inputs)
         assert value.item() == 0
@@ -236,9 +236,7 @@ def halves_are_computed_in_float32(row):
 
 def stays_finite(row):
     """Scores of +-1e4, and scores that are all equal, have a finite loss with finite gradients."""
-    for factor in (row.scale, 0.0):
-        if factor is None:
-            continue
+    for factor in {row.scale, 0.0} - {None}:
         inputs = fresh(row, torch.float32)
         inputs = cast(row, [inputs[0] * factor, *inputs[1:]], torch.float32, grad=True)
         value = row.call(*inputs)
@@ -259,9 +257,9 @@ def ignores_companions(row):
     """An example alone, and among others, has the value it has in its batch."""
     if not row.alone:
         return
-    inputs, others = fresh(row), fresh(row, seed=1, batch=3)
+    inputs = fresh(row)
     values = row.call(*inputs, reduction="none")
-    more = row.call(*joined(row, others, inputs), reduction="none")[3:]
+    more = row.call(*joined(row, fresh(row, seed=1, batch=3), inputs), reduction="none")[3:]
     assert torch.equal(more, values), f"{row.name}: an example's value depends on its batch: {more}, {values}"
     for i in range(len(values)):
         one = row.call(*[x if p in row.shared else x[i : i + 1] for p, x in enumerate(inputs)], reduction="none")
@@ -295,9 +293,7 @@ def refuses_wrong_shapes(row):
     """Wrong shapes, dtypes and kinds are errors in the house's grammar that name the function."""
     inputs = fresh(row)
     for position in range(1, len(inputs)):
-        wrong = [inputs[position][None]]
-        if inputs[position].ndim:
-            wrong.append(inputs[position][..., :-1])
+        wrong = [inputs[position][None]] + ([inputs[position][..., :-1]] if inputs[position].ndim else [])
         for x in wrong:
             changed = [*inputs[:position], x, *inputs[position + 1 :]]
             raises_sentence(ValueError, lambda changed=changed: row.call(*changed), row.name)
@@ -339,12 +335,10 @@ def hides_masked_items(row):
 def targets_are_constants(row):
     """No gradient flows to inputs that are not differentiable."""
     inputs = cast(row, fresh(row), grad=True)
-    rest = [p for p in range(len(inputs)) if p not in row.differentiable and inputs[p].is_floating_point()]
-    if not rest:
-        return
-    for position in rest:
-        inputs[position].requires_grad_()
-    found = torch.autograd.grad(row.call(*inputs), [inputs[position] for position in rest], allow_unused=True)
+    rest = [x for p, x in enumerate(inputs) if p not in row.differentiable and x.is_floating_point()]
+    for x in rest:
+        x.requires_grad_()
+    found = torch.autograd.grad(row.call(*inputs), [inputs[0], *rest], allow_unused=True)[1:]
     assert all(gradient is None or (gradient == 0).all() for gradient in found), f"{row.name}: a target has a gradient"
 
 
@@ -354,8 +348,7 @@ def compiles(row):
     compiled = torch.compile(row.call, fullgraph=True, dynamic=True, backend="aot_eager")
     for batch in (BATCH, BATCH + 3):
         inputs, again = fresh(row, grad=True, batch=batch), fresh(row, grad=True, batch=batch)
-        mask = some_mask(row, inputs)
-        masked = {} if mask is None else {"mask": mask}
+        masked = maskings(row, inputs)[-1]
         value, expected = compiled(*inputs, **masked), row.call(*again, **masked)
         assert_close(value, expected)
         assert_close(gradients(row, inputs, value), gradients(row, again, expected))
@@ -366,8 +359,7 @@ def twin_agrees(row, twin=None):
     twin = twin or getattr(nn, nn._name(row.name))
     for options in row.options:
         module, inputs = twin(**options, reduction="sum"), fresh(row)
-        mask = some_mask(row, inputs)
-        masked = {} if mask is None else {"mask": mask}
+        masked = maskings(row, inputs)[-1]
         expected = row.function(*inputs, **options, **masked, reduction="sum")
         copies = [module, copy.deepcopy(module), pickle.loads(pickle.dumps(module)), module.to(torch.float64).half()]
         for other in copies:
