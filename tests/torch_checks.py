@@ -255,7 +255,7 @@ class _Examples(torch.utils.data.Dataset):
 
 
 def works_in_a_forked_worker(row):
-    """A forked DataLoader worker gets the values of this process, after this process has used the operator's threads."""
+    """A forked DataLoader worker gets the values of this process, after this process used the operator's threads."""
     expected = _Examples(row)[0]
     with warnings.catch_warnings():
         # Python 3.12 and later warn of every fork in a process with threads; that it works is what is checked.

@@ -1,7 +1,16 @@
 """The arg-operators of machine learning: seed, select, sort, match, decode."""
 
-from argrad import losses, seeding, selection
+from argrad import losses, seeding, selection, sorting
 from argrad._config import get_num_threads, set_num_threads, show_config
 from argrad._native import __version__
 
-__all__ = ["__version__", "get_num_threads", "losses", "seeding", "selection", "set_num_threads", "show_config"]
+__all__ = [
+    "__version__",
+    "get_num_threads",
+    "losses",
+    "seeding",
+    "selection",
+    "set_num_threads",
+    "show_config",
+    "sorting",
+]

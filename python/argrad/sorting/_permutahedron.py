@@ -1,6 +1,5 @@
 """Projections onto the permutahedron as differentiable operators: what `soft_rank` and `soft_sort` share."""
 
-import importlib
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from argrad import _array, _check, _native, _torch
 from argrad._array import Array
-from argrad.sorting import _lists
+from argrad.sorting import _laplace, _lists
 
 REGULARIZATIONS = ("l2", "kl", "pnorm", "laplace")
 NAN = float("nan")
@@ -49,7 +48,7 @@ def project(operation: str, lists: _lists.Lists, strength: Any, options: Options
     options = _options(lists, options)
     strengths = _strength(operation, lists, strength, options)
     if options[1] == "laplace":
-        return lists.leave(_laplace(operation, lists, strengths, options))
+        return lists.leave(_lapsum(operation, lists, strengths, options))
     forward = _FORWARD[operation]
     return lists.leave(
         _lists.call(f"soft_{operation}", forward, 1, lists.x, strengths, lists.mask, lists.offsets, *options)
@@ -66,9 +65,8 @@ def count_blocks(operation: str, lists: _lists.Lists, strength: Any, options: Op
     return _native.soft_blocks(lists.function, [_array.raw(lists.x), strengths], how)
 
 
-def _laplace(operation: str, lists: _lists.Lists, strength: Array, options: Options) -> Any:
+def _lapsum(operation: str, lists: _lists.Lists, strength: Array, options: Options) -> Any:
     """LapSum's operator, with the values that do not depend on it put in: `fill`, and exact ones where asked for."""
-    laplace = importlib.import_module("argrad.sorting._laplace")
     descending, _, p, straight_through, fill = options
 
     def exact(x: Array, fill: float) -> Any:
@@ -76,7 +74,7 @@ def _laplace(operation: str, lists: _lists.Lists, strength: Array, options: Opti
         how = (descending, "l2", p, False, fill)
         return _lists.call(f"soft_{operation}", _FORWARD[operation], 1, x, zero, lists.mask, lists.offsets, *how)
 
-    y = getattr(laplace, f"soft_{operation}")(lists, strength, descending)
+    y = getattr(_laplace, f"soft_{operation}")(lists, strength, descending)
     tensor = _array.is_tensor(y)
     if straight_through:
         hard = exact(lists.x.detach() if tensor else lists.x, fill)

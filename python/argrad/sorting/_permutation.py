@@ -1,14 +1,12 @@
 """Soft permutation matrices that are never formed."""
 
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from argrad import _array, _check, _torch
 from argrad._array import Array
-from argrad.sorting import _lists, _places
+from argrad.sorting import _laplace, _lists, _network, _neuralsort, _ot, _places, _sinkhorn, _softsort
 
 # The options of each method. All others must be left at their defaults.
 METHODS: dict[str, tuple[str, ...]] = {
@@ -29,7 +27,12 @@ DEFAULTS: dict[str, object] = {
     "k": None,
 }
 _MODULES: dict[str, Any] = {
-    name: import_module(f"argrad.sorting._{name}") for name in METHODS if find_spec(f"argrad.sorting._{name}")
+    "neuralsort": _neuralsort,
+    "softsort": _softsort,
+    "network": _network,
+    "sinkhorn": _sinkhorn,
+    "laplace": _laplace,
+    "ot": _ot,
 }
 
 

@@ -22,7 +22,7 @@ fn scores() -> impl Strategy<Value = Vec<f64>> {
     prop::collection::vec(score, 1..40)
 }
 
-fn options<'a>(lists: Lists<'a>, descending: bool, regularization: Regularization) -> Options<'a> {
+fn options(lists: Lists<'_>, descending: bool, regularization: Regularization) -> Options<'_> {
     Options { lists, mask: None, descending, regularization, straight_through: false, fill: f64::NAN }
 }
 

@@ -50,7 +50,7 @@ fn cost(items: usize, options: &Options<'_>) -> usize {
         }
 }
 
-fn flat<'py, T: Element>(py: Python<'py>, values: Vec<T>) -> Flat<'py> {
+fn flat<T: Element>(py: Python<'_>, values: Vec<T>) -> Flat<'_> {
     values.into_pyarray(py).into_any()
 }
 
