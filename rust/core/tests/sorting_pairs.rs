@@ -100,11 +100,14 @@ proptest! {
     }
 }
 
+/// Where the i-th item lies.
+type Place = fn(usize) -> f64;
+
 /// The worst errors seen over placements made to be bad: at panels' borders, in pairs of clusters, on a lattice.
 #[test]
 fn adversarial_placements_stay_within_the_certified_bound() {
     let (n, job) = (500, Job::default());
-    let placements: [(&str, fn(usize) -> f64); 5] = [
+    let placements: [(&str, Place); 5] = [
         ("borders", |i| (i % 2) as f64 * 2.999_999_999 + 3.0 * (i % 9) as f64),
         ("clusters", |i| 2.9 * (i % 2) as f64 + 1e-3 * (i as f64).sin()),
         ("lattice", |i| 0.37 * i as f64),
