@@ -74,10 +74,10 @@ x = torch.randn(24, dtype=torch.float64, generator=rng).sort().values
 settings = {
     "softsort": {"temperature": 0.2},
     "neuralsort": {"temperature": 1.0},
-    "laplace": {"temperature": 0.05},
+    "laplace": {"temperature": 0.3},
     "network": {"steepness": 20.0},
 }
-figure, axes = plt.subplots(1, 4, figsize=(13, 3.4))
+figure, axes = plt.subplots(1, 4, figsize=(13, 3.8), layout="constrained")
 for axis, (method, options) in zip(axes, settings.items(), strict=True):
     dense = soft_permutation(x, method=method, **options).to_dense()
     axis.imshow(dense, cmap="magma_r", vmin=0, vmax=0.6)
@@ -85,4 +85,3 @@ for axis, (method, options) in zip(axes, settings.items(), strict=True):
     axis.set_title(f"{method}\ncolumn sums {sums.min():.2f} to {sums.max():.2f}")
     axis.set_xticks([])
     axis.set_yticks([])
-figure.tight_layout()

@@ -57,7 +57,7 @@ METHODS = {
 
 def permutation_loss(scores, values, options):
     P = soft_permutation(scores, **options).to_dense()
-    truth = values.argsort(-1, stable=True)
+    truth = values.argsort(dim=-1, stable=True)
     return -P.gather(-1, truth[..., None]).clamp_min(1e-12).log().mean()
 
 
