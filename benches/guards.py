@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -77,6 +77,69 @@ def kmeans_potential() -> Callable[[], object]:
     return lambda: kmeans_potential(x, centers).backward()
 
 
+@functools.cache
+def _scores(b: int, n: int) -> Any:
+    import torch
+
+    return torch.randn((b, n), generator=torch.Generator().manual_seed(0)).requires_grad_()
+
+
+def _both(call: Callable[[Any], Any], b: int, n: int) -> Callable[[], object]:
+    """Forward and backward of an operator on lists."""
+    x = _scores(b, n)
+    return lambda: call(x).sum().backward()
+
+
+def soft_rank_short() -> Callable[[], object]:
+    from argrad.sorting import soft_rank
+
+    return _both(lambda x: soft_rank(x, strength=0.02), 4096, 100)
+
+
+def soft_rank_kl() -> Callable[[], object]:
+    from argrad.sorting import soft_rank
+
+    return _both(lambda x: soft_rank(x, regularization="kl"), 64, 1000)
+
+
+def soft_sort_long() -> Callable[[], object]:
+    from argrad.sorting import soft_sort
+
+    return _both(soft_sort, 1, 500_000)
+
+
+def soft_topk() -> Callable[[], object]:
+    from argrad.sorting import soft_topk
+
+    return _both(lambda x: soft_topk(x, 10, temperature=0.1), 256, 1000)
+
+
+def softsort_product() -> Callable[[], object]:
+    from argrad.sorting import soft_permutation
+
+    return _both(lambda x: soft_permutation(x, method="softsort") @ x, 64, 1000)
+
+
+def network_product() -> Callable[[], object]:
+    from argrad.sorting import soft_permutation
+
+    return _both(lambda x: soft_permutation(x, method="network").mT @ x, 1024, 11)
+
+
+def pairwise_sum() -> Callable[[], object]:
+    from argrad.sorting import pairwise_sum
+
+    return _both(lambda x: pairwise_sum(x, x, kernel="softplus"), 1, 100_000)
+
+
+def neural_ndcg_loss() -> Callable[[], object]:
+    from argrad.losses.ranking import neural_ndcg_loss
+
+    x = _scores(16, 240)
+    relevance = (x.detach() > 1).long()
+    return lambda: neural_ndcg_loss(x, relevance).backward()
+
+
 def import_argrad() -> Callable[[], object]:
     return lambda: subprocess.run([sys.executable, "-c", "import argrad"], check=True)
 
@@ -90,6 +153,14 @@ GUARDS: dict[str, Callable[[], Callable[[], object]]] = {
         weighted_sample_keys,
         sensitivity_sample,
         kmeans_potential,
+        soft_rank_short,
+        soft_rank_kl,
+        soft_sort_long,
+        soft_topk,
+        softsort_product,
+        network_product,
+        pairwise_sum,
+        neural_ndcg_loss,
         import_argrad,
     )
 }

@@ -72,6 +72,19 @@ def apart(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor]) -> str:
     return "relative difference: " + ", ".join(parts)
 
 
+def errors(exact: Sequence[torch.Tensor]) -> Callable[[Any, Any], str]:
+    """Return a check: how far the values and gradients of both are from those of our float64 run."""
+
+    def check(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor]) -> str:
+        parts = [
+            ", ".join(f"{(y - z.double()).abs().max().item():.1e}" for y, z in zip(exact, found, strict=True))
+            for found in (ours, theirs)
+        ]
+        return f"largest error against float64 (value, gradient): ours {parts[0]}; rival {parts[1]}"
+
+    return check
+
+
 def best(jobs: Sequence[Callable[[], Any]]) -> list[tuple[float, Any]]:
     """Return the shortest time and the last result of each job, run in turn."""
     results = [job() for job in jobs]
@@ -101,17 +114,7 @@ def _against_torchsort(name: str, regularization: str, shape: tuple[int, int]) -
         x = _scores(shape[0], shape[1] // (10 if quick else 1))
         ours = lambda x: getattr(sorting, name)(x, regularization=regularization)  # noqa: E731
         rival = lambda x: getattr(torchsort, name)(x, regularization=regularization)  # noqa: E731
-        exact = forward_backward(ours, x.double())()
-
-        def check(a: list[torch.Tensor], b: list[torch.Tensor]) -> str:
-            errors = [
-                [(y - z.double()).abs().max().item() for y, z in zip(exact, found, strict=True)] for found in (a, b)
-            ]
-            return "largest error against float64 (value, gradient): ours {:.1e}, {:.1e}; rival {:.1e}, {:.1e}".format(
-                *errors[0], *errors[1]
-            )
-
-        return Case(forward_backward(ours, x), forward_backward(rival, x), check)
+        return Case(forward_backward(ours, x), forward_backward(rival, x), errors(forward_backward(ours, x.double())()))
 
     return case
 
@@ -208,7 +211,7 @@ def _topk(kind: str, backward: bool) -> Callable[[bool], Case]:
 
         def check(a: list[torch.Tensor], b: list[torch.Tensor]) -> str:
             sums = [(y[0].double().sum(-1) - 10).abs().max().item() for y in (a, b)]
-            return f"{apart(a, b)}; |sum - k|: ours {sums[0]:.1e}, rival {sums[1]:.1e}"
+            return f"{apart(a, b)}; sums off by: ours {sums[0]:.1e}, rival {sums[1]:.1e}"
 
         return Case(ours, rival, check)
 
@@ -289,8 +292,9 @@ def _laplace_rank(form: str) -> Callable[[bool], Case]:
         from benches.benchmarks import _rivals_sorting_scans as rivals
 
         x = _scores(64, 1000)
-        ours = forward_backward(lambda x: soft_rank(x, regularization="laplace"), x)
-        return Case(ours, forward_backward(lambda x: getattr(rivals, f"laplace_rank_{form}")(x, 1.0), x), apart)
+        ours = lambda x: soft_rank(x, regularization="laplace")  # noqa: E731
+        rival = forward_backward(lambda x: getattr(rivals, f"laplace_rank_{form}")(x, 1.0), x)
+        return Case(forward_backward(ours, x), rival, errors(forward_backward(ours, x.double())()))
 
     return case
 

@@ -4,6 +4,7 @@ Nothing here reads a clock: the planted times are numbers, and the planted worke
 """
 
 import importlib
+import json
 import re
 import sys
 import types
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,7 +34,7 @@ for line in sys.stdin:
 def benches():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT))
-        names = ("compare", "guards", "rows", "table", "benchmarks._quality")
+        names = ("compare", "guards", "rows", "rows_sorting", "table", "benchmarks._quality")
         yield types.SimpleNamespace(**{n.split(".")[-1]: importlib.import_module(f"benches.{n}") for n in names})
 
 
@@ -186,3 +188,37 @@ def test_full_runs_the_rival_whole_and_says_what_the_extrapolation_was(benches, 
 def test_the_cost_of_a_centre_is_never_more_than_the_mean(benches):
     assert benches.rows.per_center((50, 150), 7.0, 17.0) == pytest.approx(0.1)
     assert benches.rows.per_center((50, 150), 0.1, 15.0) == pytest.approx(0.1), "a disturbed run must not inflate it"
+
+
+def test_a_row_of_lists_reports_the_shortest_times_and_the_distance(benches, monkeypatch, capsys):
+    module = benches.rows_sorting
+    x = torch.ones(3)
+    monkeypatch.setattr(module, "best", lambda jobs: [(0.5, jobs[0]()), (2.0, jobs[1]())])
+    case = module.Case(lambda: [2 * x, x], lambda: [2 * x, 1.25 * x], module.apart, scale=3.0)
+    row = module.Row("planted", "group", "job", "3", "rival", lambda quick: case, must=10, stretch=20)
+    module._run(row, 1, quick=False)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["ours_s"], found["rival_s"], found["ratio"], found["extrapolated"]) == (0.5, 6.0, 12.0, True)
+    assert found["check"] == "relative difference: value 0.0e+00, gradient 2.0e-01"
+    assert benches.table._line(found).count("|") == 13
+
+
+def test_best_runs_in_turn_and_keeps_minima(benches, monkeypatch):
+    clock = iter([0.0, *[t for i in range(100) for t in (10.0 * i, 10.0 * i + 5 - i % 2, 10.0 * i + 5)]])
+    monkeypatch.setattr(benches.rows_sorting.time, "perf_counter", lambda: next(clock))
+    ((seconds, value),) = benches.rows_sorting.best([lambda: 7])
+    assert (seconds, value) == (4.0, 7)
+
+
+def test_forward_backward_gives_the_value_and_all_gradients(benches):
+    x, y = torch.rand(4), torch.rand(4)
+    value, to_x, to_y = benches.rows_sorting.forward_backward(lambda a, b: a * b, x, y)()
+    upstream = torch.linspace(-1, 1, 4).cos()
+    torch.testing.assert_close((value, to_x, to_y), (x * y, upstream * y, upstream * x))
+
+
+def test_names_of_rows_of_lists_belong_to_one_group_each(benches):
+    rows = benches.rows_sorting.ROWS
+    assert benches.rows_sorting.inputs([]) == ["soft ranks", "permutations", "top-k", "pairs and losses"]
+    assert not set(benches.rows_sorting.inputs([])) & set(benches.rows.inputs([]))
+    assert len({(row.name, row.size, row.rival, row.job) for row in rows}) == len(rows)
