@@ -1,7 +1,7 @@
 """From the house's docstrings, which are made for reading in an editor, to reStructuredText.
 
 Single backticks are code (Sphinx's `default_role` sees to that). Formulas are indented and become code blocks; bars
-outside of code are plain characters; arXiv numbers become links.
+and the star of `(*batch, n)` outside of code are plain characters; arXiv numbers become links.
 """
 
 import re
@@ -14,9 +14,9 @@ ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 
 
 def escape(line: str) -> str:
-    """Escape bars outside of backticks, and link papers."""
+    """Escape bars and stars outside of backticks, and link papers."""
     pieces = line.split("`")
-    pieces[::2] = [piece.replace("|", r"\|") for piece in pieces[::2]]
+    pieces[::2] = [re.sub(r"([|]|(?<=[ (])\*(?=\w))", r"\\\1", piece) for piece in pieces[::2]]
     return ARXIV.sub(r"`arXiv:\1 <https://arxiv.org/abs/\1>`__", "`".join(pieces))
 
 
