@@ -105,15 +105,19 @@ def _scores(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> t
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
-def _against_torchsort(name: str, regularization: str, shape: tuple[int, int]) -> Callable[[bool], Case]:
+def _against_torchsort(
+    name: str, regularization: str, shape: tuple[int, int], strength: float = 1.0
+) -> Callable[[bool], Case]:
     def case(quick: bool) -> Case:
         import torchsort
 
         from argrad import sorting
 
         x = _scores(shape[0], shape[1] // (10 if quick else 1))
-        ours = lambda x: getattr(sorting, name)(x, regularization=regularization)  # noqa: E731
-        rival = lambda x: getattr(torchsort, name)(x, regularization=regularization)  # noqa: E731
+        ours = lambda x: getattr(sorting, name)(x, regularization=regularization, strength=strength)  # noqa: E731
+        rival = lambda x: getattr(torchsort, name)(  # noqa: E731
+            x, regularization=regularization, regularization_strength=strength
+        )
         return Case(forward_backward(ours, x), forward_backward(rival, x), errors(forward_backward(ours, x.double())()))
 
     return case
@@ -307,6 +311,11 @@ ROWS: list[Row] = [
             "torchsort 0.1.10", _against_torchsort(name, regularization, (b, n)), must, stretch)
         for regularization, must, stretch in (("l2", 3, 8), ("kl", 4, 10))
         for name in ("soft_rank", "soft_sort")
+        for b, n in SHAPES
+    ],
+    *[
+        Row("soft_rank-l2-blocks", "soft ranks", f"soft_rank l2, strength 4 / n: many blocks, {BOTH}", f"{b} x {n}",
+            "torchsort 0.1.10", _against_torchsort("soft_rank", "l2", (b, n), 4 / n), 3, 8)
         for b, n in SHAPES
     ],
     *[

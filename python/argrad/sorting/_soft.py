@@ -76,7 +76,7 @@ def soft_rank(
     Cost:
         O(n log n) time at most, O(n) memory; "l2" does not sort a list of one block that it can tell from its range.
         Backward O(n). Kept for backward: an int32 for each item ("kl" and "pnorm": and a number of the precision of
-        `x`). "pnorm" solves an equation for each block and costs about ten times as much.
+        `x`). "pnorm" solves an equation for each block and costs many times as much.
 
     References:
         Blondel, Teboul, Berthet and Djolonga, "Fast Differentiable Sorting and Ranking", ICML 2020, arXiv:2002.08871,
@@ -162,7 +162,7 @@ def soft_sort(
 
     Cost:
         O(n log n) time, O(n) memory, backward O(n). Kept for backward: an int32 for each item ("kl" and "pnorm": and a
-        number of the precision of `x`). "pnorm" solves an equation for each block and costs about ten times as much.
+        number of the precision of `x`). "pnorm" solves an equation for each block and costs many times as much.
 
     References:
         Blondel, Teboul, Berthet and Djolonga, "Fast Differentiable Sorting and Ranking", ICML 2020, arXiv:2002.08871,

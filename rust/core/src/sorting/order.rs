@@ -158,8 +158,10 @@ pub fn sorted_list<'s, T: Key>(list: &List<'_, T>, scratch: &'s mut Scratch) -> 
 
 /// Lists up to this length are sorted by comparisons.
 const SHORT: usize = 64;
-/// Lists up to this length have digits of 8 bits, so that the counts of a digit cost less than a pass over the list.
+/// Lists up to this length have digits of 10 bits, so that the counts of a digit cost less than a pass over the list.
 const MIDDLE: usize = 1 << 12;
+/// Lists up to this length have few items that agree in their uppermost digits.
+const LONG: usize = 1 << 15;
 
 /// Packed keys (directed) and positions of the items that count, in order: by increasing value (decreasing if
 /// `descending`), equal values by position, NaN at the end. Items whose `mask` is false are left out.
@@ -179,32 +181,64 @@ pub fn sorted<'s, T: Key>(
     }
     match keys.len() {
         n if n <= SHORT => keys.sort_unstable(),
-        n if n <= MIDDLE => radix::<_, 8>(keys, spare, &mut counts),
-        _ => radix::<_, 11>(keys, spare, &mut counts),
+        n if n <= LONG => {
+            let upper = if T::Packed::BITS == 32 { 2 } else { 3 };
+            if n <= MIDDLE {
+                radix::<_, 10>(keys, spare, &mut counts, upper);
+            } else {
+                radix::<_, 11>(keys, spare, &mut counts, upper);
+            }
+            if !insert(keys) {
+                radix::<_, 11>(keys, spare, &mut counts, u32::MAX);
+            }
+        }
+        _ => radix::<_, 11>(keys, spare, &mut counts, u32::MAX),
     }
     scratch.counts = counts;
     &T::buffers(scratch)[0]
 }
 
-/// Sorts by the key, least significant digit first. Each pass keeps the order of equal digits.
+/// Sorts nearly sorted keys by insertion; false, half done, where that takes many moves. Keys that are equal stay in order of
+/// position.
+fn insert<P: Packed>(keys: &mut [P]) -> bool {
+    let mut moves = 0;
+    for i in 1..keys.len() {
+        let key = keys[i];
+        let mut at = i;
+        while at > 0 && keys[at - 1] > key {
+            keys[at] = keys[at - 1];
+            at -= 1;
+        }
+        keys[at] = key;
+        moves += i - at;
+        if moves > 2 * keys.len() {
+            return false;
+        }
+    }
+    true
+}
+
+/// Sorts by the uppermost digits of the key (`upper` of them at most), least significant digit first. Each pass keeps the
+/// order of equal digits.
 ///
 /// ```text
 /// for each digit of DIGIT bits, from the lowest:     (skipped where all keys agree)
 ///     starts[d] = number of keys with a smaller digit
 ///     for each key in order: spare[starts[digit]++] = key;   swap
 /// ```
-fn radix<P: Packed, const DIGIT: u32>(keys: &mut Vec<P>, spare: &mut Vec<P>, counts: &mut Vec<u32>) {
-    let (n, bins, digits) = (keys.len(), 1usize << DIGIT, P::BITS.div_ceil(DIGIT) as usize);
+fn radix<P: Packed, const DIGIT: u32>(keys: &mut Vec<P>, spare: &mut Vec<P>, counts: &mut Vec<u32>, upper: u32) {
+    let (n, bins, digits) = (keys.len(), 1usize << DIGIT, P::BITS.div_ceil(DIGIT).min(upper) as usize);
+    let lowest = P::BITS.saturating_sub(digits as u32 * DIGIT);
     spare.resize(n, P::default());
     counts.clear();
     counts.resize(bins * digits, 0);
     for key in keys.iter() {
         for (digit, counts) in counts.chunks_exact_mut(bins).enumerate() {
-            counts[(key.key() >> (digit as u32 * DIGIT)) as usize % bins] += 1;
+            counts[(key.key() >> (lowest + digit as u32 * DIGIT)) as usize % bins] += 1;
         }
     }
     for digit in 0..digits {
-        let (shift, starts) = (digit as u32 * DIGIT, &mut counts[digit * bins..][..bins]);
+        let (shift, starts) = (lowest + digit as u32 * DIGIT, &mut counts[digit * bins..][..bins]);
         if starts[(keys[0].key() >> shift) as usize % bins] as usize == n {
             continue;
         }
@@ -279,6 +313,16 @@ mod tests {
             expected.sort_unstable();
             expected.sort_by(|&i, &j| x[j as usize].total_cmp(&x[i as usize]));
             assert_eq!(positions(&narrow, None, true), expected);
+        }
+    }
+
+    #[test]
+    fn values_that_agree_in_their_uppermost_digits_are_sorted() {
+        for n in [1000usize, 10_000] {
+            let places: Vec<usize> = (0..n).map(|i| i * 7919 % n).collect();
+            let x: Vec<f32> = places.iter().map(|&place| (place as f32).mul_add(f32::EPSILON, 1.0)).collect();
+            let found = positions(&x, None, false);
+            assert!(found.iter().map(|&i| places[i as usize]).eq(0..n));
         }
     }
 

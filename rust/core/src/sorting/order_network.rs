@@ -1,6 +1,7 @@
 //! Short lists sorted eight at a time.
 //!
-//! A sorting network compares fixed places, so the same comparison of eight lists is one vector instruction.
+//! A sorting network compares fixed places, so the same comparison of eight lists is one vector instruction. Numbers of 52
+//! bits are compared as the fractions of floats in [1, 2): processors are slow at the minimum of 64-bit integers.
 //!
 //! ```text
 //! Batcher's odd-even merge sort of n places, in place, for any n (Knuth, TAOCP 3, Algorithm 5.2.2M):
@@ -12,6 +13,7 @@
 
 use super::order::{Key, List, Packed};
 use crate::simd::dispatch;
+use std::hint::black_box;
 use std::ops::Range;
 
 /// Lists that are sorted together: one 512-bit register of keys.
@@ -22,7 +24,7 @@ const LONGEST: usize = 320;
 /// Neighbouring lists that were sorted together, not all of them asked for yet.
 #[derive(Debug, Default)]
 pub struct Ahead {
-    columns: Vec<[u64; LANES]>,
+    columns: Vec<[f64; LANES]>,
     counts: [usize; LANES],
     /// Those that may still be asked for.
     left: Range<usize>,
@@ -43,7 +45,7 @@ impl Ahead {
         }
         let lane = list.list % LANES;
         keys.clear();
-        keys.extend(self.columns[..self.counts[lane]].iter().map(|keys| keys[lane]));
+        keys.extend(self.columns[..self.counts[lane]].iter().map(|keys| unpacked(keys[lane])));
         self.left.start = list.list + 1;
         true
     }
@@ -51,7 +53,7 @@ impl Ahead {
     /// Sorts as many lists as are left. Items that do not count go to the end.
     fn sort(&mut self, list: &List<'_, f32>, length: usize) {
         self.columns.clear();
-        self.columns.resize(length, [u64::MAX; LANES]);
+        self.columns.resize(length, [f64::INFINITY; LANES]);
         for list_at in self.left.clone() {
             let (lane, range) = (list_at % LANES, list.lists.range(list_at));
             let items = list.x[range.clone()].iter().zip(0..);
@@ -59,7 +61,7 @@ impl Ahead {
                 None => {
                     self.counts[lane] = length;
                     for (keys, (x, i)) in self.columns.iter_mut().zip(items) {
-                        keys[lane] = Packed::pack(x.directed(list.descending), i);
+                        keys[lane] = packed(x.directed(list.descending), i);
                     }
                 }
                 Some(mask) => {
@@ -68,7 +70,7 @@ impl Ahead {
                     for ((keys, (x, i)), _) in
                         self.columns.iter_mut().zip(items).zip(mask).filter(|(_, counts)| **counts)
                     {
-                        keys[lane] = Packed::pack(x.directed(list.descending), i);
+                        keys[lane] = packed(x.directed(list.descending), i);
                     }
                 }
             }
@@ -77,12 +79,28 @@ impl Ahead {
     }
 }
 
+/// Bits of a position: a key of 32 bits and a position are the 52 bits of a fraction.
+const POSITION: u32 = 20;
+
+/// A float that sorts as the key and then the position.
+#[inline(always)]
+fn packed(key: u64, position: u64) -> f64 {
+    f64::from_bits(1f64.to_bits() | key << POSITION | position)
+}
+
+/// The key and the position of [`packed`].
+#[inline(always)]
+fn unpacked(x: f64) -> u64 {
+    let fraction = x.to_bits() ^ 1f64.to_bits();
+    Packed::pack(fraction >> POSITION, fraction as u32 % (1 << POSITION))
+}
+
 dispatch! {
-    fn network(columns: &mut [[u64; LANES]]) = network_each
+    fn network(columns: &mut [[f64; LANES]]) = network_each
 }
 
 #[inline(always)]
-fn network_each(columns: &mut [[u64; LANES]]) {
+fn network_each(columns: &mut [[f64; LANES]]) {
     let n = columns.len();
     let top = n.next_power_of_two() / 2;
     let mut p = top;
@@ -92,12 +110,16 @@ fn network_each(columns: &mut [[u64; LANES]]) {
             let mut start = r;
             while start < n - d {
                 let count = p.min(n - d - start);
-                let (low, high) = columns.split_at_mut(start + d);
-                for (a, b) in low[start..start + count].iter_mut().zip(&mut high[..count]) {
+                for i in start..start + count {
+                    // Not to know that places follow one another keeps the compiler at vectors of lanes.
+                    let i = black_box(i);
+                    let (x, y) = (columns[i], columns[i + d]);
+                    let (mut low, mut high) = (x, y);
                     for lane in 0..LANES {
-                        let (x, y) = (a[lane], b[lane]);
-                        (a[lane], b[lane]) = (x.min(y), x.max(y));
+                        low[lane] = if x[lane] < y[lane] { x[lane] } else { y[lane] };
+                        high[lane] = if x[lane] < y[lane] { y[lane] } else { x[lane] };
                     }
+                    (columns[i], columns[i + d]) = (low, high);
                 }
                 start += 2 * p;
             }

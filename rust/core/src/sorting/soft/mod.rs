@@ -136,8 +136,8 @@ impl Solver {
         let falling = sign > 0.0;
         let list = List { x, mask: options.mask, lists: options.lists, list, descending: falling };
         let keys = sorted_list(&list, order);
-        u.clear();
-        u.extend(keys.iter().map(|key| sign * T::undirected(key.key(), falling)));
+        u.resize(keys.len(), 0.0);
+        decode::<T>(keys, falling, sign, u);
         let poisoned = u.last().is_some_and(|u| u.is_nan());
         let first = u.partition_point(|&u| u == f64::INFINITY);
         let finite = first..if poisoned { first } else { u.partition_point(|&u| u > f64::NEG_INFINITY).max(first) };
@@ -162,13 +162,55 @@ impl Solver {
 
 /// Whether no two neighbours pool, as far as gaps tell that without powers and exponentials.
 fn alone(operation: Operation, regularization: Regularization, u: &[f64], strength: f64) -> bool {
-    let gaps = || u.windows(2).map(|pair| pair[0] - pair[1]);
     match (operation, regularization) {
         (Operation::Sort, Regularization::Power(_)) => strength == 0.0,
-        (Operation::Sort, _) => gaps().fold(0.0, f64::max) * strength < 1.0,
-        (Operation::Rank, Regularization::L2) => gaps().fold(f64::INFINITY, f64::min) > strength,
+        (Operation::Sort, _) => all_gaps(u, true, strength),
+        (Operation::Rank, Regularization::L2) => all_gaps(u, false, strength),
         (Operation::Rank, _) => false,
     }
+}
+
+dispatch! {
+    /// Whether the falls from each number to the next times `strength` are all below 1; if not `small`, all above `strength`.
+    fn all_gaps(u: &[f64], small: bool, strength: f64) -> bool = all_gaps_each
+}
+
+#[inline(always)]
+fn all_gaps_each(u: &[f64], small: bool, strength: f64) -> bool {
+    let (above, below) = (&u[..u.len().saturating_sub(1)], u.get(1..).unwrap_or_default());
+    above.chunks(64).zip(below.chunks(64)).all(|(above, below)| {
+        let gaps = above.iter().zip(below).map(|(a, b)| a - b);
+        if small {
+            gaps.filter(|gap| gap * strength < 1.0).count() == below.len()
+        } else {
+            gaps.filter(|&gap| gap > strength).count() == below.len()
+        }
+    })
+}
+
+dispatch! {
+    /// The scores of sorted keys, times `sign`.
+    fn decode<T: Key>(keys: &[T::Packed], falling: bool, sign: f64, u: &mut [f64]) = decode_each::<T>
+}
+
+#[inline(always)]
+fn decode_each<T: Key>(keys: &[T::Packed], falling: bool, sign: f64, u: &mut [f64]) {
+    for (u, key) in u.iter_mut().zip(keys) {
+        *u = sign * T::undirected(key.key(), falling);
+    }
+}
+
+/// The sum of the numbers less `origin`, in partial sums of a fixed order.
+fn sum(x: &[f64], origin: f64) -> f64 {
+    let chunks = x.chunks_exact(8);
+    let rest: f64 = chunks.remainder().iter().map(|x| x - origin).sum();
+    let mut sums = [0.0; 8];
+    for chunk in chunks {
+        for (sum, x) in sums.iter_mut().zip(chunk) {
+            *sum += x - origin;
+        }
+    }
+    sums.iter().sum::<f64>() + rest
 }
 
 /// s less its first number, and w.

@@ -12,7 +12,7 @@
 //! The VJP needs no order: it is kept which block each item belongs to, and sums over blocks are gathered in one pass
 //! over the items as they lie.
 
-use super::{Operation, Options, POISON, Regularization, Solved, Solver, narrow, power};
+use super::{Operation, Options, POISON, Regularization, Solved, Solver, narrow, power, sum};
 use crate::error::Result;
 use crate::job::Job;
 use crate::sorting::lists::Output;
@@ -27,7 +27,7 @@ pub struct Outputs<'a, T> {
     /// The block that an item shares with others, numbered from 0 in each list; -1 for an item whose rank is constant,
     /// [`POISON`] in a list with a NaN. Comes as zeros.
     pub block: &'a mut [i32],
-    /// a of the module's description; empty for l2.
+    /// a of the module's description for items that share a block, anything for others; empty for l2.
     pub weight: &'a mut [T],
 }
 
@@ -62,8 +62,8 @@ pub fn forward<T: Key>(
         job.check()?;
         if mask.is_some() {
             rank.fill(T::of(options.fill));
+            block.fill(-1);
         }
-        block.fill(-1);
         if solved.poisoned {
             for key in solved.keys {
                 let at = key.position() as usize;
@@ -73,13 +73,17 @@ pub fn forward<T: Key>(
         }
         let hard = options.straight_through.then(|| solved.u.to_vec());
         project(&mut solved, strength, options.regularization);
-        place(&solved, strength, block, weight);
+        let same = options.regularization == Regularization::Kl && hard.is_none();
+        if weighs && !same && strength > 0.0 {
+            weigh(&solved, weight);
+        }
         if let Some(u) = hard {
             solved.u.copy_from_slice(&u);
             hard_ranks(solved.u);
         }
-        for (key, &r) in solved.keys.iter().zip(&*solved.u) {
-            rank[key.position() as usize] = T::of(r);
+        place(&solved, strength, rank, block);
+        if same {
+            weight.copy_from_slice(rank);
         }
         Ok(())
     })
@@ -116,12 +120,12 @@ fn project<P>(solved: &mut Solved<'_, P>, strength: f64, regularization: Regular
         match regularization {
             Regularization::L2 => {
                 let first = u[0];
-                let center = u.iter().map(|u| u - first).sum::<f64>() / count;
+                let center = sum(u, first) / count;
                 u.iter_mut().for_each(|u| *u = (*u - first - center) * inverse + mean);
             }
             Regularization::Kl => {
                 let a = &mut solved.a[core];
-                let scale = mean * count / a.iter().sum::<f64>();
+                let scale = mean * count / sum(a, 0.0);
                 a.iter_mut().for_each(|a| *a *= scale);
                 u.copy_from_slice(a);
             }
@@ -137,19 +141,35 @@ fn project<P>(solved: &mut Solved<'_, P>, strength: f64, regularization: Regular
     }
 }
 
-/// Notes for each item of a block of several the number of the block and its weight.
-fn place<T: Key, P: Packed>(solved: &Solved<'_, P>, strength: f64, block: &mut [i32], weight: &mut [T]) {
+/// Gives each item its rank and the number of the block of several that it belongs to.
+fn place<T: Key, P: Packed>(solved: &Solved<'_, P>, strength: f64, rank: &mut [T], block: &mut [i32]) {
+    let mut put = |places: Range<usize>, number: i32| {
+        for (key, &r) in solved.keys[places.clone()].iter().zip(&solved.u[places]) {
+            let at = key.position() as usize;
+            (rank[at], block[at]) = (T::of(r), number);
+        }
+    };
+    let finite = solved.finite.clone();
+    put(0..finite.start, -1);
+    put(finite.end..solved.keys.len(), -1);
     if strength == 0.0 || solved.alone {
+        put(finite, -1);
         return;
     }
-    for (number, range) in solved.blocks().filter(|range| range.len() > 1).enumerate() {
-        for place in range {
-            let at = solved.keys[place].position() as usize;
-            block[at] = number as i32;
-            if !weight.is_empty() {
-                weight[at] = T::of(solved.a[place - solved.finite.start]);
-            }
-        }
+    let (mut start, mut number) = (finite.start, 0);
+    for &end in solved.ends {
+        let end = finite.start + end as usize;
+        let several = end - start > 1;
+        put(start..end, if several { number } else { -1 });
+        number += i32::from(several);
+        start = end;
+    }
+}
+
+/// Gives each item its weight.
+fn weigh<T: Key, P: Packed>(solved: &Solved<'_, P>, weight: &mut [T]) {
+    for (key, &a) in solved.keys[solved.finite.clone()].iter().zip(&*solved.a) {
+        weight[key.position() as usize] = T::of(a);
     }
 }
 
@@ -230,23 +250,27 @@ fn center<T: Key>(
     sums: &mut Vec<(f64, f64)>,
     out: &mut [T],
 ) {
+    // The first slots are those of items without a block; each block has two, for items at even and at odd positions.
+    let slot = |block: i32| (block.max(-1) + 1) as usize * 2;
     sums.clear();
+    sums.resize(slot(block.iter().fold(-1, |most, &block| block.max(most))) + 2, (0.0, 0.0));
     for (i, (&block, g)) in block.iter().zip(grad).enumerate() {
-        if block >= 0 {
-            if block as usize >= sums.len() {
-                sums.resize(block as usize + 1, (0.0, 0.0));
-            }
-            let (total, weights) = &mut sums[block as usize];
-            *total += weight(i) * g.wide();
-            *weights += weight(i);
-        }
+        let (total, weights) = &mut sums[slot(block) + i % 2];
+        *total += weight(i) * g.wide();
+        *weights += weight(i);
     }
-    sums.iter_mut().for_each(|(total, weights)| *total /= *weights);
-    for (i, ((&block, g), out)) in block.iter().zip(grad).zip(out).enumerate() {
-        *out = T::of(match block {
-            -1 => 0.0,
-            POISON => f64::NAN,
-            _ => scale * weight(i) * (g.wide() - sums[block as usize].0),
-        });
+    for pair in sums.chunks_exact_mut(2) {
+        pair[0].0 = (pair[0].0 + pair[1].0) / (pair[0].1 + pair[1].1);
+    }
+    let mut poisoned = false;
+    for (i, ((&block, g), out)) in block.iter().zip(grad).zip(&mut *out).enumerate() {
+        poisoned |= block == POISON;
+        let derived = scale * weight(i) * (g.wide() - sums[slot(block)].0);
+        // All bits or none: blocks alternate too quickly for the processor to foretell a branch.
+        let keep = !(i64::from(block) >> 32) as u64;
+        *out = T::of(f64::from_bits(derived.to_bits() & keep));
+    }
+    if poisoned {
+        out.iter_mut().zip(block).filter(|&(_, &block)| block == POISON).for_each(|(out, _)| *out = T::of(f64::NAN));
     }
 }

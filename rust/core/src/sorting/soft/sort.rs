@@ -10,7 +10,7 @@
 //! VJP to the strength:  - <ds, rho> / strength^2,  a_i = |s_i - gamma|^(q - 2)
 //! ```
 
-use super::{Operation, Options, POISON, Regularization, Solved, Solver, power};
+use super::{Operation, Options, POISON, Regularization, Solved, Solver, power, sum};
 use crate::error::Result;
 use crate::job::Job;
 use crate::sorting::lists::Output;
@@ -125,12 +125,12 @@ fn project<P>(solved: &mut Solved<'_, P>, strength: f64, regularization: Regular
         match regularization {
             Regularization::L2 => {
                 let (top, half) = (u[0], (count - 1) as f64 * 0.5);
-                let mean = u.iter().map(|u| u - top).sum::<f64>() / count as f64 + top;
+                let mean = sum(u, top) / count as f64 + top;
                 u.iter_mut().enumerate().for_each(|(i, u)| *u = (half - i as f64) / strength + mean);
             }
             Regularization::Kl => {
                 let (a, b) = (&mut solved.a[core.clone()], &solved.b[core]);
-                let (sum_s, sum_u) = (a.iter().sum::<f64>() / a[0], b.iter().sum::<f64>());
+                let (sum_s, sum_u) = (sum(a, 0.0) / a[0], sum(b, 0.0));
                 let level = u[0] + (sum_u / b[0] / sum_s).ln();
                 u.iter_mut().enumerate().for_each(|(i, u)| *u = fall(i) + level);
                 a.iter_mut().zip(b).for_each(|(a, b)| *a = b / sum_u);
@@ -186,7 +186,6 @@ pub fn vjp<T: Key>(
                 let counts = |i: usize| mask.is_none_or(|mask| mask[i]);
                 to_x.iter_mut().enumerate().for_each(|(i, x)| *x = T::of(if counts(i) { f64::NAN } else { 0.0 }));
             } else {
-                to_x.fill(T::ZERO);
                 let weight = if known.weight.is_empty() { &[] } else { &known.weight[range] };
                 spread(options.regularization, order, grad, weight, to_x);
             }
@@ -204,7 +203,12 @@ pub fn vjp<T: Key>(
 
 /// The VJP to the scores.
 fn spread<T: Key>(regularization: Regularization, order: &[i32], grad: &[T], weight: &[T], to_x: &mut [T]) {
+    if order.iter().copied().fold(0, i32::min) == 0 {
+        order.iter().zip(grad).for_each(|(&item, &grad)| to_x[item as usize] = grad);
+        return;
+    }
     let n = order.len();
+    to_x.fill(T::ZERO);
     let mut start = 0;
     while start < n {
         let mut end = start + 1;
