@@ -72,7 +72,7 @@ def raw(x: Array) -> np.ndarray[Any, Any]:
         TypeError: `x` is not an array.
         RuntimeError: `x` is not in host memory.
     """
-    if is_tensor(x) and x.device.type == "cpu":
+    if is_tensor(x) and x.is_cpu:
         # numpy has no bfloat16, so torch casts.
         x = (x.float() if x.dtype.itemsize == 2 and x.is_floating_point() else x).numpy(force=True)
         if x.flags.carray:  # the ordinary case, without another look: small operators spend their time here
@@ -106,7 +106,8 @@ def like(array: np.ndarray[Any, Any], reference: Array, dtype: object = None) ->
 def tensor(array: np.ndarray[Any, Any], dtype: object = None) -> Array:
     """Return the numpy `array` as a tensor on its memory; see `like`."""
     torch = sys.modules["torch"]
-    array = np.asarray(array)  # numpy's reductions give scalars, which torch.from_numpy refuses
+    if type(array) is not np.ndarray:
+        array = np.asarray(array)  # numpy's reductions give scalars, which torch.from_numpy refuses
     # torch.from_numpy warns about read-only memory, because writing through the tensor would be undefined.
     x = torch.from_numpy(array if array.flags.writeable else array.copy())
     return x.to(dtype) if dtype is not None and x.dtype != dtype and array.dtype.kind == "f" else x
@@ -125,10 +126,11 @@ def cast(x: Array, name: str) -> Array:
 
 
 def full(shape: tuple[int, ...], number: float, name: str, reference: Array) -> Array:
-    """Return an array of one number of the kind and on the device of `reference`; as a tensor, a broadcast view."""
+    """Return an array of one number of the kind and on the device of `reference`."""
     if not is_tensor(reference):
         return np.full(shape, number, name)
-    return reference.new_full((), number, dtype=getattr(sys.modules["torch"], name)).expand(shape)
+    # No broadcast view: that takes longer to make than a few numbers, and kernels would copy it.
+    return reference.new_full(shape, number, dtype=getattr(sys.modules["torch"], name))
 
 
 def location(x: Array) -> str:

@@ -24,11 +24,12 @@ def array(function: str, argument: str, x: Array) -> None:
         TypeError: another type, or a sparse tensor.
         RuntimeError: an array on a device, for which there are no kernels yet.
     """
-    if _array.kind_of(x) is None:
+    kind = _array.kind_of(x)
+    if kind is None:
         raise TypeError(f"{function}: {argument} must be {_array.EXPECTED}, got {_array.describe(x)}")
-    if _array.is_tensor(x) and str(x.layout) != "torch.strided":
+    if kind == "torch" and str(x.layout) != "torch.strided":
         raise TypeError(f"{function}: {argument} must be a dense tensor, got layout {x.layout}")
-    if _array.place_of(x) == "device":
+    if kind == "cupy" or (kind == "torch" and not x.is_cpu):
         raise RuntimeError(
             f"{function}: {argument} must be in host memory, got {_array.location(x)}; "
             f"{_array.way_to_host(x, argument)}"

@@ -25,7 +25,6 @@ under `torch.func.grad` and cost twice as much. Ordinary eager calls skip the di
 raw operator alone, so it has no gradient; neither has forward mode (torch refuses it).
 """
 
-import contextlib
 import inspect
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -131,14 +130,15 @@ def declare_smooth(
     grads = [f"{output}_grad" for output in outputs[:values]]
     tangents = [f"{argument}_tangent" for argument in differentiable]
     known = [*inputs, *saved, *grads]
+    given, vjp_name, second_name = [*inputs, *saved], f"{name}_vjp", f"{name}_second"
+    bit_of = {argument: 1 << i for i, argument in enumerate(differentiable)}
     extended = ", ".join([arguments.strip(" ()"), *[f"Tensor {x}" for x in (*saved, *grads)]])
 
     def gradients(held: Mapping[str, Any], upstream: Sequence[Tensor], wanted: Sequence[str]) -> dict[str, Tensor]:
         from argrad import _torch  # noqa: PLW0406 (torch.compile has to see where what it calls comes from)
 
-        bits = sum(1 << i for i, argument in enumerate(differentiable) if argument in wanted)
-        found = getattr(_torch, f"{name}_vjp")(*[held[x] for x in (*inputs, *saved)], *upstream, bits)
-        found = _as_tuple(found)
+        bits = sum([bit_of[x] for x in wanted])
+        found = _as_tuple(getattr(_torch, vjp_name)(*[held[x] for x in given], *upstream, bits))
         return {x: gradient for x, gradient in zip(differentiable, found, strict=True) if x in wanted}
 
     def gradients_of_gradients(
@@ -146,7 +146,7 @@ def declare_smooth(
     ) -> dict[str, Tensor]:
         from argrad import _torch  # noqa: PLW0406 (as above)
 
-        found = getattr(_torch, f"{name}_second")(*[held[x] for x in known], *upstream)
+        found = getattr(_torch, second_name)(*[held[x] for x in known], *upstream)
         return {x: gradient for x, gradient in zip((*differentiable, *grads), found, strict=True) if x in wanted}
 
     def no_more(held: Mapping[str, Any], upstream: Sequence[Tensor], wanted: Sequence[str]) -> dict[str, Tensor]:
@@ -167,7 +167,7 @@ def declare_smooth(
         folds=True,
     )
     declare(
-        f"{name}_vjp",
+        vjp_name,
         f"({extended}, int wanted) -> ({', '.join(f'Tensor {x}_out' for x in differentiable)})",
         forward=vjp,
         shapes=lambda *args: shape_of(args, differentiable),
@@ -177,7 +177,7 @@ def declare_smooth(
         folds=True,
     )
     declare(
-        f"{name}_second",
+        second_name,
         f"({extended}, {', '.join(f'Tensor {x}' for x in tangents)}) -> "
         f"({', '.join(f'Tensor {x}_out' for x in (*differentiable, *grads))})",
         forward=second,
@@ -215,20 +215,22 @@ def _build(name: str, operator: Operator) -> Callable[..., Any]:
     raw = _define(name, operator, kernel)
     functorch_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
     modes_active = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
-    ordinary = {torch.Tensor, torch.nn.Parameter}
+    ordinary, options = {torch.Tensor, torch.nn.Parameter}, {type(None), bool, int, float, str}
 
     def apply(*args: Any) -> Any:
         # Transforms, tracers, forward mode and tensor subclasses need the full route through the dispatcher.
         if torch.compiler.is_compiling():
             return traced.apply(*_distinct(args))
-        if functorch_active() or modes_active() > 0:
+        if functorch_active() or modes_active() > 0 or torch.autograd.forward_ad._current_level >= 0:
             return traced.apply(*args)
-        tensors = [x for x in args if isinstance(x, torch.Tensor)]
-        if torch.autograd.forward_ad._current_level >= 0 or not ordinary.issuperset(map(type, tensors)):
-            return traced.apply(*args)
-        if torch.is_grad_enabled() and any([x.requires_grad for x in tensors]):  # noqa: C419 (a generator takes longer)
-            return eager.apply(*args)
-        return kernel(*args)
+        recorded = False
+        for x in args:
+            kind = type(x)  # looked up, because isinstance asks torch's metaclass
+            if kind in ordinary:
+                recorded = recorded or x.requires_grad
+            elif kind not in options and isinstance(x, torch.Tensor):
+                return traced.apply(*args)
+        return eager.apply(*args) if recorded and torch.is_grad_enabled() else kernel(*args)
 
     traced, eager = _functions(operator, [x.name for x in raw._schema.arguments], raw, kernel, apply)
 
@@ -256,10 +258,18 @@ def _kernel(operator: Operator) -> Callable[..., tuple[Tensor, ...]]:
     """Return `forward` as a function of CPU tensors."""
     import torch
 
+    forward, values, tensor = operator.forward, operator.values, _array.tensor
+
     def kernel(*args: Any) -> tuple[Tensor, ...]:
-        outputs = operator.forward(*[_array.raw(x) if isinstance(x, torch.Tensor) else x for x in args])
-        _, dtypes = _floating(operator, args, len(outputs))
-        return tuple(map(_array.tensor, outputs, dtypes))
+        arrays, dtype = list(args), None
+        for i, x in enumerate(args):
+            if isinstance(x, torch.Tensor):
+                arrays[i] = _array.raw(x)
+                if dtype is None and x.is_floating_point():
+                    dtype = x.dtype
+        outputs = forward(*arrays)
+        computed = torch.float64 if dtype == torch.float64 else torch.float32
+        return tuple([tensor(y, dtype if i < values else computed) for i, y in enumerate(outputs)])
 
     return kernel
 
@@ -318,7 +328,7 @@ def _functions(
     import torch
 
     remember, gradients = _tape(operator, names, [x.name for x in raw._schema.returns])
-    batch = _fold if operator.folds else _loop
+    batch, several = _fold if operator.folds else _loop, operator.values > 1
 
     class Traced(torch.autograd.Function):
         @staticmethod
@@ -343,11 +353,13 @@ def _functions(
         def forward(ctx: Any, *args: Any) -> Any:
             outputs = kernel(*args)
             remember(ctx, args, outputs)
+            # Otherwise torch makes zeros for the residuals, which have no gradient.
+            ctx.set_materialize_grads(several)
             return outputs
 
         @staticmethod
         def backward(ctx: Any, *grads: Tensor) -> Any:
-            return gradients(ctx, grads)
+            return gradients(ctx, grads) if grads[0] is not None else (None,) * len(names)
 
     # torch asks inspect for the signature at each call, which is a third of the time of a small call.
     kinds = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in names]
@@ -361,15 +373,17 @@ def _tape(operator: Operator, names: Sequence[str], returns: Sequence[str]) -> t
 
     # Closures over plain values: torch.compile cannot carry an object of a foreign class into its trace.
     saved, values, backward = operator.saved, operator.values, operator.backward
+    places = [[*names, *returns].index(name) for name in saved]
     halves = (torch.float16, torch.bfloat16)
 
     def remember(ctx: Any, inputs: Sequence[Any], outputs: Sequence[Tensor]) -> None:
-        known = dict(zip(names, inputs, strict=True)) | dict(zip(returns, outputs, strict=True))
+        known = [*inputs, *outputs]
+        held = [known[place] for place in places]
+        tensors = [isinstance(x, torch.Tensor) for x in held]
         ctx.mark_non_differentiable(*outputs[values:])
-        ctx.tensors = [name for name in saved if isinstance(known[name], torch.Tensor)]
-        ctx.options = {name: known[name] for name in saved if name not in ctx.tensors}
+        ctx.options = [None if tensor else x for x, tensor in zip(held, tensors, strict=True)]
         ctx.dtypes = [x.dtype if isinstance(x, torch.Tensor) else None for x in inputs]
-        ctx.save_for_backward(*[known[name] for name in ctx.tensors])
+        ctx.save_for_backward(*[x if tensor else None for x, tensor in zip(held, tensors, strict=True)])
 
     def widen(x: Tensor) -> Tensor:
         return x.float() if x.dtype in halves else x
@@ -378,15 +392,23 @@ def _tape(operator: Operator, names: Sequence[str], returns: Sequence[str]) -> t
         return x if x.dtype == dtype else x.to(dtype)
 
     def gradients(ctx: Any, grads: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
-        known = {name: widen(x) for name, x in zip(ctx.tensors, ctx.saved_tensors, strict=True)} | ctx.options
+        known = {
+            name: option if x is None else widen(x)
+            for name, x, option in zip(saved, ctx.saved_tensors, ctx.options, strict=True)
+        }
         wanted = [name for name, needed in zip(names, ctx.needs_input_grad, strict=True) if needed]
+        upstream = [widen(g) for g in grads[:values]]
         # Inside an autocast region the matrix products of a backward pass would lose the widened precision again.
-        place = grads[0].device.type
-        autocast = torch.is_autocast_enabled(place)
-        with torch.autocast(place, enabled=False) if autocast else contextlib.nullcontext():
-            found = backward(known, [widen(g) for g in grads[:values]], wanted)
+        if torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                found = backward(known, upstream, wanted)
+        else:
+            found = backward(known, upstream, wanted)
         return tuple(
-            narrow(found[name], dtype) if name in found else None for name, dtype in zip(names, ctx.dtypes, strict=True)
+            [
+                narrow(found[name], dtype) if name in found else None
+                for name, dtype in zip(names, ctx.dtypes, strict=True)
+            ]
         )
 
     return remember, gradients
