@@ -4,6 +4,7 @@ use argrad_core::Job;
 use argrad_core::sorting::Lists;
 use argrad_core::sorting::laplace::{self, Task};
 use argrad_core::sorting::products::{self, Gradients, Inputs, Method};
+use argrad_core::sorting::softsort_vector;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -122,5 +123,41 @@ proptest! {
             let difference = (value(&high) - value(&low)) / (2.0 * h);
             prop_assert!((to_x[at % n] - difference).abs() * t < 1e-6, "{method:?} {} {difference}", to_x[at % n]);
         }
+    }
+}
+
+/// The kernel for one column walks in blocks; the general one walks the whole list.
+#[test]
+fn blocks_of_one_column_are_the_whole_list() {
+    for (n, levels, descending) in [(1, 1, false), (700, 90, false), (10_000, 1_000_000, true), (20_000, 3, false)] {
+        let x: Vec<f64> = (0..n).map(|i| f64::from((i * 7919 % 1_000_003) % levels) / f64::from(levels)).collect();
+        let (g, v): (Vec<f64>, Vec<f64>) = x.iter().map(|x| ((x * 37.0).sin(), (x * 91.0).cos())).unzip();
+        let (lists, job, t) = (Lists::even(1, x.len()), Job::default(), 1e-3);
+        let (mut y, mut places) = (vec![0.0; x.len()], vec![0; x.len()]);
+        let method = Method::SoftSort;
+        products::product(method, &x, &v, &lists, None, &[t], descending, false, 1, &mut y, &mut places, &job).unwrap();
+        let inputs = Inputs {
+            x: |i: usize| x[i],
+            v: |i: usize| v[i],
+            g: |i: usize| g[i],
+            temperature: |_: usize| t,
+            places: &places,
+            m: 1,
+            descending,
+        };
+        let zeros = || (vec![0.0; x.len()], vec![0.0; x.len()], vec![0.0; x.len()], vec![0.0]);
+        let (mut whole, mut blocks) = (zeros(), zeros());
+        let mut out = Gradients { x: &mut whole.0, v: &mut whole.1, g: &mut whole.2, temperature: &mut whole.3 };
+        products::gradients(method, &lists, &inputs, |y| y, &mut out, &job).unwrap();
+        let mut out = Gradients { x: &mut blocks.0, v: &mut blocks.1, g: &mut blocks.2, temperature: &mut blocks.3 };
+        softsort_vector::gradients(&lists, &x, &v, &g, &[t], &places, descending, &mut out, &job).unwrap();
+        let close = |a: &[f64], b: &[f64]| {
+            let size = b.iter().fold(1e-300, |most: f64, b| most.max(b.abs()));
+            a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-10 * size)
+        };
+        assert!(close(&y, &whole.2), "values of {n}");
+        assert!(close(&blocks.0, &whole.0), "scores of {n}");
+        assert!(close(&blocks.1, &whole.1) && close(&blocks.2, &whole.2), "products of {n}");
+        assert!(close(&blocks.3, &whole.3), "temperature of {n}: {:?} {:?}", blocks.3, whole.3);
     }
 }

@@ -20,6 +20,7 @@ pub mod scans;
 pub mod sinkhorn;
 pub mod soft;
 mod softsort;
+pub mod softsort_vector;
 pub mod threshold;
 pub mod topk;
 mod topk_exact;

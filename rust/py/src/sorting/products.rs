@@ -5,6 +5,7 @@ use crate::call::{exception, run_sized};
 use argrad_core::Dual;
 use argrad_core::sorting::order::Key;
 use argrad_core::sorting::products::{self, Gradients, Inputs, Method};
+use argrad_core::sorting::softsort_vector;
 use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -151,6 +152,10 @@ fn gradients<'py, T: Key + Element>(
         };
         run_sized(py, function, 4 * nanoseconds, |job| {
             products::gradients(method, &lists, &inputs, |y: Dual| T::of(y.slope), &mut out, job)
+        })?;
+    } else if (method, m) == (Method::SoftSort, 1) {
+        run_sized(py, function, nanoseconds, |job| {
+            softsort_vector::gradients(&lists, x, v, g, t, places, descending, &mut out, job)
         })?;
     } else {
         let inputs = Inputs {
