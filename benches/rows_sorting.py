@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 REPEATS = 7
+TURN = 0.01  # seconds of one job before it is the other's turn
 SECONDS = 2.0  # at least so long, or until there are enough repeats
 
 
@@ -92,9 +94,15 @@ def best(jobs: Sequence[Callable[[], Any]]) -> list[tuple[float, Any]]:
     started, count = time.perf_counter(), 0
     while count < REPEATS or time.perf_counter() - started < SECONDS:
         for i, job in enumerate(jobs):
-            before = time.perf_counter()
-            results[i] = job()
-            times[i] = min(times[i], time.perf_counter() - before)
+            turn = time.perf_counter()
+            # A short job runs more than once: the first time it finds the rival's data in the caches.
+            while True:
+                before = time.perf_counter()
+                results[i] = job()
+                after = time.perf_counter()
+                times[i] = min(times[i], after - before)
+                if after - turn > TURN:
+                    break
         count += 1
         if time.perf_counter() - started > 20 * SECONDS:
             break
@@ -162,7 +170,7 @@ def forward(function: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> Cal
 def _softsort(x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     from benches.benchmarks._rivals_sorting_scans import softsort_product
 
-    return softsort_product(x, v[..., None], 1.0)[..., 0]
+    return softsort_product(x, v, 1.0)
 
 
 def _neuralsort_squared(x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -249,6 +257,45 @@ def _million_pairs(quick: bool) -> Case:
     return Case(ours, rival, check, scale=(n / small) ** 2)
 
 
+MEMORY = """
+import re, sys, torch
+from argrad.sorting import soft_permutation
+
+def read(name):
+    return int(re.search(name + r":\\s*(\\d+) kB", open("/proc/self/status").read()).group(1)) * 1024
+
+def run(n):
+    x, v = (torch.randn(1, n, requires_grad=True) for _ in range(2))
+    g, before = torch.ones(1, n), read("VmRSS")
+    open("/proc/self/clear_refs", "w").write("5")
+    torch.autograd.grad(soft_permutation(x, method="softsort") @ v, [x, v], g)
+    return read("VmHWM") - before
+
+run(100)
+print(run(int(sys.argv[1])))
+"""
+
+
+def _million_softsort(quick: bool) -> Case:
+    from argrad.sorting import soft_permutation
+
+    n, small = (100_000, 1000) if quick else (1_000_000, 4000)
+    x, v = _scores(1, n), _scores(1, n, seed=1)
+    rival = forward_backward(_softsort, x[:, :small], v[:, :small])
+
+    def check(a: list[torch.Tensor], b: list[torch.Tensor]) -> str:
+        some, scores = slice(0, n, n // 50), x[0].double()
+        weights = (-(scores.sort().values[some, None] - scores).abs()).exp()
+        exact = weights @ v[0].double() / weights.sum(1)
+        apart = (a[0][0, some] - exact).abs().max() / exact.abs().max()
+        command = [sys.executable, "-P", "-c", MEMORY, str(n)]
+        peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        return f"relative error of 50 sums: {apart.item():.1e}; peak memory beyond the inputs: {peak / 1e6:.0f} MB"
+
+    ours = forward_backward(lambda x, v: soft_permutation(x, method="softsort") @ v, x, v)
+    return Case(ours, rival, check, scale=(n / small) ** 2)
+
+
 def _mann_whitney(quick: bool) -> Case:
     from argrad.losses.ranking import mann_whitney_loss
     from benches.benchmarks import _rivals_losses as rivals
@@ -332,6 +379,7 @@ ROWS: list[Row] = [
         _product("softsort", (4, 1000), _softsort), 300),
     Row("softsort", "permutations", f"SoftSort P @ v, {BOTH}", "1 x 4000", "dense torch",
         _product("softsort", (1, 4000), _softsort), None, 3000),
+    Row("softsort-million", "permutations", f"SoftSort P @ v, {BOTH}", "1 x 10^6", "dense torch", _million_softsort),
     *[
         Row("neuralsort", "permutations", "NeuralSort P @ v, forward", f"{b} x {n}", rival,
             _product("neuralsort", (b, n), function, backward=False), must, stretch)
