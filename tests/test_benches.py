@@ -4,6 +4,7 @@ Nothing here reads a clock: the planted times are numbers, and the planted worke
 """
 
 import importlib
+import itertools
 import json
 import re
 import sys
@@ -204,10 +205,21 @@ def test_a_row_of_lists_reports_the_shortest_times_and_the_distance(benches, mon
 
 
 def test_best_runs_in_turn_and_keeps_minima(benches, monkeypatch):
-    clock = iter([0.0, *[t for i in range(100) for t in (10.0 * i, 10.0 * i + 5 - i % 2, 10.0 * i + 5)]])
-    monkeypatch.setattr(benches.rows_sorting.time, "perf_counter", lambda: next(clock))
-    ((seconds, value),) = benches.rows_sorting.best([lambda: 7])
-    assert (seconds, value) == (4.0, 7)
+    clock = [0.0]
+    monkeypatch.setattr(benches.rows_sorting.time, "perf_counter", lambda: clock[0])
+
+    def job(name, durations):
+        order.append(name)
+        clock[0] += next(durations)
+        return name
+
+    order = []
+    long, short = itertools.cycle([5.0, 4.0, 5.0]), itertools.cycle([0.008, 0.006, 0.007])
+    found = benches.rows_sorting.best([lambda: job("long", long), lambda: job("short", short)])
+    assert [value for _, value in found] == ["long", "short"]
+    assert [seconds for seconds, _ in found] == pytest.approx([4.0, 0.006])
+    # After the warm-up of both a short job runs until its turn is over, a long one once.
+    assert order[:8] == ["long", "short", "long", "short", "short", "long", "short", "short"]
 
 
 def test_forward_backward_gives_the_value_and_all_gradients(benches):
