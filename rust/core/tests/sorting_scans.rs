@@ -1,4 +1,4 @@
-//! SoftSort and LapSum against naive twins that loop over all pairs.
+//! `SoftSort` and `LapSum` against naive twins that loop over all pairs.
 
 use argrad_core::Job;
 use argrad_core::sorting::Lists;
