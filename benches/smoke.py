@@ -29,8 +29,8 @@ def benchmarks() -> Iterator[tuple[str, type, str]]:
             continue
         module = importlib.import_module(f"{package.__name__}.{module_info.name}")
         for cls in vars(module).values():
-            if isinstance(cls, type) and cls.__module__ == module.__name__:
-                for method in vars(cls):
+            if isinstance(cls, type) and cls.__module__ == module.__name__ and not cls.__name__.startswith("_"):
+                for method in dir(cls):
                     if method.startswith(PREFIXES):
                         yield f"{module_info.name}.{cls.__name__}.{method}", cls, method
 
