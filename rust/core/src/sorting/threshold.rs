@@ -3,7 +3,9 @@
 //! One safeguarded Newton iteration serves every curve. It works on tails: with P the sum of F over the items below the
 //! threshold, M that of 1 - F over the c items above, the equation is P - M + c - k = 0 without cancellation, and
 //!
-//!     ln(P + max(c - k, 0)) - ln(M + max(k - c, 0))
+//! ```text
+//! ln(P + max(c - k, 0)) - ln(M + max(k - c, 0))
+//! ```
 //!
 //! has its root in the same place and is nearly linear in theta where curves have exponential tails (wide gaps,
 //! small k / n, large tau), so few passes are needed. Every pass writes the curve's values: those of the last are the

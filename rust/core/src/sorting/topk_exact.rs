@@ -54,7 +54,9 @@ impl Exact {
     /// The derivative of the threshold is a weighted mean of those of the items, with weights w proportional to the
     /// slopes f:
     ///
-    ///     d theta = sum w dx - (sum w t) dtau - (tau / sum f) dk
+    /// ```text
+    /// d theta = sum w dx - (sum w t) dtau - (tau / sum f) dk
+    /// ```
     ///
     /// and with G = g F' (for logarithms g F' / F) and R its sum, dx = (G - w R) / tau, dk = R / sum f,
     /// dtau = -sum t dx.
