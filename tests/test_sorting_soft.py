@@ -312,3 +312,17 @@ def test_bad_input_is_refused_with_one_sentence(call, name):
     refused(TypeError, lambda: call(x, straight_through="yes"), name, "straight_through")
     refused(TypeError, lambda: call(x, fill="nan"), name, "fill")
     refused(TypeError, lambda: call(x, mask=torch.ones(2, 4, dtype=torch.bool)), name, "mask")
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
+def test_lapsum_with_a_mask_keeps_infinite_scores_apart_from_masked_ones(kind):
+    x = kind(np.array([[1.0, np.inf, 2.0, np.nan], [np.nan, 4.0, 3.0, 1.0]]))
+    mask = kind(np.array([[True, True, True, False], [True, True, False, True]]))
+    rank = np.asarray(soft_rank(x, regularization="laplace", strength=0.01, mask=mask, fill=-1.0))
+    np.testing.assert_allclose(rank, [[1, 3, 2, -1], [np.nan, np.nan, -1, np.nan]], atol=1e-12)
+    value = np.asarray(soft_sort(x, regularization="laplace", strength=0.01, mask=mask, fill=-1.0))
+    assert value[0, 3] == value[1, 3] == -1
+    np.testing.assert_allclose(
+        value[0, :3], np.asarray(soft_sort(x[:1, :3], regularization="laplace", strength=0.01))[0]
+    )
+    assert np.isnan(value[1, :3]).all()

@@ -1,4 +1,4 @@
-"""The pattern of _torch.py on an operator with everything in it, and each torch check rejecting a wrong operator."""
+"""The pattern of _torch on an operator with everything in it, and each torch check rejecting a wrong operator."""
 
 import dataclasses
 import os

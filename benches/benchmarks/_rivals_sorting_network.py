@@ -22,19 +22,3 @@ def product(net: Any, x: Any, v: Any, transposed: bool) -> Any:
     """P @ v or P.mT @ v for lists x (b, n) and v (b, n, m), ascending."""
     _, matrix = net(x)
     return (matrix if transposed else matrix.mT) @ v
-
-
-def groco_loss(net: Any, negatives: Any, positives: Any) -> Any:
-    """GroCo's loss: negatives (b, p) and positives (b, q), sorted, go through one ascending network.
-
-    An item's mass on the q upper ranks is its probability of being a positive; binary cross-entropy asks 1 of each
-    positive and 0 of each negative. (Shvetsova et al., "Learning by Sorting", arXiv:2301.02009.)
-    """
-    import torch
-
-    scores = torch.cat([negatives.sort(dim=1).values, positives.sort(dim=1).values], dim=1)
-    _, matrix = net(scores)
-    upper = matrix[:, :, negatives.shape[1] :].sum(dim=2)
-    target = torch.zeros_like(scores)
-    target[:, negatives.shape[1] :] = 1.0
-    return torch.nn.functional.binary_cross_entropy(upper.clamp(0.0, 1.0), target)

@@ -15,10 +15,3 @@ def dense(x: Any, y: Any, *, weights: Any = None, kernel: str = "sigmoid", tempe
     z = (x.unsqueeze(-1) - y.unsqueeze(-2)) / temperature
     value = torch.sigmoid(z) if kernel == "sigmoid" else torch.nn.functional.softplus(z)
     return (value if weights is None else value * weights.unsqueeze(-2)).sum(-1)
-
-
-def dense_mann_whitney(positives: Any, negatives: Any, temperature: float = 1.0) -> Any:
-    """The mean logistic loss over all pairs of a positive and a negative score, by its matrix."""
-    import torch
-
-    return torch.nn.functional.softplus((negatives.unsqueeze(-1) - positives.unsqueeze(-2)) / temperature).mean()

@@ -14,7 +14,9 @@ _Arrays = tuple[np.ndarray[Any, Any], ...]
 
 def enter(lists: Lists, *, descending: bool, temperature: object) -> _scans.Scans:
     """Check the options of the permutation."""
-    return _scans.Scans(lists, descending, _scans.temperatures(lists, temperature), "laplace")
+    return _scans.Scans(
+        lists, descending, _lists.per_list(lists, "temperature", temperature, low=0, open_low=True), "laplace"
+    )
 
 
 def soft_rank(lists: Lists, strength: Array, descending: bool) -> Array:

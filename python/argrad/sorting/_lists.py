@@ -96,21 +96,21 @@ def _check_offsets(function: str, offsets: Array, argument: str) -> None:
         raise ValueError(f"{function}: {argument} must be of shape (lists + 1,), got {tuple(offsets.shape)}")
 
 
-def per_list(lists: Lists, argument: str, value: object) -> Array:
+def per_list(lists: Lists, argument: str, value: object, *, low: float | None = None, open_low: bool = False) -> Array:
     """Return a number, or a floating array of one number for each list, as an array of shape `lists.batch`.
 
-    Its dtype is the one that is computed in. Arrays keep their gradient; a number is taken as it is (the caller checks
-    its range; the kernels check that of arrays).
+    Its dtype is the one that is computed in. Arrays keep their gradient. The bounds, as in `_check.real`, hold for a
+    number; the kernels check the values of arrays.
 
     Raises:
         TypeError: neither a number nor a floating array of the kind of x.
-        ValueError: an array that cannot be broadcast to one number per list: the shape of x without `dim` (with
-            `offsets`, followed by the number of lists).
+        ValueError: a number that is not finite or out of range, or an array that cannot be broadcast to one number per
+            list: the shape of x without `dim` (with `offsets`, followed by the number of lists).
     """
     x, shape = lists.x, lists.batch
     name = _array.computed(x)
     if _array.kind_of(value) is None:
-        return _array.full(shape, _check.real(lists.function, argument, value), name, x)
+        return _array.full(shape, _check.real(lists.function, argument, value, low=low, open_low=open_low), name, x)
     _check.floating(lists.function, argument, value)
     _check.same_kind(lists.function, {"x": x, argument: value})
     array: Any = value

@@ -76,9 +76,7 @@ def enter(
     function = lists.function
     _check.choice(function, "network", network, NETWORKS)
     _check.choice(function, "distribution", distribution, DISTRIBUTIONS)
-    if isinstance(steepness, int | float):
-        _check.real(function, "steepness", steepness, low=0.0, open_low=True)
-    per_list = _lists.per_list(lists, "steepness", steepness)
+    per_list = _lists.per_list(lists, "steepness", steepness, low=0.0, open_low=True)
     return Network(lists, bool(descending), network, distribution, per_list)
 
 

@@ -110,9 +110,7 @@ def enter(lists: Lists, *, descending: bool, temperature: object = 1.0) -> Neura
         TypeError: the temperature is neither a number nor a floating array of the kind of x.
         ValueError: a number that is not positive and finite, or an array of the wrong shape.
     """
-    if isinstance(temperature, bool | int | float | np.integer | np.floating):
-        _check.real(lists.function, "temperature", temperature, low=0, open_low=True)
-    return Neuralsort(lists, descending, _lists.per_list(lists, "temperature", temperature))
+    return Neuralsort(lists, descending, _lists.per_list(lists, "temperature", temperature, low=0, open_low=True))
 
 
 def _product(lists: Lists, v: Array, temperature: Array, *options: Any) -> Any:

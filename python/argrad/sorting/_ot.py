@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from argrad import _check
 from argrad._array import Array
-from argrad.sorting import _sinkhorn
+from argrad.sorting import _lists, _sinkhorn
 from argrad.sorting._lists import Lists
 
 
@@ -50,4 +50,5 @@ def enter(
     if k > lists.x.shape[-1]:
         raise ValueError(f"{lists.function}: k must be at most the length {lists.x.shape[-1]} of a list, got {k}")
     limits = _sinkhorn.limits(lists, iterations, tolerance)
-    return SoftTop(lists, descending, k, _sinkhorn.temperatures(lists, temperature), *limits)
+    temperatures = _lists.per_list(lists, "temperature", temperature, low=0, open_low=True)
+    return SoftTop(lists, descending, k, temperatures, *limits)

@@ -116,9 +116,8 @@ def pairwise_sum(
     x, mask = _expand(x, (*batch, n)), None if mask is None else _expand(mask, (*batch, n))
     y, y_mask = _expand(y, (*batch, m)), None if y_mask is None else _expand(y_mask, (*batch, m))
     weights = _expand(weights, (*batch, m))
-    if _array.kind_of(temperature) is None:
-        _check.real(name, "temperature", temperature, low=0.0, open_low=True)
-    tau = _lists.per_list(_lists.Lists(name, x, -1, mask, offsets), "temperature", temperature)
+    lists = _lists.Lists(name, x, -1, mask, offsets)
+    tau = _lists.per_list(lists, "temperature", temperature, low=0.0, open_low=True)
     args = (x, y, weights, tau, mask, y_mask, offsets, y_offsets, kernel)
     return _lists.call("pairwise_sum", _forward, 1, *args)
 

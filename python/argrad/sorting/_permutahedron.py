@@ -7,7 +7,7 @@ import numpy as np
 
 from argrad import _array, _check, _native, _torch
 from argrad._array import Array
-from argrad.sorting import _laplace, _lists
+from argrad.sorting import _laplace, _lists, _places
 
 REGULARIZATIONS = ("l2", "kl", "pnorm", "laplace")
 NAN = float("nan")
@@ -38,9 +38,7 @@ def _strength(operation: str, lists: _lists.Lists, strength: Any, options: Optio
         x = _array.cast(lists.x, _array.computed(lists.x))
         x = x.detach() if _array.is_tensor(x) else x
         return _lists.call("soft_auto", _auto, 1, x, lists.mask, lists.offsets, operation, regularization, p)
-    if _array.kind_of(strength) is None:
-        strength = _check.real(lists.function, "strength", strength, low=0.0)
-    return _lists.per_list(lists, "strength", strength)
+    return _lists.per_list(lists, "strength", strength, low=0.0)
 
 
 def project(operation: str, lists: _lists.Lists, strength: Any, options: Options) -> Any:
@@ -69,21 +67,18 @@ def _lapsum(operation: str, lists: _lists.Lists, strength: Array, options: Optio
     """LapSum's operator, with the values that do not depend on it put in: `fill`, and exact ones where asked for."""
     descending, _, p, straight_through, fill = options
 
-    def exact(x: Array, fill: float) -> Any:
-        zero = _lists.per_list(lists, "strength", 0.0)
-        how = (descending, "l2", p, False, fill)
-        return _lists.call(f"soft_{operation}", _FORWARD[operation], 1, x, zero, lists.mask, lists.offsets, *how)
-
     y = getattr(_laplace, f"soft_{operation}")(lists, strength, descending)
     tensor = _array.is_tensor(y)
     if straight_through:
-        hard = exact(lists.x.detach() if tensor else lists.x, fill)
+        x, zero = lists.x.detach() if tensor else lists.x, _lists.per_list(lists, "strength", 0.0)
+        how = (descending, "l2", p, False, fill)
+        hard = _lists.call(f"soft_{operation}", _FORWARD[operation], 1, x, zero, lists.mask, lists.offsets, *how)
         # Not hard + (y - y): that is NaN where y is infinite.
         y = (hard + (y - y.detach())).where(y.isfinite(), hard) if tensor else hard
     if lists.mask is not None:
-        # 1 where there is no item (rank) or no place (sort).
-        empty = exact(lists.x.detach() * 0 if tensor else np.zeros_like(lists.x), NAN)
-        y = y.masked_fill(empty.isnan(), fill) if tensor else np.where(np.isnan(empty), np.asarray(fill, y.dtype), y)
+        # Where there is no item (rank) or no place (sort).
+        empty = ~lists.mask if operation == "rank" else _places.row_numbers(lists, backwards=False) == 0
+        y = y.masked_fill(empty, fill) if tensor else np.where(empty, np.asarray(fill, y.dtype), y)
     return y
 
 

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from argrad import _array, _check, _native, _torch
+from argrad import _array, _check, _native
 from argrad._array import Array
+from argrad._torch._callback import call_back
 
 NOISES = ("gaussian", "gumbel")
 AT_ONCE = 1 << 20
@@ -99,7 +100,7 @@ def perturbed(
         _check.seed(name, random_state),
     )
     if _array.is_tensor(x):
-        return _torch.call_back(name, x, sampler.mean, sampler.pull)
+        return call_back(name, x, sampler.mean, sampler.pull)
     return sampler.mean(x)
 
 

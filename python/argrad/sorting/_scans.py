@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from argrad import _array, _check, _native, _torch
+from argrad import _native, _torch
 from argrad._array import Array
 from argrad.sorting import _lists
 from argrad.sorting._lists import Lists
@@ -31,14 +31,6 @@ class Scans(NamedTuple):
         arrays = (lists.x, v, self.temperature, lists.mask, lists.offsets)
         options = (lists.function, self.method, self.descending, transposed)
         return _lists.call("scan_product", _forward, 1, *arrays, *options)
-
-
-def temperatures(lists: Lists, temperature: object) -> Array:
-    """Return the temperature for each list; a number's range is checked here, that of an array by the kernels."""
-    if _array.kind_of(temperature) is None:
-        number = _check.real(lists.function, "temperature", temperature, low=0, open_low=True)
-        return _array.full(lists.batch, number, _array.computed(lists.x), lists.x)
-    return _lists.per_list(lists, "temperature", temperature)
 
 
 def _forward(

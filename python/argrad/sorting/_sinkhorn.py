@@ -48,14 +48,8 @@ def enter(
     lists: Lists, *, descending: bool, temperature: object, iterations: object = None, tolerance: object = None
 ) -> Sinkhorn:
     """Check the options."""
-    return Sinkhorn(lists, descending, temperatures(lists, temperature), *limits(lists, iterations, tolerance))
-
-
-def temperatures(lists: Lists, temperature: object) -> Array:
-    """Return the temperature for each list; a number's range is checked here, that of an array where it is used."""
-    if _array.kind_of(temperature) is None:
-        _check.real(lists.function, "temperature", temperature, low=0, open_low=True)
-    return _lists.per_list(lists, "temperature", temperature)
+    temperatures = _lists.per_list(lists, "temperature", temperature, low=0, open_low=True)
+    return Sinkhorn(lists, descending, temperatures, *limits(lists, iterations, tolerance))
 
 
 def limits(lists: Lists, iterations: object, tolerance: object) -> tuple[int, float]:

@@ -113,17 +113,13 @@ def soft_topk(
     for argument, flag in (("largest", largest), ("log", log), ("straight_through", straight_through)):
         if not isinstance(flag, bool | np.bool_):
             raise TypeError(f"soft_topk: {argument} must be a boolean, got {flag!r}")
-    if isinstance(k, int | float | np.integer | np.floating):
-        _check.real("soft_topk", "k", k, low=0.0)
-    if isinstance(temperature, int | float | np.integer | np.floating):
-        _check.real("soft_topk", "temperature", temperature, low=0.0, open_low=True)
     y = _lists.call(
         "soft_topk",
         _forward,
         1,
         lists.x,
-        _lists.per_list(lists, "k", k),
-        _lists.per_list(lists, "temperature", temperature),
+        _lists.per_list(lists, "k", k, low=0.0),
+        _lists.per_list(lists, "temperature", temperature, low=0.0, open_low=True),
         lists.mask,
         lists.offsets,
         kind,

@@ -135,7 +135,7 @@ def declare_smooth(
     extended = ", ".join([arguments.strip(" ()"), *[f"Tensor {x}" for x in (*saved, *grads)]])
 
     def gradients(held: Mapping[str, Any], upstream: Sequence[Tensor], wanted: Sequence[str]) -> dict[str, Tensor]:
-        from argrad import _torch  # noqa: PLW0406 (torch.compile has to see where what it calls comes from)
+        from argrad import _torch  # torch.compile has to see where what it calls comes from
 
         bits = sum([bit_of[x] for x in wanted])
         found = _as_tuple(getattr(_torch, vjp_name)(*[held[x] for x in given], *upstream, bits))
@@ -144,7 +144,7 @@ def declare_smooth(
     def gradients_of_gradients(
         held: Mapping[str, Any], upstream: Sequence[Tensor], wanted: Sequence[str]
     ) -> dict[str, Tensor]:
-        from argrad import _torch  # noqa: PLW0406 (as above)
+        from argrad import _torch  # as above
 
         found = getattr(_torch, second_name)(*[held[x] for x in known], *upstream)
         return {x: gradient for x, gradient in zip((*differentiable, *grads), found, strict=True) if x in wanted}
@@ -442,69 +442,3 @@ def _loop(
         apply(*[x if dim is None else x.select(dim, i) for x, dim in zip(args, dims, strict=True)]) for i in range(size)
     ]
     return tuple(torch.stack(outputs) for outputs in zip(*items, strict=True))
-
-
-def call_back(
-    name: str, x: Tensor, forward: Callable[[Tensor], Tensor], pull: Callable[[Tensor, Tensor], Tensor]
-) -> Tensor:
-    """Apply a function that calls back into Python, with a gradient of its own.
-
-    Args:
-        name: name of the public function, for the error at a second derivative.
-        x: tensor; leading batch dimensions may be added by vmap.
-        forward: takes `x` without a gradient and returns the value.
-        pull: takes `x` and the value's gradient and returns the gradient to `x`.
-    """
-    if name not in _called:
-        _called[name] = _build_call(name)
-    return _called[name](x, forward, pull)
-
-
-_called: dict[str, Callable[..., Tensor]] = {}
-
-
-def _build_call(name: str) -> Callable[..., Tensor]:
-    import torch
-
-    class Pulled(torch.autograd.Function):
-        @staticmethod
-        def forward(x: Tensor, grad: Tensor, pull: Callable[..., Tensor]) -> Tensor:
-            return pull(x.detach(), grad.detach())
-
-        @staticmethod
-        def setup_context(ctx: Any, inputs: Sequence[Any], output: Tensor) -> None: ...
-
-        @staticmethod
-        def backward(ctx: Any, *grads: Tensor) -> Any:
-            raise RuntimeError(f"{name}: there is one derivative, a second was asked for")
-
-        @staticmethod
-        def vmap(info: Any, dims: Sequence[int | None], x: Tensor, grad: Tensor, pull: Callable[..., Tensor]) -> Any:
-            return _fold(lambda *args: (Pulled.apply(*args),), info.batch_size, dims, (x, grad, pull))[0], 0
-
-    class Called(torch.autograd.Function):
-        @staticmethod
-        def forward(x: Tensor, forward: Callable[..., Tensor], pull: Callable[..., Tensor]) -> Tensor:
-            with torch.no_grad():
-                return forward(x.detach())
-
-        @staticmethod
-        def setup_context(ctx: Any, inputs: Sequence[Any], output: Tensor) -> None:
-            ctx.save_for_backward(inputs[0])
-            ctx.pull = inputs[2]
-
-        @staticmethod
-        def backward(ctx: Any, *grads: Tensor) -> Any:
-            return Pulled.apply(*ctx.saved_tensors, grads[0], ctx.pull), None, None
-
-        @staticmethod
-        def vmap(info: Any, dims: Sequence[int | None], *args: Any) -> Any:
-            return _fold(lambda *x: (Called.apply(*x),), info.batch_size, dims, args)[0], 0
-
-    def call(*args: Any) -> Tensor:
-        return Called.apply(*args)
-
-    # What a callback does cannot be traced.
-    compiler: Any = torch.compiler
-    disabled: Callable[..., Tensor] = compiler.disable(call)
-    return disabled
