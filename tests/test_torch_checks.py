@@ -9,6 +9,7 @@ import torch
 
 import torch_checks
 from argrad import _torch
+from argrad._torch._build import build
 
 # An operator with two values, an option, a residual, folded batches, and a backward pass that is an operator again:
 # y = w x^power, total = the sum of y over each matrix. sign is a residual of integers; third is a floating one, which
@@ -75,7 +76,7 @@ def draw(size, seed):
 
 def row(name, **changes):
     """A row for the operator above with some of its parts replaced by wrong ones."""
-    function = _torch._build(name, dataclasses.replace(RIGHT, **changes))
+    function = build(name, dataclasses.replace(RIGHT, **changes))
     return torch_checks.Row(
         name=name,
         call=lambda x, w: function(x, w, 3),

@@ -86,3 +86,45 @@ def test_a_tensor_can_be_given_twice_in_compiled_code():
     value = torch.compile(call, fullgraph=True, backend="aot_eager")(x)
     torch.testing.assert_close(value, x.pow(3).sum())
     torch.testing.assert_close(torch.autograd.grad(value, x)[0], 3 * x.square())
+
+
+def gradients(dtype, **options):
+    """Gradients to both inputs for upstream gradients of no simple layout, by the way that `options` lead to."""
+    x, t = (x.to(dtype).requires_grad_() for x in draw(6, 3))
+    y, total = _torch.check_smooth(x, t, True)
+    upstream = [torch.linspace(1, 2, 18, dtype=dtype).reshape(6, 3).T, torch.ones((), dtype=dtype).expand(3)]
+    return torch.autograd.grad([y, total], [x, t], upstream, **options)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_the_short_way_back_gives_what_the_differentiable_one_gives(dtype):
+    for short, long in zip(gradients(dtype), gradients(dtype, create_graph=True), strict=True):
+        assert (long.requires_grad, short.requires_grad) == (True, False)
+        assert short.dtype == long.dtype == dtype
+        assert torch.equal(short, long.detach())
+
+
+def test_the_short_way_back_is_taken(monkeypatch):
+    calls = []
+    vjp_operator = _torch.check_smooth_vjp
+    monkeypatch.setattr(_torch, "check_smooth_vjp", lambda *args: calls.append(1) or vjp_operator(*args))
+    gradients(torch.float64)
+    assert not calls
+    gradients(torch.float64, create_graph=True)
+    assert calls
+
+
+def test_the_short_way_back_sees_a_change_in_place():
+    x, t = (x.requires_grad_() for x in draw(4, 0))
+    y, _ = _torch.check_smooth(x, t, True)
+    with torch.no_grad():
+        x.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+def test_the_short_way_back_with_saved_tensor_hooks():
+    plain = gradients(torch.float64)
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: x.clone(), lambda x: x.clone()):
+        hooked = gradients(torch.float64)
+    assert all(map(torch.equal, plain, hooked))

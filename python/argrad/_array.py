@@ -73,12 +73,21 @@ def raw(x: Array) -> np.ndarray[Any, Any]:
         RuntimeError: `x` is not in host memory.
     """
     if is_tensor(x) and x.is_cpu:
-        # numpy has no bfloat16, so torch casts.
-        x = (x.float() if x.dtype.itemsize == 2 and x.is_floating_point() else x).numpy(force=True)
-        if x.flags.carray:  # the ordinary case, without another look: small operators spend their time here
-            return x  # type: ignore[no-any-return]
-    elif place_of(x) == "device":
+        return memory(x)
+    if place_of(x) == "device":
         raise RuntimeError(f"raw: x must be in host memory, got {location(x)}; {way_to_host(x, 'x')}")
+    return _aligned(x)
+
+
+def memory(x: Array) -> np.ndarray[Any, Any]:
+    """Return a CPU tensor as `raw` does; for callers that know what they have, because small operators live here."""
+    if x.element_size() == 2 and x.is_floating_point():
+        x = x.float()  # numpy has no bfloat16, so torch casts
+    array: np.ndarray[Any, Any] = x.numpy(force=True)
+    return array if array.flags.carray else _aligned(array)
+
+
+def _aligned(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     # numpy builds names and dtypes anew at each call, so both are asked for only where they can matter.
     half = x.dtype.itemsize == 2 and x.dtype.name in ("float16", "bfloat16")
     dtype = np.dtype(np.float32) if half else x.dtype if x.dtype.isnative else x.dtype.newbyteorder("=")
@@ -125,12 +134,14 @@ def cast(x: Array, name: str) -> Array:
     return x.to(getattr(sys.modules["torch"], name)) if is_tensor(x) else x.astype(name, copy=False)
 
 
-def full(shape: tuple[int, ...], number: float, name: str, reference: Array) -> Array:
-    """Return an array of one number of the kind and on the device of `reference`."""
+def full(shape: tuple[int, ...], number: float, reference: Array) -> Array:
+    """Return an array of one number: kind and device of `reference`, the dtype that it is computed in."""
     if not is_tensor(reference):
-        return np.full(shape, number, name)
+        return np.full(shape, number, computed(reference))
     # No broadcast view: that takes longer to make than a few numbers, and kernels would copy it.
-    return reference.new_full(shape, number, dtype=getattr(sys.modules["torch"], name))
+    if reference.element_size() > 2:
+        return reference.new_full(shape, number)
+    return reference.new_full(shape, number, dtype=sys.modules["torch"].float32)
 
 
 def location(x: Array) -> str:

@@ -14,6 +14,11 @@ import numpy as np
 from argrad import _array
 from argrad._array import Array
 
+# Tuples, because a union of types is made anew at each use.
+_BOOLEANS = (bool, np.bool_)
+_INTEGERS = (int, np.integer)
+_NUMBERS = (int, float, np.integer, np.floating)
+
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -136,11 +141,10 @@ def integer(function: str, argument: str, value: object, *, low: int | None = No
         TypeError: another type.
         ValueError: out of range.
     """
-    expected = "an integer" + _range(low, high)
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{function}: {argument} must be {expected}, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, _INTEGERS):
+        raise TypeError(f"{function}: {argument} must be an integer{_range(low, high)}, got {value!r}")
     if (low is not None and value < low) or (high is not None and value > high):
-        raise ValueError(f"{function}: {argument} must be {expected}, got {int(value)}")
+        raise ValueError(f"{function}: {argument} must be an integer{_range(low, high)}, got {int(value)}")
     return int(value)
 
 
@@ -160,16 +164,28 @@ def real(
         TypeError: another type.
         ValueError: NaN, infinite or out of range.
     """
-    expected = "a finite number" + _range(low, high, open_low, open_high)
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"{function}: {argument} must be {expected}, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
+        expected = _range(low, high, open_low, open_high)
+        raise TypeError(f"{function}: {argument} must be a finite number{expected}, got {value!r}")
     number = float(value)
     below = low is not None and (number <= low if open_low else number < low)
     above = high is not None and (number >= high if open_high else number > high)
     # Comparisons instead of math.isfinite, which torch.compile cannot trace for a symbolic number; NaN fails them.
     if not -math.inf < number < math.inf or below or above:
-        raise ValueError(f"{function}: {argument} must be {expected}, got {number}")
+        expected = _range(low, high, open_low, open_high)
+        raise ValueError(f"{function}: {argument} must be a finite number{expected}, got {number}")
     return number
+
+
+def flag(function: str, argument: str, value: object) -> bool:
+    """Require a boolean.
+
+    Raises:
+        TypeError: anything else.
+    """
+    if not isinstance(value, _BOOLEANS):
+        raise TypeError(f"{function}: {argument} must be a boolean, got {value!r}")
+    return bool(value)
 
 
 def _range(low: float | None, high: float | None, open_low: bool = False, open_high: bool = False) -> str:

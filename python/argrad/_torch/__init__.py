@@ -25,15 +25,12 @@ under `torch.func.grad` and cost twice as much. Ordinary eager calls skip the di
 raw operator alone, so it has no gradient; neither has forward mode (torch refuses it).
 """
 
-import inspect
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-
-from argrad import _array
 
 Tensor: TypeAlias = Any
 """A torch tensor (an alias for readers: torch is optional and imported when the first operator is used)."""
@@ -41,9 +38,16 @@ Tensor: TypeAlias = Any
 Shapes: TypeAlias = Sequence[tuple[tuple[int, ...], str | None]]
 
 
+class Smooth(NamedTuple):
+    """The first derivative of an operator as a kernel; see `declare_smooth`."""
+
+    kernel: Callable[..., tuple[np.ndarray[Any, Any], ...]]
+    differentiable: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """What a stem says about one operator; see `declare`."""
+    """What a stem says about one operator; see `declare` and `declare_smooth`."""
 
     schema: str
     forward: Callable[..., tuple[np.ndarray[Any, Any], ...]]
@@ -52,11 +56,11 @@ class Operator:
     values: int
     saved: tuple[str, ...]
     folds: bool = False
+    vjp: Smooth | None = None
 
 
 _declared: dict[str, Operator] = {}
 _building = threading.Lock()
-_libraries: list[object] = []
 
 
 def declare(
@@ -138,7 +142,9 @@ def declare_smooth(
         from argrad import _torch  # torch.compile has to see where what it calls comes from
 
         bits = sum([bit_of[x] for x in wanted])
-        found = _as_tuple(getattr(_torch, vjp_name)(*[held[x] for x in given], *upstream, bits))
+        found = getattr(_torch, vjp_name)(*[held[x] for x in given], *upstream, bits)
+        if len(differentiable) == 1:
+            return {differentiable[0]: found}
         return {x: gradient for x, gradient in zip(differentiable, found, strict=True) if x in wanted}
 
     def gradients_of_gradients(
@@ -156,15 +162,15 @@ def declare_smooth(
         held = dict(zip(known, args, strict=False))
         return [(held[x].shape, None) for x in names]
 
-    declare(
-        name,
+    _declared[name] = Operator(
         schema,
-        forward=forward,
-        shapes=shapes,
-        backward=gradients,
-        values=values,
+        forward,
+        shapes,
+        gradients,
+        values,
         saved=(*inputs, *saved),
         folds=True,
+        vjp=Smooth(vjp, differentiable),
     )
     declare(
         vjp_name,
@@ -203,242 +209,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     with _building:
         if name not in globals():
-            globals()[name] = _build(name, _declared[name])
+            from argrad._torch._build import build
+
+            globals()[name] = build(name, _declared[name])
         return globals()[name]
-
-
-def _build(name: str, operator: Operator) -> Callable[..., Any]:
-    """Return the function that calls the operator on tensors and options, and gives back its value or values."""
-    import torch
-
-    kernel = _kernel(operator)
-    raw = _define(name, operator, kernel)
-    functorch_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
-    modes_active = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
-    ordinary, options = {torch.Tensor, torch.nn.Parameter}, {type(None), bool, int, float, str}
-
-    def apply(*args: Any) -> Any:
-        # Transforms, tracers, forward mode and tensor subclasses need the full route through the dispatcher.
-        if torch.compiler.is_compiling():
-            return traced.apply(*_distinct(args))
-        if functorch_active() or modes_active() > 0 or torch.autograd.forward_ad._current_level >= 0:
-            return traced.apply(*args)
-        recorded = False
-        for x in args:
-            kind = type(x)  # looked up, because isinstance asks torch's metaclass
-            if kind in ordinary:
-                recorded = recorded or x.requires_grad
-            elif kind not in options and isinstance(x, torch.Tensor):
-                return traced.apply(*args)
-        return eager.apply(*args) if recorded and torch.is_grad_enabled() else kernel(*args)
-
-    traced, eager = _functions(operator, [x.name for x in raw._schema.arguments], raw, kernel, apply)
-
-    count = operator.values  # a plain number: torch.compile cannot carry an object of a foreign class into its trace
-
-    def front(*args: Any) -> Any:
-        values = apply(*args)[:count]
-        return values[0] if count == 1 else values
-
-    return front
-
-
-def _distinct(args: Sequence[Any]) -> list[Any]:
-    """Replace a tensor that came before by a view: torch.compile takes no tensor twice (`P @ x` with P of x)."""
-    import torch
-
-    found: list[Any] = []
-    for x in args:
-        repeated = isinstance(x, torch.Tensor) and any([x is y for y in found])  # noqa: C419 (torch.compile traces it)
-        found.append(x.view_as(x) if repeated else x)
-    return found
-
-
-def _kernel(operator: Operator) -> Callable[..., tuple[Tensor, ...]]:
-    """Return `forward` as a function of CPU tensors."""
-    import torch
-
-    forward, values, tensor = operator.forward, operator.values, _array.tensor
-
-    def kernel(*args: Any) -> tuple[Tensor, ...]:
-        arrays, dtype = list(args), None
-        for i, x in enumerate(args):
-            if isinstance(x, torch.Tensor):
-                arrays[i] = _array.raw(x)
-                if dtype is None and x.is_floating_point():
-                    dtype = x.dtype
-        outputs = forward(*arrays)
-        computed = torch.float64 if dtype == torch.float64 else torch.float32
-        return tuple([tensor(y, dtype if i < values else computed) for i, y in enumerate(outputs)])
-
-    return kernel
-
-
-def _floating(operator: Operator, args: Sequence[Any], count: int) -> tuple[Tensor, list[Any]]:
-    """Return the first floating tensor and, for each output, the dtype it has if it is floating."""
-    import torch
-
-    first = next(x for x in args if isinstance(x, torch.Tensor) and x.is_floating_point())
-    computed = torch.float64 if first.dtype == torch.float64 else torch.float32
-    return first, [first.dtype if position < operator.values else computed for position in range(count)]
-
-
-def _define(name: str, operator: Operator, kernel: Callable[..., tuple[Tensor, ...]]) -> Any:
-    """Register the raw operator with its kernel and its shape function."""
-    import torch
-
-    def fake(*args: Any) -> Any:
-        outputs = operator.shapes(*args)
-        first, dtypes = _floating(operator, args, len(outputs))
-        # Always contiguous, as the kernel's outputs are; empty_like would keep the strides of a transposed input.
-        return as_torch(
-            tuple(
-                torch.empty(shape, dtype=getattr(torch, name) if name else dtype, device=first.device)
-                for (shape, name), dtype in zip(outputs, dtypes, strict=True)
-            )
-        )
-
-    def as_torch(outputs: tuple[Any, ...]) -> Any:
-        # To torch.library a tuple of one is not a single output.
-        return outputs[0] if len(outputs) == 1 else outputs
-
-    toolbox: Any = torch.library
-    library = toolbox.Library("argrad", "FRAGMENT")
-    library.define(name + operator.schema, tags=(torch.Tag.pt2_compliant_tag,))
-    library.impl(name, lambda *args: as_torch(kernel(*args)), "CPU")
-    toolbox.register_fake(f"argrad::{name}", fake, lib=library)
-    # A library's registrations end with its life.
-    _libraries.append(library)
-    raw = getattr(torch.ops.argrad, name).default
-    batch = _fold if operator.folds else _loop
-
-    def rule(info: Any, in_dims: Sequence[int | None], *args: Any) -> tuple[Any, Any]:
-        outputs = batch(lambda *x: _as_tuple(raw(*x)), info.batch_size, in_dims, args)
-        return as_torch(outputs), as_torch((0,) * len(outputs))
-
-    # torch.compile looks inside the autograd.Function and so passes by its rule for vmap.
-    toolbox.register_vmap(f"argrad::{name}", rule, lib=library)
-    return raw
-
-
-def _functions(
-    operator: Operator, names: Sequence[str], raw: Any, kernel: Callable[..., Any], apply: Callable[..., Any]
-) -> tuple[Any, Any]:
-    """Return two `torch.autograd.Function`: one for transforms and tracers, a faster one for eager calls."""
-    import torch
-
-    remember, gradients = _tape(operator, names, [x.name for x in raw._schema.returns])
-    batch, several = _fold if operator.folds else _loop, operator.values > 1
-
-    class Traced(torch.autograd.Function):
-        @staticmethod
-        def forward(*args: Any) -> Any:
-            return _as_tuple(raw(*args))
-
-        @staticmethod
-        def setup_context(ctx: Any, inputs: Sequence[Any], output: Sequence[Tensor]) -> None:
-            remember(ctx, inputs, output)
-
-        @staticmethod
-        def backward(ctx: Any, *grads: Tensor) -> Any:
-            return gradients(ctx, grads)
-
-        @staticmethod
-        def vmap(info: Any, in_dims: Sequence[int | None], *args: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-            outputs = batch(apply, info.batch_size, in_dims, args)
-            return outputs, (0,) * len(outputs)
-
-    class Eager(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, *args: Any) -> Any:
-            outputs = kernel(*args)
-            remember(ctx, args, outputs)
-            # Otherwise torch makes zeros for the residuals, which have no gradient.
-            ctx.set_materialize_grads(several)
-            return outputs
-
-        @staticmethod
-        def backward(ctx: Any, *grads: Tensor) -> Any:
-            return gradients(ctx, grads) if grads[0] is not None else (None,) * len(names)
-
-    # torch asks inspect for the signature at each call, which is a third of the time of a small call.
-    kinds = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in names]
-    Traced.forward.__signature__ = inspect.Signature(kinds)  # type: ignore[attr-defined]
-    return Traced, Eager
-
-
-def _tape(operator: Operator, names: Sequence[str], returns: Sequence[str]) -> tuple[Any, Any]:
-    """Return the functions that fill and read the context of a `torch.autograd.Function`."""
-    import torch
-
-    # Closures over plain values: torch.compile cannot carry an object of a foreign class into its trace.
-    saved, values, backward = operator.saved, operator.values, operator.backward
-    places = [[*names, *returns].index(name) for name in saved]
-    halves = (torch.float16, torch.bfloat16)
-
-    def remember(ctx: Any, inputs: Sequence[Any], outputs: Sequence[Tensor]) -> None:
-        known = [*inputs, *outputs]
-        held = [known[place] for place in places]
-        tensors = [isinstance(x, torch.Tensor) for x in held]
-        ctx.mark_non_differentiable(*outputs[values:])
-        ctx.options = [None if tensor else x for x, tensor in zip(held, tensors, strict=True)]
-        ctx.dtypes = [x.dtype if isinstance(x, torch.Tensor) else None for x in inputs]
-        ctx.save_for_backward(*[x if tensor else None for x, tensor in zip(held, tensors, strict=True)])
-
-    def widen(x: Tensor) -> Tensor:
-        return x.float() if x.dtype in halves else x
-
-    def narrow(x: Tensor, dtype: Any) -> Tensor:
-        return x if x.dtype == dtype else x.to(dtype)
-
-    def gradients(ctx: Any, grads: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
-        known = {
-            name: option if x is None else widen(x)
-            for name, x, option in zip(saved, ctx.saved_tensors, ctx.options, strict=True)
-        }
-        wanted = [name for name, needed in zip(names, ctx.needs_input_grad, strict=True) if needed]
-        upstream = [widen(g) for g in grads[:values]]
-        # Inside an autocast region the matrix products of a backward pass would lose the widened precision again.
-        if torch.is_autocast_enabled("cpu"):
-            with torch.autocast("cpu", enabled=False):
-                found = backward(known, upstream, wanted)
-        else:
-            found = backward(known, upstream, wanted)
-        return tuple(
-            [
-                narrow(found[name], dtype) if name in found else None
-                for name, dtype in zip(names, ctx.dtypes, strict=True)
-            ]
-        )
-
-    return remember, gradients
-
-
-def _as_tuple(outputs: Any) -> tuple[Tensor, ...]:
-    return outputs if isinstance(outputs, tuple) else (outputs,)
-
-
-def _fold(
-    apply: Callable[..., tuple[Tensor, ...]], size: int, dims: Sequence[int | None], args: Sequence[Any]
-) -> tuple[Tensor, ...]:
-    """Apply an operator once to a batch, its dimension moved to the front of every tensor."""
-    import torch
-
-    return apply(
-        *[
-            x if not isinstance(x, torch.Tensor) else x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
-            for x, dim in zip(args, dims, strict=True)
-        ]
-    )
-
-
-def _loop(
-    apply: Callable[..., tuple[Tensor, ...]], size: int, dims: Sequence[int | None], args: Sequence[Any]
-) -> tuple[Tensor, ...]:
-    """Apply an operator to each item of a batch and stack the outputs."""
-    import torch
-
-    items = [
-        apply(*[x if dim is None else x.select(dim, i) for x, dim in zip(args, dims, strict=True)]) for i in range(size)
-    ]
-    return tuple(torch.stack(outputs) for outputs in zip(*items, strict=True))

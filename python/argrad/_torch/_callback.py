@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from argrad._torch import Tensor, _fold
+from argrad._torch import Tensor
+from argrad._torch._batch import fold
 
 
 def call_back(
@@ -42,7 +43,7 @@ def _build_call(name: str) -> Callable[..., Tensor]:
 
         @staticmethod
         def vmap(info: Any, dims: Sequence[int | None], x: Tensor, grad: Tensor, pull: Callable[..., Tensor]) -> Any:
-            return _fold(lambda *args: (Pulled.apply(*args),), info.batch_size, dims, (x, grad, pull))[0], 0
+            return fold(lambda *args: (Pulled.apply(*args),), info.batch_size, dims, (x, grad, pull))[0], 0
 
     class Called(torch.autograd.Function):
         @staticmethod
@@ -61,7 +62,7 @@ def _build_call(name: str) -> Callable[..., Tensor]:
 
         @staticmethod
         def vmap(info: Any, dims: Sequence[int | None], *args: Any) -> Any:
-            return _fold(lambda *x: (Called.apply(*x),), info.batch_size, dims, args)[0], 0
+            return fold(lambda *x: (Called.apply(*x),), info.batch_size, dims, args)[0], 0
 
     def call(*args: Any) -> Tensor:
         return Called.apply(*args)

@@ -86,8 +86,7 @@ def weighted_sample(
     values = check_vector(name, weights)
     size = _check.integer(name, "size", size, low=1)
     for argument, flag in (("replace", replace), ("sorted", sorted), ("return_weights", return_weights)):
-        if not isinstance(flag, bool | np.bool_):
-            raise TypeError(f"{name}: {argument} must be a boolean, got {flag!r}")
+        _check.flag(name, argument, flag)
     methods = REPEATED if replace else DISTINCT
     if method is not None and method not in methods:
         known = ", ".join(map(repr, methods))

@@ -73,11 +73,9 @@ def blackbox_rank(
     """
     lists = _lists.enter("blackbox_rank", x, dim=dim, mask=mask, offsets=offsets)
     interpolation = _check.real("blackbox_rank", "interpolation", interpolation, low=0.0, open_low=True)
-    if not isinstance(descending, bool | np.bool_):
-        raise TypeError(f"blackbox_rank: descending must be a boolean, got {descending!r}")
     if isinstance(fill, bool) or not isinstance(fill, int | float | np.integer | np.floating):
         raise TypeError(f"blackbox_rank: fill must be a number, got {fill!r}")
-    options = (interpolation, bool(descending), float(fill))
+    options = (interpolation, _check.flag("blackbox_rank", "descending", descending), float(fill))
     return lists.leave(_lists.call("blackbox_rank", _forward, 1, lists.x, lists.mask, lists.offsets, *options))
 
 

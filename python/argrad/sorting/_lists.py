@@ -67,7 +67,8 @@ def enter(
     dim = _check.integer(function, "dim", dim, low=-x.ndim, high=x.ndim - 1)
     dim = dim - x.ndim if dim >= 0 else dim
     prefix = "" if name == "x" else f"{name}_"
-    _check.same_kind(function, {name: x, f"{prefix}mask": mask, f"{prefix}offsets": offsets})
+    if mask is not None or offsets is not None:
+        _check.same_kind(function, {name: x, f"{prefix}mask": mask, f"{prefix}offsets": offsets})
     if mask is not None:
         mask = check_mask(function, mask, tuple(x.shape), name)
     if offsets is not None:
@@ -108,9 +109,8 @@ def per_list(lists: Lists, argument: str, value: object, *, low: float | None = 
             list: the shape of x without `dim` (with `offsets`, followed by the number of lists).
     """
     x, shape = lists.x, lists.batch
-    name = _array.computed(x)
-    if _array.kind_of(value) is None:
-        return _array.full(shape, _check.real(lists.function, argument, value, low=low, open_low=open_low), name, x)
+    if type(value) is float or _array.kind_of(value) is None:
+        return _array.full(shape, _check.real(lists.function, argument, value, low=low, open_low=open_low), x)
     _check.floating(lists.function, argument, value)
     _check.same_kind(lists.function, {"x": x, argument: value})
     array: Any = value
@@ -120,7 +120,7 @@ def per_list(lists: Lists, argument: str, value: object, *, low: float | None = 
         raise ValueError(
             f"{lists.function}: {argument} must be a number or of shape {wanted}, got {tuple(array.shape)}"
         )
-    array = _array.cast(array.reshape(given), name)
+    array = _array.cast(array.reshape(given), _array.computed(x))
     return array.expand(shape) if _array.is_tensor(array) else np.broadcast_to(array, shape)
 
 

@@ -50,8 +50,13 @@ class Network(NamedTuple):
     distribution: str
     steepness: Array
 
+    @property
+    def takes_vectors(self) -> bool:
+        """Tell `SoftPermutation` that v may be of the shape of x."""
+        return True
+
     def product(self, v: Array, transposed: bool) -> Any:
-        """Return P @ v, or P.mT @ v if `transposed`; `v` is of shape (*batch, n, m) and the precision of the scores."""
+        """Return P @ v, or P.mT @ v if `transposed`; v of the shape of the scores, or with one more dimension."""
         lists = self.lists
         tensors = (lists.x, v, self.steepness, lists.mask, lists.offsets)
         options = (lists.function, self.descending, self.network, self.distribution, transposed)

@@ -104,7 +104,7 @@ def pairwise_sum(
     _check.same_kind(name, {"x": x, "y": y, "weights": weights})
     _check.same_precision(name, {"x": x, "y": y})
     if weights is None:
-        weights = _array.full(tuple(y.shape), 1.0, _array.computed(y), y)
+        weights = _array.full(tuple(y.shape), 1.0, y)
     else:
         _check.floating(name, "weights", weights)
         _check.same_precision(name, {"x": x, "weights": weights})

@@ -21,8 +21,7 @@ def _options(lists: _lists.Lists, options: Options) -> Options:
     function = lists.function
     descending, regularization, p, straight_through, fill = options
     for argument, flag in (("descending", descending), ("straight_through", straight_through)):
-        if not isinstance(flag, bool | np.bool_):
-            raise TypeError(f"{function}: {argument} must be a boolean, got {flag!r}")
+        _check.flag(function, argument, flag)
     _check.choice(function, "regularization", regularization, REGULARIZATIONS)
     p = _check.real(function, "p", p, low=1.1, high=2.0)
     if isinstance(fill, bool) or not isinstance(fill, int | float | np.integer | np.floating):

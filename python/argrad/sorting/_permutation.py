@@ -191,8 +191,9 @@ class SoftPermutation:
         lists = self._held.lists
         x, dim = lists.x, lists.dim
         _check.floating(function, argument, v)
-        _check.same_kind(function, {"x": x, argument: v})
-        _check.same_precision(function, {"x": x, argument: v})
+        if type(v) is not type(x) or v.dtype != x.dtype:
+            _check.same_kind(function, {"x": x, argument: v})
+            _check.same_precision(function, {"x": x, argument: v})
         at = x.ndim + dim
         length = self._rows if transposed else x.shape[-1]
         shape = (*x.shape[:at], length, *x.shape[at:-1])
@@ -353,8 +354,7 @@ def soft_permutation(
     name = "soft_permutation"
     _check.choice(name, "method", method, tuple(METHODS))
     for argument, flag in (("descending", descending), ("straight_through", straight_through)):
-        if not isinstance(flag, bool | np.bool_):
-            raise TypeError(f"{name}: {argument} must be a boolean, got {flag!r}")
+        _check.flag(name, argument, flag)
     options = {
         "temperature": temperature,
         "network": network,
@@ -367,7 +367,7 @@ def soft_permutation(
     used = METHODS[method]
     for argument, value in options.items():
         default = DEFAULTS[argument]
-        if argument not in used and value is not default and (_array.kind_of(value) or value != default):
+        if value is not default and argument not in used and (_array.kind_of(value) or value != default):
             raise ValueError(f"{name}: {argument} must be left out with method {method!r}, got {value!r}")
     lists = _lists.enter(name, x, dim=dim, mask=mask, offsets=offsets)
     chosen = {argument: options[argument] for argument in used}
@@ -380,5 +380,5 @@ def _identity(x: Array) -> Array:
     n, name = x.shape[-1], _array.computed(x)
     if not _array.is_tensor(x):
         return np.broadcast_to(np.eye(n, dtype=name), (*x.shape[:-1], n, n))
-    ones = _array.full((n,), 1.0, name, x)
+    ones = _array.full((n,), 1.0, x)
     return ones.diag().expand(*x.shape[:-1], n, n)

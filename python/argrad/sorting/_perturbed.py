@@ -89,8 +89,7 @@ def perturbed(
         raise ValueError(f"{name}: x must have at least one dimension, got a 0-dimensional array")
     if not callable(function):
         raise TypeError(f"{name}: function must be callable, got {function!r}")
-    if not isinstance(control_variate, bool | np.bool_):
-        raise TypeError(f"{name}: control_variate must be a boolean, got {control_variate!r}")
+    _check.flag(name, "control_variate", control_variate)
     sampler = _Sampler(
         function,
         _check.real(name, "sigma", sigma, low=0.0, open_low=True),

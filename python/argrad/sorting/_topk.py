@@ -111,8 +111,7 @@ def soft_topk(
     kind = _check.choice("soft_topk", "kind", kind, KINDS)
     p = _check.real("soft_topk", "p", p, low=1.0, high=2.0, open_low=True)
     for argument, flag in (("largest", largest), ("log", log), ("straight_through", straight_through)):
-        if not isinstance(flag, bool | np.bool_):
-            raise TypeError(f"soft_topk: {argument} must be a boolean, got {flag!r}")
+        _check.flag("soft_topk", argument, flag)
     y = _lists.call(
         "soft_topk",
         _forward,

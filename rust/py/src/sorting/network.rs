@@ -8,7 +8,7 @@ use argrad_core::{Error, Job};
 use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
-/// Scores, the factor (one more dimension: its columns), and the steepness of each list.
+/// Scores, the factor (its columns, if any, one more dimension), and the steepness of each list.
 type Trio<'py, T> = (PyReadonlyArrayDyn<'py, T>, PyReadonlyArrayDyn<'py, T>, PyReadonlyArrayDyn<'py, T>);
 
 #[derive(FromPyObject)]
@@ -70,7 +70,7 @@ fn with<T: Lane + Element, R: Send>(
     let (form, distribution) = form(&options.1)
         .and_then(|form| Ok((form, distribution(&options.2)?)))
         .map_err(|error| exception(function, error))?;
-    let columns = v.shape().last().copied().unwrap_or(1);
+    let columns = if v.ndim() == x.ndim() { 1 } else { v.shape().last().copied().unwrap_or(1) };
     let (x, v, steepness) = (x.as_slice()?, v.as_slice()?, steepness.as_slice()?);
     let fits = v.len() == x.len() * columns
         && (steepness.len() == lists.count() || x.is_empty())

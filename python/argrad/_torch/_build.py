@@ -1,0 +1,304 @@
+"""From what a stem declares to what it calls: the raw operator, its gradient, and the way of an eager call.
+
+An eager call of a small operator is all overhead, so what a schema tells is looked up when the operator is built, and
+per call only the tensors are touched.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from argrad import _array
+from argrad._torch import Operator, Tensor
+from argrad._torch._batch import fold, loop
+
+_libraries: list[object] = []
+
+
+class Schema(NamedTuple):
+    """What the schema of an operator tells.
+
+    Attributes:
+        names: names of the arguments.
+        tensors: positions of the arguments that are tensors or None.
+        returns: names of the outputs.
+    """
+
+    names: tuple[str, ...]
+    tensors: tuple[int, ...]
+    returns: tuple[str, ...]
+
+
+def build(name: str, operator: Operator) -> Callable[..., Any]:
+    """Return the function that calls the operator on tensors and options, and gives back its value or values."""
+    import torch
+
+    schema = _read(name, operator)
+    kernel = _kernel(operator, schema)
+    raw = _define(name, operator, kernel)
+    special, is_compiling, is_grad_enabled = _special(), torch.compiler.is_compiling, torch.is_grad_enabled
+    tensor, parameter, tensors = torch.Tensor, torch.nn.Parameter, schema.tensors
+
+    def apply(*args: Any) -> Any:
+        if is_compiling():
+            return traced.apply(*_distinct(args))
+        if special():
+            return traced.apply(*args)
+        recorded = False
+        for place in tensors:
+            x = args[place]
+            if x is None:
+                continue
+            kind = type(x)
+            if kind is not tensor and kind is not parameter:  # a subclass
+                return traced.apply(*args)
+            recorded = recorded or x.requires_grad
+        return eager.apply(*args) if recorded and is_grad_enabled() else kernel(*args)
+
+    traced, eager = _functions(operator, schema, raw, kernel, apply)
+
+    count = operator.values  # a plain number: torch.compile cannot carry an object of a foreign class into its trace
+
+    def front(*args: Any) -> Any:
+        outputs = apply(*args)
+        return outputs[0] if count == 1 else outputs[:count]
+
+    return front
+
+
+def _special() -> Callable[[], bool]:
+    """Return a function that tells whether a call needs the full route through the dispatcher."""
+    import torch
+
+    functorch_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
+    modes_active = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
+    forward_ad: Any = torch.autograd.forward_ad
+
+    def special() -> bool:
+        """Tell whether a transform, a dispatch mode (a tracer) or forward mode is on."""
+        return bool(functorch_active() or modes_active() > 0 or forward_ad._current_level >= 0)
+
+    return special
+
+
+def _read(name: str, operator: Operator) -> Schema:
+    import torch
+
+    schema = torch._C.parse_schema(name + operator.schema)
+    tensors = tuple([i for i, x in enumerate(schema.arguments) if str(x.type) in ("Tensor", "Optional[Tensor]")])
+    return Schema(tuple([x.name for x in schema.arguments]), tensors, tuple([x.name for x in schema.returns]))
+
+
+def _distinct(args: Sequence[Any]) -> list[Any]:
+    """Replace a tensor that came before by a view: torch.compile takes no tensor twice (`P @ x` with P of x)."""
+    import torch
+
+    found: list[Any] = []
+    for x in args:
+        repeated = isinstance(x, torch.Tensor) and any([x is y for y in found])  # noqa: C419 (torch.compile traces it)
+        found.append(x.view_as(x) if repeated else x)
+    return found
+
+
+def _kernel(operator: Operator, schema: Schema) -> Callable[..., tuple[Tensor, ...]]:
+    """Return `forward` as a function of CPU tensors."""
+    import torch
+
+    forward, values, tensors = operator.forward, operator.values, schema.tensors
+    memory, tensor, single, double = _array.memory, _array.tensor, torch.float32, torch.float64
+
+    def kernel(*args: Any) -> tuple[Tensor, ...]:
+        arrays, dtype = list(args), None
+        for place in tensors:
+            x = args[place]
+            if x is not None:
+                arrays[place] = memory(x)
+                if dtype is None and x.is_floating_point():
+                    dtype = x.dtype
+        computed = double if dtype is double else single
+        outputs = forward(*arrays)
+        return tuple([tensor(y, dtype if i < values else computed) for i, y in enumerate(outputs)])
+
+    return kernel
+
+
+def _define(name: str, operator: Operator, kernel: Callable[..., tuple[Tensor, ...]]) -> Any:
+    """Register the raw operator with its kernel and its shape function."""
+    import torch
+
+    def fake(*args: Any) -> Any:
+        outputs = operator.shapes(*args)
+        first = next(x for x in args if isinstance(x, torch.Tensor) and x.is_floating_point())
+        computed = torch.float64 if first.dtype == torch.float64 else torch.float32
+        # Always contiguous, as the kernel's outputs are; empty_like would keep the strides of a transposed input.
+        return as_torch(
+            tuple(
+                torch.empty(
+                    shape,
+                    dtype=getattr(torch, name) if name else first.dtype if i < operator.values else computed,
+                    device=first.device,
+                )
+                for i, (shape, name) in enumerate(outputs)
+            )
+        )
+
+    def as_torch(outputs: tuple[Any, ...]) -> Any:
+        # To torch.library a tuple of one is not a single output.
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    toolbox: Any = torch.library
+    library = toolbox.Library("argrad", "FRAGMENT")
+    library.define(name + operator.schema, tags=(torch.Tag.pt2_compliant_tag,))
+    library.impl(name, lambda *args: as_torch(kernel(*args)), "CPU")
+    toolbox.register_fake(f"argrad::{name}", fake, lib=library)
+    # A library's registrations end with its life.
+    _libraries.append(library)
+    raw = getattr(torch.ops.argrad, name).default
+    batch = fold if operator.folds else loop
+
+    def rule(info: Any, in_dims: Sequence[int | None], *args: Any) -> tuple[Any, Any]:
+        outputs = batch(lambda *x: as_tuple(raw(*x)), info.batch_size, in_dims, args)
+        return as_torch(outputs), as_torch((0,) * len(outputs))
+
+    # torch.compile looks inside the autograd.Function and so passes by its rule for vmap.
+    toolbox.register_vmap(f"argrad::{name}", rule, lib=library)
+    return raw
+
+
+def _functions(
+    operator: Operator, schema: Schema, raw: Any, kernel: Callable[..., Any], apply: Callable[..., Any]
+) -> tuple[Any, Any]:
+    """Return two `torch.autograd.Function`: one for transforms and tracers, a faster one for eager calls."""
+    import torch
+
+    remember, gradients, direct = _tape(operator, schema)
+    batch, several, nothing = fold if operator.folds else loop, operator.values > 1, (None,) * len(schema.names)
+    special, differentiated, tensor = _special(), torch.is_grad_enabled, torch.Tensor
+
+    class Traced(torch.autograd.Function):
+        @staticmethod
+        def forward(*args: Any) -> Any:
+            return as_tuple(raw(*args))
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Sequence[Any], output: Sequence[Tensor]) -> None:
+            remember(ctx, inputs, output)
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor) -> Any:
+            return gradients(ctx, grads)
+
+        @staticmethod
+        def vmap(info: Any, in_dims: Sequence[int | None], *args: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+            outputs = batch(apply, info.batch_size, in_dims, args)
+            return outputs, (0,) * len(outputs)
+
+    class Eager(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, *args: Any) -> Any:
+            outputs = kernel(*args)
+            remember(ctx, args, outputs)
+            # Otherwise torch makes zeros for the residuals, which have no gradient.
+            if not several:
+                ctx.set_materialize_grads(False)
+            return outputs
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor) -> Any:
+            if grads[0] is None:
+                return nothing
+            if direct is None or differentiated() or special() or type(grads[0]) is not tensor:
+                return gradients(ctx, grads)
+            return direct(ctx, grads)
+
+    # torch asks inspect for the signature at each call, which is a third of the time of a small call.
+    kinds = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in schema.names]
+    Traced.forward.__signature__ = inspect.Signature(kinds)  # type: ignore[attr-defined]
+    return Traced, Eager
+
+
+def _tape(operator: Operator, schema: Schema) -> tuple[Any, Any, Any]:
+    """Return the functions that fill and read the context of a `torch.autograd.Function`.
+
+    The third reads it without the way back through an operator, or is None: see `_direct`.
+    """
+    import torch
+
+    # Closures over plain values: torch.compile cannot carry an object of a foreign class into its trace.
+    names, inputs_of = schema.names, schema.tensors
+    values, backward, residuals = operator.values, operator.backward, len(schema.returns) > operator.values
+    everything = [*names, *schema.returns]
+    places = [everything.index(name) for name in operator.saved]
+    held = [place for place in places if place in inputs_of or place >= len(names)]
+    kept = [place for place in places if place not in held]
+    held_names, kept_names = [everything[place] for place in held], [everything[place] for place in kept]
+    halves, autocasting = (torch.float16, torch.bfloat16), torch.is_autocast_enabled
+
+    def remember(ctx: Any, inputs: Sequence[Any], outputs: Sequence[Tensor]) -> None:
+        known = [*inputs, *outputs]
+        ctx.save_for_backward(*[known[place] for place in held])
+        ctx.options = [known[place] for place in kept]
+        ctx.dtypes = [None if (x := inputs[place]) is None else x.dtype for place in inputs_of]
+        if residuals:
+            ctx.mark_non_differentiable(*outputs[values:])
+
+    def widen(x: Tensor | None) -> Tensor | None:
+        return x.float() if x is not None and x.dtype in halves else x
+
+    def gradients(ctx: Any, grads: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+        known = dict(zip(kept_names, ctx.options, strict=True))
+        for name, x in zip(held_names, ctx.saved_tensors, strict=True):
+            known[name] = widen(x)
+        needed = ctx.needs_input_grad
+        wanted = [names[place] for place in inputs_of if needed[place]]
+        upstream = [widen(g) for g in grads[:values]]
+        # Inside an autocast region the matrix products of a backward pass would lose the widened precision again.
+        if autocasting("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                found = backward(known, upstream, wanted)
+        else:
+            found = backward(known, upstream, wanted)
+        results: list[Tensor | None] = [None] * len(names)
+        for place, dtype in zip(inputs_of, ctx.dtypes, strict=True):
+            x = found.get(names[place])
+            results[place] = x if x is None or x.dtype == dtype else x.to(dtype)
+        return tuple(results)
+
+    return remember, gradients, _direct(operator, schema, held, kept)
+
+
+def _direct(operator: Operator, schema: Schema, held: Sequence[int], kept: Sequence[int]) -> Any:
+    """Return an eager backward pass that calls the kernel of the first derivative itself; None where there is none."""
+    if operator.vjp is None:
+        return None
+    (kernel, differentiable), values, count = operator.vjp, operator.values, len(operator.saved)
+    memory, tensor, blank = _array.memory, _array.tensor, [None] * len(schema.names)
+    everything = [*schema.names, *schema.returns]
+    tensor_slots = [operator.saved.index(everything[place]) for place in held]
+    option_slots = [operator.saved.index(everything[place]) for place in kept]
+    inputs = [schema.names.index(name) for name in differentiable]
+    bits = [1 << i for i in range(len(differentiable))]
+    dtype_at = [schema.tensors.index(place) for place in inputs]
+
+    def direct(ctx: Any, grads: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+        arguments: list[Any] = [None] * count
+        for slot, x in zip(tensor_slots, ctx.saved_tensors, strict=True):
+            if x is not None:
+                arguments[slot] = memory(x)
+        for slot, option in zip(option_slots, ctx.options, strict=True):
+            arguments[slot] = option
+        needed, dtypes = ctx.needs_input_grad, ctx.dtypes
+        wanted = sum([bit for bit, place in zip(bits, inputs, strict=True) if needed[place]])
+        found = kernel(*arguments, *[memory(grad) for grad in grads[:values]], wanted)
+        results: list[Tensor | None] = blank.copy()
+        for place, at, array in zip(inputs, dtype_at, found, strict=True):
+            if needed[place]:
+                results[place] = tensor(array, dtypes[at])
+        return tuple(results)
+
+    return direct
+
+
+def as_tuple(outputs: Any) -> tuple[Tensor, ...]:
+    """Return the outputs of a raw operator as a tuple."""
+    return outputs if isinstance(outputs, tuple) else (outputs,)
