@@ -8,6 +8,8 @@ __all__ = [
     "__version__",
     "assign",
     "auto_strength",
+    "barcodes",
+    "betti_matchings",
     "center_chain",
     "cluster_order",
     "cuda_source",
@@ -401,3 +403,16 @@ def sinkhorn_second_f64(
     grad: NDArray[np.float64],
     tangents: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+
+_Filtration: TypeAlias = tuple[bool, bool, float | None, str, float, tuple[bool, bool, bool], bool]
+_Bars: TypeAlias = tuple[_Indices, NDArray[np.uint8], _Indices, _Indices]
+
+def barcodes(function: str, x: NDArray[Any], filtration: _Filtration) -> _Bars: ...
+def betti_matchings(
+    function: str,
+    prediction: NDArray[Any],
+    target: NDArray[Any],
+    filtration: _Filtration,
+    intersection: bool,
+    strict: bool,
+) -> tuple[_Bars, _Bars, _Indices, _Indices, _Indices]: ...

@@ -15,6 +15,7 @@ pub mod seeding;
 pub mod selection;
 pub mod simd;
 pub mod sorting;
+pub mod topology;
 
 pub use dual::{Dual, Number};
 pub use error::{Error, Result};

@@ -6,6 +6,7 @@ mod seeding;
 mod selection;
 mod sorting;
 mod system;
+mod topology;
 
 use pyo3::prelude::*;
 
@@ -15,5 +16,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     seeding::register(module)?;
     selection::register(module)?;
     sorting::register(module)?;
-    system::register(module)
+    system::register(module)?;
+    topology::register(module)
 }

@@ -1,0 +1,1 @@
+"""Topology: persistence barcodes of images, Betti matching, and what is counted and measured on them."""

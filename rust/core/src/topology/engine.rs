@@ -1,0 +1,33 @@
+//! One image, or two, in sublevel sets of the V-construction: which algorithm finds the pairs.
+
+use super::grid::Grid;
+use super::plain;
+use super::{Bar, How, Pairing};
+use crate::error::Result;
+use crate::job::Job;
+
+/// The bars of an image in the degrees that are wanted, each degree in any order that the keys alone decide.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`].
+pub fn bars(grid: &Grid, keys: &[u32], wanted: [bool; 3], job: &Job) -> Result<[Vec<Bar>; 3]> {
+    let mut found = <[Vec<Bar>; 3]>::default();
+    for k in (0..grid.d()).filter(|&k| wanted[k]) {
+        job.check()?;
+        found[k] = plain::bars(grid, k, keys);
+    }
+    Ok(found)
+}
+
+/// The bars of two images and their matches in the degrees that are wanted.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`].
+pub fn matching(grid: &Grid, f: &[u32], g: &[u32], how: How, wanted: [bool; 3], job: &Job) -> Result<[Pairing; 3]> {
+    let mut found = <[Pairing; 3]>::default();
+    for k in (0..grid.d()).filter(|&k| wanted[k]) {
+        job.check()?;
+        found[k] = plain::matching(grid, k, f, g, how);
+    }
+    Ok(found)
+}

@@ -1,0 +1,211 @@
+//! From images to keys: unsigned integers in the order of the filtration, on the grid that the engine sees.
+//!
+//! Everything that an option changes about the image is done here, so that the engine knows sublevel sets and the
+//! V-construction only:
+//!
+//! ```text
+//! superlevel   the order is turned round
+//! threshold    values beyond it are set to it: what is alive there stays alive for ever
+//! relative     a ring of the lowest value around the image; sphere: a ring of a constant
+//! full         the T-construction of an image is the V-construction of its negative in a ring of minus infinity, degree
+//!              k as degree d - 1 - k, births as deaths and deaths as births; unions are intersections there
+//! ```
+
+use super::grid::Grid;
+use super::{Bar, Options, Ring};
+use crate::error::{Result, invalid};
+
+/// A voxel that is none: the endpoint is infinite, or at the threshold.
+pub const NOWHERE: i64 = -1;
+/// A voxel of the ring of a constant.
+pub const OUTSIDE: i64 = -2;
+
+/// The lowest key of a voxel; 0 is left for the ring of minus infinity.
+const LOWEST: u32 = 1;
+
+/// One image as the engine sees it.
+#[derive(Debug, Default, Clone)]
+pub struct Image {
+    /// Keys on [`Frame::grid`].
+    pub keys: Vec<u32>,
+    /// The first voxel of the lowest value, as an index of the image.
+    pub lowest: i64,
+}
+
+/// Where the voxels of [`Image::keys`] come from.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// The grid with its rings.
+    pub grid: Grid,
+    image: Grid,
+    rings: usize,
+    /// The key of the threshold as it stands in [`Image::keys`].
+    censored: Option<u32>,
+    options: Options,
+}
+
+/// A number that has a place in the order of a filtration.
+pub trait Value: Copy + Send + Sync + 'static {
+    /// Rounds to nearest.
+    fn of(x: f64) -> Self;
+    /// Whether it is no number.
+    fn is_nan(self) -> bool;
+    /// Numbers in, keys out: in the order of the numbers, at least [`LOWEST`] and below the largest `u32`, equal for 0
+    /// and -0. The parts are comparable with each other.
+    fn keys(parts: &[&[Self]]) -> Vec<Vec<u32>>;
+}
+
+impl Value for f32 {
+    #[allow(clippy::cast_possible_truncation)] // rounds
+    fn of(x: f64) -> Self {
+        x as Self
+    }
+    fn is_nan(self) -> bool {
+        self.is_nan()
+    }
+    fn keys(parts: &[&[Self]]) -> Vec<Vec<u32>> {
+        parts.iter().map(|part| part.iter().map(|&x| single(x)).collect()).collect()
+    }
+}
+
+/// The sign bit turned round, or all bits of a negative number.
+fn single(x: f32) -> u32 {
+    let bits = (x + 0.0).to_bits();
+    bits ^ (((bits as i32 >> 31) as u32) | 0x8000_0000)
+}
+
+impl Value for f64 {
+    fn of(x: f64) -> Self {
+        x
+    }
+    fn is_nan(self) -> bool {
+        self.is_nan()
+    }
+    fn keys(parts: &[&[Self]]) -> Vec<Vec<u32>> {
+        #[allow(clippy::cast_possible_truncation, clippy::float_cmp)] // whether nothing is lost is the question
+        if parts.iter().all(|part| part.iter().all(|&x| Self::from(x as f32) == x)) {
+            return parts.iter().map(|part| part.iter().map(|&x| single(x as f32)).collect()).collect();
+        }
+        let mut all: Vec<_> = parts.iter().flat_map(|part| part.iter().map(|x| x + 0.0)).collect();
+        all.sort_unstable_by(Self::total_cmp);
+        all.dedup();
+        let rank = |x: &Self| LOWEST + all.partition_point(|y| y < x) as u32;
+        parts.iter().map(|part| part.iter().map(rank).collect()).collect()
+    }
+}
+
+impl Frame {
+    /// Turns images of one shape into keys that are comparable with each other.
+    ///
+    /// # Errors
+    /// [`crate::Error::Invalid`] for a NaN, with its position in the image; `names` are the arguments.
+    pub fn new<T: Value>(
+        parts: &[&[T]],
+        names: &[&str],
+        shape: &[usize],
+        options: &Options,
+    ) -> Result<(Self, Vec<Image>)> {
+        for (part, name) in parts.iter().zip(names) {
+            if let Some(at) = part.iter().position(|x| x.is_nan()) {
+                return Err(invalid!("{name} must not contain NaN, got one at {}", place(shape, at)));
+            }
+        }
+        let constants = [options.threshold, options.outside()].map(|x| T::of(x.unwrap_or(0.0)));
+        let mut given = parts.to_vec();
+        given.push(&constants);
+        let mut keys = T::keys(&given);
+        if options.superlevel {
+            keys.iter_mut().flatten().for_each(|key| *key = !*key);
+        }
+        let constants = keys.pop().unwrap_or_default();
+        let image = Grid::new(shape);
+        let mut frame = Self { grid: image, image, rings: 0, censored: None, options: options.clone() };
+        let mut images: Vec<_> = keys.into_iter().map(|keys| Image { keys, lowest: 0 }).collect();
+        if options.threshold.is_some() {
+            images.iter_mut().flat_map(|image| &mut image.keys).for_each(|key| *key = constants[0].min(*key));
+            frame.censored = Some(if options.full { !constants[0] } else { constants[0] });
+        }
+        for image in &mut images {
+            let lowest = image.keys.iter().copied().min().unwrap_or_default();
+            image.lowest = image.keys.iter().position(|&key| key == lowest).unwrap_or_default() as i64;
+        }
+        if options.ring != Ring::None {
+            frame.ring(&mut images, |image| match options.ring {
+                Ring::Lowest => image.keys[image.lowest as usize],
+                _ => constants[1],
+            });
+        }
+        if options.full {
+            images.iter_mut().flat_map(|image| &mut image.keys).for_each(|key| *key = !*key);
+            frame.ring(&mut images, |_| 0);
+        }
+        Ok((frame, images))
+    }
+
+    /// Puts a ring of one key around every image.
+    fn ring(&mut self, images: &mut [Image], key: impl Fn(&Image) -> u32) {
+        let (inner, outer) = (self.grid, self.grid.ringed());
+        let row = if inner.d() == 0 { 1 } else { inner.shape()[inner.d() - 1] };
+        for image in images {
+            let mut keys = vec![key(image); outer.len()];
+            for (i, from) in image.keys.chunks_exact(row.max(1)).enumerate() {
+                let at = outward(inner, outer, i * row);
+                keys[at..at + row].copy_from_slice(from);
+            }
+            image.keys = keys;
+        }
+        self.grid = outer;
+        self.rings += 1;
+    }
+
+    /// The voxel of the image that a voxel of the grid is; [`OUTSIDE`] in a ring of a constant.
+    fn inward(&self, voxel: usize, image: &Image) -> i64 {
+        let (at, shape, strides) = (self.grid.coordinates(voxel), self.image.shape(), self.image.strides());
+        let mut found = 0;
+        for axis in 0..self.image.d() {
+            let inside = at[axis].wrapping_sub(self.rings);
+            if inside >= shape[axis] {
+                return if self.options.ring == Ring::Lowest { image.lowest } else { OUTSIDE };
+            }
+            found += inside * strides[axis];
+        }
+        found as i64
+    }
+
+    /// The degree of homology that the engine's degree `k` is.
+    #[must_use]
+    pub fn degree(&self, k: usize) -> usize {
+        if self.options.full { self.grid.d() - 1 - k } else { k }
+    }
+
+    /// Birth and death of an engine's bar as voxels of the image; none where it has an end in the ring of infinity.
+    #[must_use]
+    pub fn ends(&self, k: usize, bar: Bar, image: &Image) -> Option<[i64; 2]> {
+        let voxels = [(k, bar.birth), (k + 1, bar.death)].map(|(k, cell)| self.grid.voxel(&image.keys, k, cell));
+        if self.options.full && voxels.iter().any(|&voxel| image.keys[voxel] == 0) {
+            return None;
+        }
+        let mut ends = voxels
+            .map(|voxel| if Some(image.keys[voxel]) == self.censored { NOWHERE } else { self.inward(voxel, image) });
+        if self.options.full {
+            ends.reverse();
+        }
+        Some(ends)
+    }
+}
+
+/// A voxel of a grid in the same grid with one ring more.
+fn outward(inner: Grid, outer: Grid, voxel: usize) -> usize {
+    let at = inner.coordinates(voxel);
+    (0..inner.d()).map(|axis| (at[axis] + 1) * outer.strides()[axis]).sum()
+}
+
+/// "index (1, 2)" for a position in an array.
+fn place(shape: &[usize], mut at: usize) -> String {
+    let mut index = vec![0; shape.len()];
+    for (i, &size) in index.iter_mut().zip(shape).rev() {
+        (*i, at) = (at % size, at / size);
+    }
+    let text: Vec<_> = index.iter().map(ToString::to_string).collect();
+    format!("index ({})", text.join(", "))
+}
