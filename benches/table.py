@@ -21,6 +21,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 RESULTS = Path(__file__).resolve().parent / "results"
 ROOT = RESULTS.parents[1]
@@ -89,6 +90,13 @@ def _child(data: str, threads: int, args: argparse.Namespace) -> tuple[list[dict
     return results, child.returncode == 0
 
 
+def _beside() -> list[Any]:
+    """Return the rows of operators and losses, each timed in turn with its rival."""
+    from benches import rows_sorting, rows_topology
+
+    return [*rows_sorting.ROWS, *rows_topology.ROWS]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benches.table", description="ours beside the rivals")
     parser.add_argument(
@@ -104,16 +112,18 @@ def main() -> None:
     args = parser.parse_args()
     if args.child:
         bind(args.threads[0])
-        from benches import rows, rows_sorting
+        from benches import beside, rows
 
-        module = rows if args.child in rows.inputs([]) else rows_sorting
-        module.measure(args.child, args.threads[0], args)
+        if args.child in rows.inputs([]):
+            rows.measure(args.child, args.threads[0], args)
+        else:
+            beside.measure(_beside(), args.child, args.threads[0], args)
         return
-    from benches import rows, rows_sorting
+    from benches import beside, rows
 
     results, succeeded = [], True
     threads = [max(args.threads)] if args.references else args.threads
-    for data in rows.inputs(args.rows) + ([] if args.references else rows_sorting.inputs(args.rows)):
+    for data in rows.inputs(args.rows) + ([] if args.references else beside.inputs(_beside(), args.rows)):
         for count in threads:
             measured, well = _child(data, count, args)
             results += measured

@@ -35,7 +35,7 @@ for line in sys.stdin:
 def benches():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT))
-        names = ("compare", "guards", "rows", "rows_sorting", "table", "benchmarks._quality")
+        names = ("compare", "guards", "rows", "beside", "rows_sorting", "rows_topology", "table", "benchmarks._quality")
         yield types.SimpleNamespace(**{n.split(".")[-1]: importlib.import_module(f"benches.{n}") for n in names})
 
 
@@ -192,7 +192,7 @@ def test_the_cost_of_a_centre_is_never_more_than_the_mean(benches):
 
 
 def test_a_row_of_lists_reports_the_shortest_times_and_the_distance(benches, monkeypatch, capsys):
-    module = benches.rows_sorting
+    module = benches.beside
     x = torch.ones(3)
     monkeypatch.setattr(module, "best", lambda jobs: [(0.5, jobs[0]()), (2.0, jobs[1]())])
     case = module.Case(lambda: [2 * x, x], lambda: [2 * x, 1.25 * x], module.apart, scale=3.0)
@@ -206,7 +206,7 @@ def test_a_row_of_lists_reports_the_shortest_times_and_the_distance(benches, mon
 
 def test_best_runs_in_turn_and_keeps_minima(benches, monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr(benches.rows_sorting.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(benches.beside.time, "perf_counter", lambda: clock[0])
 
     def job(name, durations):
         order.append(name)
@@ -215,7 +215,7 @@ def test_best_runs_in_turn_and_keeps_minima(benches, monkeypatch):
 
     order = []
     long, short = itertools.cycle([5.0, 4.0, 5.0]), itertools.cycle([0.008, 0.006, 0.007])
-    found = benches.rows_sorting.best([lambda: job("long", long), lambda: job("short", short)])
+    found = benches.beside.best([lambda: job("long", long), lambda: job("short", short)])
     assert [value for _, value in found] == ["long", "short"]
     assert [seconds for seconds, _ in found] == pytest.approx([4.0, 0.006])
     # After the warm-up of both a short job runs until its turn is over, a long one once.
@@ -224,13 +224,17 @@ def test_best_runs_in_turn_and_keeps_minima(benches, monkeypatch):
 
 def test_forward_backward_gives_the_value_and_all_gradients(benches):
     x, y = torch.rand(4), torch.rand(4)
-    value, to_x, to_y = benches.rows_sorting.forward_backward(lambda a, b: a * b, x, y)()
+    value, to_x, to_y = benches.beside.forward_backward(lambda a, b: a * b, x, y)()
     upstream = torch.linspace(-1, 1, 4).cos()
     torch.testing.assert_close((value, to_x, to_y), (x * y, upstream * y, upstream * x))
 
 
 def test_names_of_rows_of_lists_belong_to_one_group_each(benches):
-    rows = benches.rows_sorting.ROWS
-    assert benches.rows_sorting.inputs([]) == ["soft ranks", "permutations", "top-k", "pairs and losses"]
-    assert not set(benches.rows_sorting.inputs([])) & set(benches.rows.inputs([]))
+    rows = benches.table._beside()
+    groups = benches.beside.inputs(rows, [])
+    assert groups == [
+        *["soft ranks", "permutations", "top-k", "pairs and losses"],
+        *["matchings of planes", "matchings of volumes", "topology losses", "barcodes"],
+    ]
+    assert not set(groups) & set(benches.rows.inputs([]))
     assert len({(row.name, row.size, row.rival, row.job) for row in rows}) == len(rows)
