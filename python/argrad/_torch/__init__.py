@@ -57,6 +57,7 @@ class Operator:
     saved: tuple[str, ...]
     folds: bool = False
     vjp: Smooth | None = None
+    shown: int | None = None
 
 
 _declared: dict[str, Operator] = {}
@@ -73,6 +74,7 @@ def declare(
     values: int,
     saved: tuple[str, ...],
     folds: bool = False,
+    shown: int | None = None,
 ) -> None:
     """Declare the operator `name`, built when it is first used as an attribute of this module.
 
@@ -91,8 +93,10 @@ def declare(
         saved: names of the arguments and outputs `backward` needs.
         folds: whether `forward`, `shapes` and `backward` accept leading batch dimensions in all tensors; vmap then
             makes one call, otherwise one for each item.
+        shown: number of outputs that the caller sees: the values, and residuals that are results as well (counts,
+            indices); None: the values.
     """
-    _declared[name] = Operator(schema, forward, shapes, backward, values, saved, folds)
+    _declared[name] = Operator(schema, forward, shapes, backward, values, saved, folds, shown=shown)
 
 
 def declare_smooth(
@@ -106,6 +110,7 @@ def declare_smooth(
     differentiable: tuple[str, ...],
     saved: tuple[str, ...],
     values: int,
+    shown: int | None = None,
 ) -> None:
     """Declare an operator whose derivatives are kernels too: `name`, `name_vjp` and `name_second`.
 
@@ -127,6 +132,7 @@ def declare_smooth(
         differentiable: names of the inputs that gradients go to; tensors that are never None.
         saved: names of the outputs that `vjp` and `second` take.
         values: number of outputs that are values.
+        shown: as in `declare`.
     """
     arguments, returns = schema.split("->")
     inputs = [argument.split()[-1] for argument in arguments.strip(" ()").split(",")]
@@ -171,6 +177,7 @@ def declare_smooth(
         saved=(*inputs, *saved),
         folds=True,
         vjp=Smooth(vjp, differentiable),
+        shown=shown,
     )
     declare(
         vjp_name,

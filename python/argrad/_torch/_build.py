@@ -57,7 +57,8 @@ def build(name: str, operator: Operator) -> Callable[..., Any]:
 
     traced, eager = _functions(operator, schema, raw, kernel, apply)
 
-    count = operator.values  # a plain number: torch.compile cannot carry an object of a foreign class into its trace
+    # A plain number: torch.compile cannot carry an object of a foreign class into its trace.
+    count = operator.shown or operator.values
 
     def front(*args: Any) -> Any:
         outputs = apply(*args)
