@@ -16,6 +16,9 @@ __all__ = [
     "draw_included",
     "force_simd",
     "get_num_threads",
+    "group_order",
+    "group_order_second",
+    "group_order_vjp",
     "hard_rank",
     "inclusion_probabilities",
     "kmeans",
@@ -339,6 +342,31 @@ def network_second(
     tangents: _Doubles,
     layout: _Layout,
     options: _NetworkOptions,
+) -> list[NDArray[np.float64]]: ...
+
+# two groups in a network: arrays are (scores, steepness), labels (positive, mask), options (negatives, network,
+# distribution, log, mean)
+_Labels: TypeAlias = tuple[NDArray[np.bool_], _Mask]
+_GroupOptions: TypeAlias = tuple[int | None, str, str, bool, bool]
+
+def group_order(
+    function: str, arrays: tuple[NDArray[_Real], NDArray[_Real]], labels: _Labels, options: _GroupOptions
+) -> list[NDArray[Any]]: ...
+def group_order_vjp(
+    function: str,
+    arrays: tuple[NDArray[_Real], NDArray[_Real]],
+    labels: _Labels,
+    options: _GroupOptions,
+    order: NDArray[np.int32],
+    kept: tuple[NDArray[_Real], NDArray[_Real]],
+) -> list[NDArray[_Real]]: ...
+def group_order_second(
+    function: str,
+    arrays: tuple[NDArray[np.float64], NDArray[np.float64]],
+    labels: _Labels,
+    options: _GroupOptions,
+    order: NDArray[np.int32],
+    moved: tuple[NDArray[np.float64], tuple[NDArray[np.float64], NDArray[np.float64]]],
 ) -> list[NDArray[np.float64]]: ...
 
 # Sinkhorn sort and SOFT top-k: options are (bounds, mask, k, descending, transposed), saved (order, items, ranks)

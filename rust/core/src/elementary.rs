@@ -104,6 +104,27 @@ fn taylor(r: f64) -> f64 {
     p
 }
 
+/// The natural logarithm in single precision of a positive, normal number: within 1 ulp, NaN for NaN.
+///
+/// x = 2^n (1 + f) with 1 + f from sqrt(1/2) to sqrt(2); ln(1 + f) = f - f^2 / 2 + f^3 times a polynomial.
+#[inline(always)]
+#[must_use]
+pub fn ln_f32(x: f32) -> f32 {
+    const LN2_HIGH: f32 = 0.693_359_4; // as in exp_f32
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let bits = x.to_bits() as i32;
+    let exponent = bits.wrapping_sub(std::f32::consts::FRAC_1_SQRT_2.to_bits() as i32) >> 23;
+    let n = exponent as f32;
+    let f = f32::from_bits(bits.wrapping_sub(exponent << 23) as u32) - 1.0;
+    let mut p = -0.076_342_25;
+    for c in [0.127_614_66, -0.131_602_33, 0.142_017_77, -0.166_233_54, 0.200_012_27, -0.250_008_23, 0.333_333_3, -0.5]
+    {
+        p = f32::mul_add(p, f, c);
+    }
+    let y = n.mul_add(LN2_HIGH, p.mul_add(f * f, n * LN2_LOW) + f);
+    if x.is_nan() { x } else { y }
+}
+
 /// Defines `1/2 - atan(x) / pi` and the upper tail of the normal distribution, both for `x >= 0`.
 ///
 /// The first is `k - atan(t) / pi` with |t| <= tan(pi / 8) for t = x, (x - 1) / (x + 1) or -1 / x, whose arctangent is k pi
@@ -274,6 +295,19 @@ mod tests {
         assert_eq!((exp_f32(0.0), exp_f32(f32::NEG_INFINITY), exp_f32(f32::INFINITY)), (1.0, 0.0, f32::INFINITY));
         assert_eq!((exp_f64(0.0), exp_f64(f64::NEG_INFINITY), exp_f64(f64::INFINITY)), (1.0, 0.0, f64::INFINITY));
         assert!(exp_f32(f32::NAN).is_nan() && exp_f64(f64::NAN).is_nan());
+    }
+
+    #[test]
+    fn logarithms_are_within_an_ulp() {
+        for i in 0..=3_000_000 {
+            for x in [f32::from_bits(0x3f00_0000 + i * 6), f32::from_bits(0x0080_0000 + i * 700)] {
+                let (found, exact) = (ln_f32(x), f64::from(x).ln());
+                let size = (exact as f32).abs();
+                let ulp = f32::from_bits(size.to_bits() + 1) - size;
+                assert!((f64::from(found) - exact).abs() <= f64::from(ulp), "{x}: {found} {exact}");
+            }
+        }
+        assert!(ln_f32(1.0) == 0.0 && ln_f32(f32::NAN).is_nan());
     }
 
     const NORMAL: [(f64, f64); 19] = [

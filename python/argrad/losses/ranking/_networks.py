@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from argrad import sorting
 from argrad._check import choice, integer, real
 from argrad.losses import _check
-from argrad.losses._reduce import item_mean, reduce
+from argrad.losses._reduce import reduce
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,8 +62,8 @@ def groco_loss(
         A list's value depends neither on its batch nor on the number of threads.
 
     Cost:
-        Two sorts, and one product of P^T with a vector: O(c^2) for c candidates that take part (odd-even), memory
-        O(c^2) for the comparators, no matrix.
+        That of `argrad.sorting.group_order`: a sort, and one product of P^T with a vector, O(c^2) for c candidates that
+        take part (odd-even); no matrix.
 
     References:
         Shvetsova, Petersen, Kukleva, Schiele, Kuehne, "Learning by Sorting: Self-supervised Learning with Group
@@ -80,51 +80,24 @@ def groco_loss(
         >>> bool(groco_loss(scores, good, steepness=10.0) < groco_loss(scores, bad, steepness=10.0))
         True
     """
-    import torch
-
     name = "groco_loss"
     lists = _check.lists(name, scores, mask)
     label = _check.labels(name, "positive", positive, lists)
     steepness = _check.parameter(name, "steepness", steepness)
     most = None if negatives is None else integer(name, "negatives", negatives, low=1)
     _check.reducing(name, reduction, sample_weight, tuple(scores.shape[:-1]), empty)
-    x, n = lists.scores, scores.shape[-1]
-    order, first, count = _grouped(x, label, mask)
-    place = torch.arange(n, device=x.device)
-    wanted = place >= first  # the positives' places; among those that take part also their ranks
-    taking = None
-    if mask is not None or (most is not None and most + 1 < n):
-        taking = place < count
-        taking = taking if most is None else taking & (place >= first - most)
-    left = first if most is None else first.clamp(max=most)
-    p = sorting.soft_permutation(
-        x.gather(-1, order),
-        method="network",
+    logs, count = sorting.group_order(
+        lists.scores,
+        label,
+        negatives=most,
         network=network,
         distribution=distribution,
         steepness=steepness,
-        mask=taking,
+        log=True,
+        reduction="mean",
+        mask=mask,
     )
-    chance = p.mT @ (place >= left).to(x.dtype).expand(x.shape)
-    # Chances that rounding lets vanish count as 1e-12.
-    values = item_mean(-chance.where(wanted, 1 - chance).clamp(min=1e-12).log(), taking)
-    counted = ((first > 0) & (count > first)).squeeze(-1)
-    return reduce(values, reduction, weights=sample_weight, counted=counted, empty=empty, dtype=lists.dtype)
-
-
-def _grouped(x: Tensor, positive: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Return an order: negatives ascending, positives ascending, the rest; how many negatives; how many of both."""
-    import torch
-
-    ascending = x.detach().argsort(-1)  # the order of equal scores changes nothing
-    group = positive.to(torch.uint8)
-    negative = ~positive
-    if mask is not None:
-        group = group.where(mask, 2)
-        negative = negative & mask
-    by_group = group.gather(-1, ascending).argsort(dim=-1, stable=True)
-    first = negative.sum(-1, keepdim=True)
-    return ascending.gather(-1, by_group), first, first + positive.sum(-1, keepdim=True)
+    return reduce(-logs, reduction, weights=sample_weight, counted=count > 0, empty=empty, dtype=lists.dtype)
 
 
 def topk_cross_entropy_loss(

@@ -5,6 +5,7 @@
 //! over [dual numbers](crate::dual), which is the second derivative.
 
 pub mod curves;
+pub mod groups;
 pub mod laplace;
 mod laplace_product;
 pub mod lists;

@@ -5,6 +5,7 @@ use argrad_core::{Error, Result};
 use numpy::PyReadonlyArrayDyn;
 use pyo3::prelude::*;
 
+mod groups;
 mod laplace;
 mod network;
 mod neuralsort;
@@ -35,6 +36,7 @@ pub fn lists<'a>(shape: &[usize], bounds: Option<&'a [i64]>) -> Result<Lists<'a>
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    groups::register(module)?;
     laplace::register(module)?;
     network::register(module)?;
     neuralsort::register(module)?;

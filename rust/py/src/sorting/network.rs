@@ -24,7 +24,7 @@ type Options = (bool, String, String, bool);
 /// Gradients to the three arrays.
 type Triple<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>);
 
-fn form(name: &str) -> Result<Form, Error> {
+pub(super) fn form(name: &str) -> Result<Form, Error> {
     match name {
         "odd_even" => Ok(Form::OddEven),
         "bitonic" => Ok(Form::Bitonic),
@@ -32,7 +32,7 @@ fn form(name: &str) -> Result<Form, Error> {
     }
 }
 
-fn distribution(name: &str) -> Result<Distribution, Error> {
+pub(super) fn distribution(name: &str) -> Result<Distribution, Error> {
     Ok(match name {
         "logistic" => Distribution::Logistic,
         "logistic_art" => Distribution::LogisticArt,
@@ -42,6 +42,13 @@ fn distribution(name: &str) -> Result<Distribution, Error> {
         "optimal" => Distribution::Optimal,
         _ => return Err(Error::Invalid(format!("distribution must be one of the six, got {name:?}"))),
     })
+}
+
+pub(super) fn positive_steepness<T: Lane>(steepness: &[T]) -> Result<(), Error> {
+    match steepness.iter().find(|s| !(s.wide() > 0.0 && s.wide() < f64::INFINITY)) {
+        None => Ok(()),
+        Some(wrong) => Err(Error::Invalid(format!("steepness must be a finite number > 0.0, got {}", wrong.wide()))),
+    }
 }
 
 /// What a call works on, borrowed from Python.
@@ -79,10 +86,7 @@ fn with<T: Lane + Element, R: Send>(
         let error = Error::Invalid(format!("v must be of {} rows, got {} numbers", x.len(), v.len()));
         return Err(exception(function, error));
     }
-    if let Some(wrong) = steepness.iter().find(|s| !(s.wide() > 0.0 && s.wide() < f64::INFINITY)) {
-        let error = Error::Invalid(format!("steepness must be a finite number > 0.0, got {}", wrong.wide()));
-        return Err(exception(function, error));
-    }
+    positive_steepness(steepness).map_err(|error| exception(function, error))?;
     let batch = Batch { x, steepness, lists: &lists, mask, form, distribution, descending: options.0 };
     let nanoseconds = passes * (1 + columns) * cost(form, &lists);
     let call = Call { batch, v, columns, transposed: options.3, nanoseconds };
@@ -90,7 +94,7 @@ fn with<T: Lane + Element, R: Send>(
 }
 
 /// What the comparators of all lists take, about, in nanoseconds.
-fn cost(form: Form, lists: &Lists<'_>) -> usize {
+pub(super) fn cost(form: Form, lists: &Lists<'_>) -> usize {
     (0..lists.count()).map(|list| network::comparators(form, lists.range(list).len())).sum()
 }
 

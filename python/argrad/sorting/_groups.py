@@ -1,0 +1,182 @@
+"""Two groups in a relaxed sorting network: how surely every item ends among the places of its own group."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from argrad import _check, _native, _torch
+from argrad._array import Array
+from argrad.sorting import _lists, _network
+
+REDUCTIONS = ("none", "mean")
+
+
+class GroupOrder(NamedTuple):
+    """What `group_order` finds.
+
+    Attributes:
+        probability: per item, or with `reduction="mean"` per list.
+        count: how many items of each list take part, int64.
+
+    Examples:
+        >>> import numpy as np
+        >>> from argrad.sorting import group_order
+        >>> probability, count = group_order(np.array([[2.0, 0.0], [0.0, 2.0]]), np.array([[True, False]] * 2))
+        >>> probability.round(3).tolist(), count.tolist()
+        ([[0.984, 0.984], [0.016, 0.016]], [2, 2])
+    """
+
+    probability: Array
+    count: Array
+
+
+def group_order(
+    x: Array,
+    positive: Array,
+    *,
+    dim: int = -1,
+    negatives: int | None = None,
+    network: str = "odd_even",
+    distribution: str = "cauchy",
+    steepness: float | Array = 10.0,
+    log: bool = False,
+    reduction: str = "none",
+    mask: Array | None = None,
+) -> GroupOrder:
+    """Return how surely each item ends among its own group when a sorting network puts positives above negatives.
+
+    Of each list the m largest negatives, ascending, and behind them the positives, ascending, enter a relaxed sorting
+    network. With P its matrix (row r: where the r-th smallest comes from), the probability of item i is
+
+        SUM_{r > m} P[r, i] for a positive,    SUM_{r <= m} P[r, i] for a negative.
+
+    All of them are near 1 where every positive is well above every negative, whatever the order inside a group.
+
+    Args:
+        x: scores, shape (..., n), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor. Each
+            row along `dim` is a list.
+        positive: booleans of the shape of `x`: which items should be above the others.
+        dim: dimension along which the lists lie.
+        negatives: how many of the largest negatives take part, >= 1; None: all.
+        network: "odd_even" or "bitonic"; see `soft_permutation`.
+        distribution: of the relaxed comparators; see `soft_permutation`.
+        steepness: of the comparators, > 0: a number, or an array of one per list (the shape of `x` without `dim`).
+        log: return logarithms; probabilities below 1e-12 then count as 1e-12.
+        reduction: "none", or "mean" over the items of a list that take part.
+        mask: booleans of the shape of `x`: which items count; None: all.
+
+    Returns:
+        `probability`, of the dtype and kind of `x` and its shape, without `dim` for "mean"; and `count`, int64, of the
+        shape of `x` without `dim`. Items that are masked or beyond the limit take no part: their probability is 1, its
+        logarithm 0. So it is for all items of a list without negatives or without positives that count, whose count and
+        mean logarithm are 0 (mean probability 1). A list with a NaN among the items that take part is NaN at these.
+        Equal scores of one group have probabilities that depend on their position; infinite ones are sorted exactly.
+
+    Raises:
+        TypeError: not an array, not of a floating dtype, arrays of two kinds, or `positive` or `mask` not boolean.
+        ValueError: `negatives` below 1, a steepness not finite and > 0, an unknown option, or shapes that do not fit.
+        RuntimeError: an array on a device.
+
+    Gradient:
+        Exact, to `x` and `steepness`, twice differentiable; see `soft_permutation` for its limits at infinite scores
+        and for the kinks of some distributions. Zero for items that take no part, for logarithms of probabilities below
+        1e-12, and to `x` for how the items are ordered inside their group. Forward mode is not supported.
+
+    Determinism:
+        No randomness; the same bits on any number of threads and in any batch.
+
+    Cost:
+        A sort, and one product of P^T with a vector: O(c^2) for c items that take part (odd-even), two products for
+        lists with a negative of a probability below 1/32, which the first one does not hold to all digits. Memory
+        O(c^2) per thread; no matrix.
+
+    References:
+        Shvetsova, Petersen, Kukleva, Schiele, Kuehne, "Learning by Sorting: Self-supervised Learning with Group
+        Ordering Constraints", ICCV 2023, arXiv:2301.02009.
+
+    Examples:
+        >>> import numpy as np
+        >>> from argrad.sorting import group_order
+        >>> x, positive = np.array([2.0, 0.5, 0.0, 1.0]), np.array([True, False, False, False])
+        >>> found = group_order(x, positive, negatives=2)
+        >>> found.probability.round(3), int(found.count)
+        (array([0.968, 0.999, 1.   , 0.969]), 3)
+    """
+    name = "group_order"
+    lists = _lists.enter(name, x, dim=dim, mask=mask)
+    label = _label(lists, positive)
+    most = None if negatives is None else _check.integer(name, "negatives", negatives, low=1)
+    _check.choice(name, "network", network, _network.NETWORKS)
+    _check.choice(name, "distribution", distribution, _network.DISTRIBUTIONS)
+    if not isinstance(log, bool | np.bool_):
+        raise TypeError(f"{name}: log must be a boolean, got {log!r}")
+    mean = _check.choice(name, "reduction", reduction, REDUCTIONS) == "mean"
+    per_list = _lists.per_list(lists, "steepness", steepness, low=0.0, open_low=True)
+    options = (most, network, distribution, bool(log), mean)
+    found, count = _lists.call("group_order", _forward, 2, lists.x, label, per_list, lists.mask, *options)
+    return GroupOrder(found if mean else lists.leave(found), count)
+
+
+def _label(lists: _lists.Lists, positive: Array) -> Array:
+    """Require booleans of the shape of x; return them with the lists in the last dimension."""
+    _check.array(lists.function, "positive", positive)
+    _check.same_kind(lists.function, {"x": lists.x, "positive": positive})
+    if _check.dtype_name(positive) != "bool":
+        raise TypeError(f"{lists.function}: positive must be of dtype bool, got {_check.dtype_name(positive)}")
+    shape = tuple(lists.leave(lists.x).shape)
+    if tuple(positive.shape) != shape:
+        raise ValueError(f"{lists.function}: positive must be of shape {shape} like x, got {tuple(positive.shape)}")
+    return positive if lists.dim == -1 else _lists.move(positive, lists.dim, -1)
+
+
+def _value_shape(x: Any, mean: bool) -> Any:
+    return x.shape[:-1] if mean else x.shape
+
+
+def _forward(x: Any, positive: Any, steepness: Any, mask: Any, *options: Any) -> tuple[np.ndarray[Any, Any], ...]:
+    """Return values and counts; for the derivatives the order of the items and their probabilities in this order."""
+    value, count, order, chance = _native.group_order("group_order", (x, steepness), (positive, mask), options)
+    batch = x.shape[:-1]
+    return (
+        value.reshape(_value_shape(x, options[-1])),
+        count.reshape(batch),
+        order.reshape(x.shape),
+        chance.reshape(x.shape),
+    )
+
+
+def _shapes(x: Any, positive: Any, steepness: Any, mask: Any, *options: Any) -> _torch.Shapes:
+    return (_value_shape(x, options[-1]), None), (x.shape[:-1], "int64"), (x.shape, "int32"), (x.shape, None)
+
+
+def _vjp(x: Any, positive: Any, steepness: Any, mask: Any, *rest: Any) -> tuple[np.ndarray[Any, Any], ...]:
+    *options, order, chance, gradient, _ = rest
+    found = _native.group_order_vjp(
+        "group_order", (x, steepness), (positive, mask), tuple(options), order, (chance, gradient)
+    )
+    return found[0].reshape(x.shape), found[1].reshape(steepness.shape)
+
+
+def _second(x: Any, positive: Any, steepness: Any, mask: Any, *rest: Any) -> tuple[np.ndarray[Any, Any], ...]:
+    *options, order, _, gradient, x_tangent, steepness_tangent = rest
+    a, s, g, p, q = (y.astype(np.float64, copy=False) for y in (x, steepness, gradient, x_tangent, steepness_tangent))
+    found = _native.group_order_second("group_order", (a, s), (positive, mask), tuple(options), order, (g, (p, q)))
+    return tuple(
+        y.reshape(like.shape).astype(like.dtype, copy=False)
+        for y, like in zip(found, (x, steepness, gradient), strict=True)
+    )
+
+
+_torch.declare_smooth(
+    "group_order",
+    "(Tensor x, Tensor positive, Tensor steepness, Tensor? mask, int? negatives, str network, str distribution, "
+    "bool log, bool mean) -> (Tensor probability, Tensor count, Tensor order, Tensor chance)",
+    forward=_forward,
+    vjp=_vjp,
+    second=_second,
+    shapes=_shapes,
+    differentiable=("x", "steepness"),
+    saved=("order", "chance"),
+    values=1,
+    shown=2,
+)
