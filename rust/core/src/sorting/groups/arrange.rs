@@ -15,8 +15,8 @@ use std::ops::Range;
 const SHORT: usize = 32;
 /// Lists that are ordered together.
 const BLOCK: usize = 64;
-/// Items that are counted at a time: two registers of 64-bit numbers.
-const LANES: usize = 16;
+/// Items that are counted at a time: one register of 64-bit numbers.
+const LANES: usize = 8;
 
 /// What lists are ordered by and logarithms are taken of.
 pub trait Score: Lane + Key {
@@ -85,7 +85,7 @@ fn places_each(x: &[f32], groups: &[u8], length: usize, keys: &mut [i64], places
     for first in (0..x.len()).step_by(length) {
         let list = &keys[first..first + length];
         for at in (first..first + length).step_by(LANES) {
-            let own: &[i64; LANES] = keys[at..at + LANES].try_into().expect("as many keys");
+            let own: &[i64; LANES] = keys[at..at + LANES].try_into().expect("the keys of a register");
             let mut smaller = [0; LANES];
             for j in 0..length {
                 // Not to know that items follow one another keeps the compiler at vectors of places.
@@ -132,7 +132,7 @@ impl<T: Score> Groups<'_, T> {
             let range = first..first + self.length;
             let groups = &groups[range.clone()];
             let sum: usize = groups.iter().map(|&group| usize::from(group)).sum();
-            let masked = if self.mask.is_none() { 0 } else { groups.iter().map(|&group| usize::from(group / 2)).sum() };
+            let masked: usize = groups.iter().map(|&group| usize::from(group == 2)).sum();
             let (positives, taking) = (sum - 2 * masked, self.length - masked);
             if positives == 0 || positives == taking {
                 continue;

@@ -221,7 +221,7 @@ impl<T: Lane> Groups<'_, T> {
     fn slope(&self, chance: T) -> T {
         if !self.log {
             T::of(1.0)
-        } else if chance < T::of(LEAST) {
+        } else if chance.wide() < LEAST {
             T::default()
         } else {
             T::of(1.0) / chance
@@ -311,7 +311,7 @@ impl<T: Score> Groups<'_, T> {
 
 /// Whether 1 - c has lost digits.
 fn cancels<T: Lane>(chance: T) -> bool {
-    chance < T::of(CANCELS)
+    chance.wide() < CANCELS
 }
 
 /// The lists with a negative whose probability [`cancels`]; none if there is no such list.
