@@ -333,8 +333,13 @@ def network_product(
     function: str, arrays: _Triple[_Real], layout: _Layout, options: _NetworkOptions
 ) -> NDArray[_Real]: ...
 def network_vjp(
-    function: str, arrays: _Triple[_Real], gradient: NDArray[_Real], layout: _Layout, options: _NetworkOptions
-) -> _Triple[_Real]: ...
+    function: str,
+    arrays: _Triple[_Real],
+    gradient: NDArray[_Real],
+    layout: _Layout,
+    options: _NetworkOptions,
+    to_v: bool,
+) -> tuple[NDArray[_Real], NDArray[_Real] | None, NDArray[_Real]]: ...
 def network_second(
     function: str,
     arrays: _Doubles,

@@ -114,10 +114,13 @@ def _vjp(
     offsets: np.ndarray[Any, Any] | None,
     *rest: Any,
 ) -> tuple[np.ndarray[Any, Any], ...]:
-    *options, gradient, _ = rest
+    *options, gradient, wanted = rest
     function, layout, options = _arguments(x, mask, offsets, *options)
-    found = _native.network_vjp(function, (x, v, steepness), gradient, layout, options)
-    return tuple(part.reshape(like.shape) for part, like in zip(found, (x, v, steepness), strict=True))
+    to_x, to_v, to_steepness = _native.network_vjp(
+        function, (x, v, steepness), gradient, layout, options, bool(wanted & 2)
+    )
+    to_v = np.empty_like(v) if to_v is None else to_v.reshape(v.shape)
+    return to_x.reshape(x.shape), to_v, to_steepness.reshape(steepness.shape)
 
 
 def _second(

@@ -136,16 +136,14 @@ macro_rules! tails {
         #[inline(always)]
         #[must_use]
         pub fn $cauchy(x: $t) -> $t {
-            let (near, far) = (x <= 0.414_213_56, x > 2.414_213_6);
-            let numerator = if far { -1.0 } else { x - if near { 0.0 } else { 1.0 } };
-            let denominator = if far || near { if far { x } else { 1.0 } } else { x + 1.0 };
-            let offset = if far {
-                0.0
-            } else if near {
-                0.5
-            } else {
-                0.25
-            };
+            // One choice after the other, each "then" a sum: masked additions where there are such.
+            let (apart, far) = (x > 0.414_213_56, x > 2.414_213_6);
+            let numerator = if apart { x - 1.0 } else { x };
+            let numerator = if far { -1.0 } else { numerator };
+            let denominator = if apart { x + 1.0 } else { 1.0 };
+            let denominator = if far { x } else { denominator };
+            let offset = if apart { 0.25 } else { 0.5 };
+            let offset = if far { 0.0 } else { offset };
             let t = numerator / denominator;
             let square = t * t;
             let [first, rest @ ..] = $atan;

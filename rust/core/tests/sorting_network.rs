@@ -2,7 +2,7 @@
 
 use argrad_core::Job;
 use argrad_core::sorting::Lists;
-use argrad_core::sorting::network::{Batch, Distribution, Form, Lane, product, vjp};
+use argrad_core::sorting::network::{Batch, Distribution, Form, Lane, Wanted, product, vjp};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -174,7 +174,8 @@ proptest! {
     #[test]
     fn gradients_are_the_products_and_the_slopes(case in case(), transposed: bool) {
         let run = |x: &[f64], steepness: &[f64]| {
-            with(&case, x, steepness, |batch| vjp(batch, &case.v, 2, transposed, &case.u, &Job::default())).unwrap()
+            let wanted = Wanted { v: true, product: true };
+            with(&case, x, steepness, |batch| vjp(batch, &case.v, 2, transposed, &case.u, wanted, &Job::default())).unwrap()
         };
         let found = run(&case.x, &case.steepness);
         prop_assert!(close(&found.product, &naive(&case, &case.v, transposed), 1e-11));

@@ -3,7 +3,7 @@
 use super::lists;
 use crate::call::{exception, run_sized};
 use argrad_core::sorting::Lists;
-use argrad_core::sorting::network::{self, Batch, Distribution, Form, Gradients, Lane};
+use argrad_core::sorting::network::{self, Batch, Distribution, Form, Gradients, Lane, Wanted};
 use argrad_core::{Error, Job};
 use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -21,8 +21,8 @@ enum Arrays<'py> {
 type Layout<'py> = (Option<PyReadonlyArray1<'py, i64>>, Option<PyReadonlyArrayDyn<'py, bool>>);
 /// Descending, network, distribution, transposed.
 type Options = (bool, String, String, bool);
-/// Gradients to the three arrays.
-type Triple<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>);
+/// Gradients to the three arrays; that to the factor only where it is wanted.
+type Triple<'py> = (Bound<'py, PyAny>, Option<Bound<'py, PyAny>>, Bound<'py, PyAny>);
 
 pub(super) fn form(name: &str) -> Result<Form, Error> {
     match name {
@@ -127,7 +127,7 @@ fn product<'py, T: Lane + Element>(
     Ok(out.into_pyarray(py))
 }
 
-/// Gradients of `<gradient, product>` to scores, factor and steepness, flat.
+/// Gradients of `<gradient, product>` to scores, factor (if `to_v`) and steepness, flat.
 #[pyfunction]
 fn network_vjp<'py>(
     py: Python<'py>,
@@ -136,10 +136,11 @@ fn network_vjp<'py>(
     gradient: Bound<'py, PyAny>,
     layout: Layout<'py>,
     options: Options,
+    to_v: bool,
 ) -> PyResult<Triple<'py>> {
     match arrays {
-        Arrays::Single(arrays) => vjp(py, function, &arrays, &gradient.extract()?, &layout, &options),
-        Arrays::Double(arrays) => vjp(py, function, &arrays, &gradient.extract()?, &layout, &options),
+        Arrays::Single(arrays) => vjp(py, function, &arrays, &gradient.extract()?, &layout, &options, to_v),
+        Arrays::Double(arrays) => vjp(py, function, &arrays, &gradient.extract()?, &layout, &options, to_v),
     }
 }
 
@@ -150,12 +151,15 @@ fn vjp<'py, T: Lane + Element>(
     gradient: &PyReadonlyArrayDyn<'py, T>,
     layout: &Layout<'py>,
     options: &Options,
+    to_v: bool,
 ) -> PyResult<Triple<'py>> {
     let gradient = gradient.as_slice()?;
+    let wanted = Wanted { v: to_v, product: false };
     let Gradients { x, v, steepness, .. } = with(py, function, arrays, layout, options, 3, |call, job| {
-        network::vjp(&call.batch, call.v, call.columns, call.transposed, gradient, job)
+        network::vjp(&call.batch, call.v, call.columns, call.transposed, gradient, wanted, job)
     })?;
-    Ok((x.into_pyarray(py).into_any(), v.into_pyarray(py).into_any(), steepness.into_pyarray(py).into_any()))
+    let v = to_v.then(|| v.into_pyarray(py).into_any());
+    Ok((x.into_pyarray(py).into_any(), v, steepness.into_pyarray(py).into_any()))
 }
 
 /// Gradients of `<tangents, network_vjp>` to scores, factor, steepness and `gradient`, flat.

@@ -3,7 +3,7 @@
 //! Lists of one length are taken together, [`Lane::LANES`] at a time, where there are enough of them, and one by one
 //! where there are not.
 
-use super::tile::{Task, Tile, Work};
+use super::tile::{self, Task, Tile, Work};
 use super::weight::{Distribution, Lane};
 use super::wires::{Form, Network};
 use crate::error::Result;
@@ -109,20 +109,7 @@ pub fn comparators(form: Form, n: usize) -> usize {
 impl<T: Lane> Batch<'_, T> {
     /// Groups the lists; those with a NaN among the items that count get NaN results here.
     fn plan(&self, columns: usize, results: &Results<T>) -> Plan {
-        let clean = !self.x.iter().fold(false, |any, x| any | (x.partial_cmp(x).is_none()));
-        let mut lists = Vec::with_capacity(self.lists.count());
-        for list in 0..self.lists.count() {
-            let range = self.lists.range(list);
-            let counted = self.mask.map_or(range.len(), |mask| mask[range.clone()].iter().filter(|&&m| m).count());
-            if clean || !self.has_nan(range.clone()) {
-                lists.push((counted as u32, list as u32));
-            } else {
-                self.spoil(list, range, counted, columns, results);
-            }
-        }
-        if self.mask.is_some() || !lists.is_sorted() {
-            lists.sort_unstable();
-        }
+        let lists = self.sorted(columns, results);
         let (mut groups, mut costs, mut from) = (Vec::new(), vec![0], 0);
         for same in lists.chunk_by(|a, b| a.0 == b.0) {
             let work = comparators(self.form, same[0].0 as usize) * (1 + columns) + same[0].0 as usize;
@@ -136,6 +123,29 @@ impl<T: Lane> Batch<'_, T> {
             }
         }
         Plan { lists, groups, costs }
+    }
+
+    /// The lists by the number of items that count, with this number, without those that [`Batch::plan`] spoils.
+    fn sorted(&self, columns: usize, results: &Results<T>) -> Vec<(u32, u32)> {
+        let clean = !self.x.iter().fold(false, |any, x| any | (x.partial_cmp(x).is_none()));
+        let count = self.lists.count();
+        if let (Some(n), None, true) = (self.lists.length(), self.mask, clean) {
+            return (0..count as u32).map(|list| (n as u32, list)).collect();
+        }
+        let mut lists = Vec::with_capacity(count);
+        for list in 0..count {
+            let range = self.lists.range(list);
+            let counted = self.mask.map_or(range.len(), |mask| mask[range.clone()].iter().filter(|&&m| m).count());
+            if clean || !self.has_nan(range.clone()) {
+                lists.push((counted as u32, list as u32));
+            } else {
+                self.spoil(list, range, counted, columns, results);
+            }
+        }
+        if self.mask.is_some() || !lists.is_sorted() {
+            lists.sort_unstable();
+        }
+        lists
     }
 
     fn counts(&self, item: usize) -> bool {
@@ -198,7 +208,7 @@ impl<T: Lane> Batch<'_, T> {
         let tile = &mut scratch.tile;
         tile.clear(width, factors.columns, &work);
         self.load(lists, factors, &scratch.positions, tile);
-        T::run(tile, &work)?;
+        tile::run(tile, &work)?;
         self.store(lists, results, &scratch.positions, tile);
         Ok(())
     }
@@ -209,13 +219,53 @@ impl<T: Lane> Batch<'_, T> {
         Place { lane, lanes: tile.lists, columns: tile.columns, positions }
     }
 
+    /// The items of the lists of a tile, if they fill all lanes and the memory from the first to the last.
+    fn span(&self, lists: &[(u32, u32)]) -> Option<Range<usize>> {
+        let end = |index: usize| self.lists.range(lists[index].1 as usize);
+        let span = end(0).start..end(lists.len() - 1).end;
+        let full = lists.len() == T::LANES || lists.len() == 1;
+        // The lists are in the order of memory: they do not reach further than their items unless there are others between.
+        (full && self.mask.is_none() && span.len() == lists.len() * lists[0].0 as usize).then_some(span)
+    }
+
     fn load(&self, lists: &[(u32, u32)], factors: &Factors<'_, T>, positions: &[u32], tile: &mut Tile<T>) {
+        for (slot, &(_, list)) in tile.steepness.iter_mut().zip(lists) {
+            *slot = self.steepness[list as usize];
+        }
+        if let Some(span) = self.span(lists) {
+            let rows = span.start * factors.columns..span.end * factors.columns;
+            let spread = |from: &[T], to: &mut [T], spare: &mut [T]| {
+                let size = from.len();
+                if lists.len() == 1 {
+                    to[..size].copy_from_slice(from);
+                } else {
+                    T::interleave(from, &mut to[..size], &mut spare[..size]);
+                }
+            };
+            spread(&self.x[span], &mut tile.x, &mut tile.spare);
+            if !tile.v.is_empty() {
+                spread(&factors.v[rows.clone()], &mut tile.v, &mut tile.spare);
+            }
+            if !tile.u.is_empty() {
+                spread(&factors.u[rows], &mut tile.u, &mut tile.spare);
+            }
+        } else {
+            self.load_each(lists, factors, positions, tile);
+        }
+        if self.descending {
+            tile.x.iter_mut().for_each(|x| *x = -*x);
+        }
+    }
+
+    /// [`Batch::load`], list by list.
+    fn load_each(&self, lists: &[(u32, u32)], factors: &Factors<'_, T>, positions: &[u32], tile: &mut Tile<T>) {
         let (n, columns) = (lists[0].0 as usize, factors.columns);
+        // Lanes without a list stay zero.
+        [&mut tile.x, &mut tile.v, &mut tile.u].into_iter().for_each(|numbers| numbers.fill(T::default()));
         for (lane, &(_, list)) in lists.iter().enumerate() {
             let range = self.lists.range(list as usize);
             let items = self.place(lane, positions, tile, n);
             let rows = range.start * columns..range.end * columns;
-            tile.steepness[lane] = self.steepness[list as usize];
             Place { columns: 1, ..items }.fill(&mut tile.x, &self.x[range.clone()]);
             if !tile.v.is_empty() {
                 items.fill(&mut tile.v, &factors.v[rows]);
@@ -225,16 +275,48 @@ impl<T: Lane> Batch<'_, T> {
                 Place { positions: None, ..items }.fill(&mut tile.u, &factors.u[ranks]);
             }
         }
-        if self.descending {
-            tile.x.iter_mut().for_each(|x| *x = -*x);
-        }
     }
 
-    fn store(&self, lists: &[(u32, u32)], results: &Results<T>, positions: &[u32], tile: &Tile<T>) {
+    fn store(&self, lists: &[(u32, u32)], results: &Results<T>, positions: &[u32], tile: &mut Tile<T>) {
+        if self.descending {
+            tile.to_x.iter_mut().for_each(|g| *g = -*g);
+        }
+        if let Some(to_steepness) = &results.to_steepness {
+            for (lane, &(_, list)) in lists.iter().enumerate() {
+                let mut sum = T::default();
+                for &part in tile.to_steepness.iter().skip(lane).step_by(tile.lists) {
+                    sum = sum + part;
+                }
+                // SAFETY: each list is in one group.
+                unsafe { to_steepness.part(list as usize..list as usize + 1)[0] = sum / tile.steepness[lane] };
+            }
+        }
+        let Some(span) = self.span(lists) else {
+            self.store_each(lists, results, positions, tile);
+            return;
+        };
+        let rows = span.start * tile.columns..span.end * tile.columns;
+        let collect = |from: &[T], to: Option<&Output<T>>, range: Range<usize>, spare: &mut [T]| {
+            let Some(to) = to else { return };
+            let size = range.len();
+            // SAFETY: lists do not overlap, and each is in one group.
+            let to = unsafe { to.part(range) };
+            if lists.len() == 1 {
+                to.copy_from_slice(&from[..size]);
+            } else {
+                T::separate(&from[..size], to, &mut spare[..size]);
+            }
+        };
+        collect(&tile.v, results.pv.as_ref(), rows.clone(), &mut tile.spare);
+        collect(&tile.u, results.pu.as_ref(), rows, &mut tile.spare);
+        collect(&tile.to_x, results.to_x.as_ref(), span, &mut tile.spare);
+    }
+
+    /// [`Batch::store`], list by list.
+    fn store_each(&self, lists: &[(u32, u32)], results: &Results<T>, positions: &[u32], tile: &Tile<T>) {
         let (n, columns) = (lists[0].0 as usize, tile.columns);
         for (lane, &(_, list)) in lists.iter().enumerate() {
-            let list = list as usize;
-            let range = self.lists.range(list);
+            let range = self.lists.range(list as usize);
             let items = self.place(lane, positions, tile, n);
             // SAFETY: lists do not overlap, and each is in one group.
             unsafe {
@@ -246,18 +328,7 @@ impl<T: Lane> Batch<'_, T> {
                     items.empty(&tile.u, pu.part(range.start * columns..range.end * columns));
                 }
                 if let Some(to_x) = &results.to_x {
-                    let to_x = to_x.part(range);
-                    Place { columns: 1, ..items }.empty(&tile.to_x, to_x);
-                    if self.descending {
-                        to_x.iter_mut().for_each(|g| *g = -*g);
-                    }
-                }
-                if let Some(to_steepness) = &results.to_steepness {
-                    let mut sum = T::default();
-                    for &part in tile.to_steepness.iter().skip(lane).step_by(tile.lists) {
-                        sum = sum + part;
-                    }
-                    to_steepness.part(list..list + 1)[0] = sum / tile.steepness[lane];
+                    Place { columns: 1, ..items }.empty(&tile.to_x, to_x.part(range));
                 }
             }
         }

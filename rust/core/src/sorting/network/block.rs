@@ -36,22 +36,23 @@ pub fn first_mut<T, const N: usize>(slice: &mut [T]) -> &mut [T; N] {
     (&mut slice[..N]).try_into().expect("N elements")
 }
 
+/// Both are computed: what is chosen between must be cheap.
 #[inline(always)]
-fn pick<T: Copy>(condition: bool, yes: T, no: T) -> T {
+pub fn pick<T: Copy>(condition: bool, yes: T, no: T) -> T {
     if condition { yes } else { no }
 }
 
-/// The numbers on the lower and on the upper wires of a block: `W` from `column` on in the row of each wire.
+/// The numbers on the lower and on the upper wires of a block, of a matrix with `size` columns in its rows.
 #[inline(always)]
 fn gather<T: Lane, const B: usize, const W: usize>(
     matrix: &[T],
     pairs: &[[u32; 2]],
     (size, column): (usize, usize),
 ) -> ([T; B], [T; B]) {
+    let (lists, _) = matrix.as_chunks::<W>();
     let (mut low, mut high) = ([T::default(); B], [T::default(); B]);
     for k in 0..B / W {
-        let p = first::<T, W>(&matrix[pairs[k][0] as usize * size + column..]);
-        let q = first::<T, W>(&matrix[pairs[k][1] as usize * size + column..]);
+        let [p, q] = pairs[k].map(|wire| &lists[wire as usize * size + column]);
         for l in 0..W {
             low[k * W + l] = p[l];
             high[k * W + l] = q[l];
@@ -68,52 +69,53 @@ fn scatter<T: Lane, const B: usize, const W: usize>(
     (size, column): (usize, usize),
     (low, high): (&[T; B], &[T; B]),
 ) {
+    let (lists, _) = matrix.as_chunks_mut::<W>();
     for k in 0..B / W {
-        let p = first_mut::<T, W>(&mut matrix[pairs[k][0] as usize * size + column..]);
+        let [p, q] = pairs[k].map(|wire| wire as usize * size + column);
+        let p = &mut lists[p];
         for l in 0..W {
             p[l] = low[k * W + l];
         }
-        let q = first_mut::<T, W>(&mut matrix[pairs[k][1] as usize * size + column..]);
+        let q = &mut lists[q];
         for l in 0..W {
             q[l] = high[k * W + l];
         }
     }
 }
 
-/// Lets a block of scores through its comparators; returns the signed weights and the distances.
+/// Lets a block of scores through its comparators; returns the signed weights and the distances. `TAME` says that no
+/// score is infinite and no distance large, see [`super::tile::Tile::is_tame`]; the results are the same bits.
 #[inline(always)]
-pub fn compare<T: Lane, const B: usize, const W: usize>(
+pub fn compare<T: Lane, const B: usize, const W: usize, const TAME: bool>(
     x: &mut [T],
     pairs: &[[u32; 2]],
     steepness: &Steepness<T, B>,
     distribution: Distribution,
 ) -> ([T; B], [T; B]) {
-    let (mut low, mut high) = gather::<T, B, W>(x, pairs, (W, 0));
+    let (mut low, mut high) = gather::<T, B, W>(x, pairs, (1, 0));
     let (mut weights, mut distances) = ([T::default(); B], [T::default(); B]);
-    macro_rules! each {
-        ($($name:ident)*) => {
-            match distribution {
-                $(Distribution::$name => for i in 0..B {
-                    let (p, q) = (low[i], high[i]);
-                    let swapped = q < p;
-                    let (a, b) = (pick(swapped, q, p), pick(swapped, p, q));
-                    let difference = b - a;
-                    let difference = pick(difference > T::of(T::MAX), T::of(T::MAX), difference);
-                    // Two equal infinities are a tie.
-                    let d = pick(a == b, T::default(), difference);
-                    let v = reach(Distribution::$name, d, steepness.value[i]);
-                    let w = tail(Distribution::$name, v);
-                    let shift = pick(v > T::of(T::FAR), steepness.limit[i], w * d);
-                    low[i] = a + shift;
-                    high[i] = b - shift;
-                    weights[i] = pick(swapped, -w, w);
-                    distances[i] = d;
-                },)*
-            }
-        };
+    for i in 0..B {
+        let (p, q) = (low[i], high[i]);
+        let swapped = q < p;
+        let (a, b) = (pick(swapped, q, p), pick(swapped, p, q));
+        let mut d = b - a;
+        if !TAME {
+            d = pick(d > T::of(T::MAX), T::of(T::MAX), d);
+            // Two equal infinities are a tie.
+            d = pick(a == b, T::default(), d);
+        }
+        let v = reach(distribution, d, steepness.value[i]);
+        let w = tail(distribution, v);
+        (low[i], high[i]) = (w.fma(d, a), w.fma(-d, b));
+        if !TAME {
+            let far = v > T::of(T::FAR);
+            low[i] = pick(far, a + steepness.limit[i], low[i]);
+            high[i] = pick(far, b - steepness.limit[i], high[i]);
+        }
+        weights[i] = pick(swapped, -w, w);
+        distances[i] = d;
     }
-    each!(Logistic LogisticArt Reciprocal Cauchy Gaussian Optimal);
-    scatter::<T, B, W>(x, pairs, (W, 0), (&low, &high));
+    scatter::<T, B, W>(x, pairs, (1, 0), (&low, &high));
     (weights, distances)
 }
 
@@ -164,7 +166,7 @@ pub fn mix<T: Lane, const B: usize, const W: usize, const KEEP: bool>(
         return;
     }
     for j in 0..columns {
-        let place = (columns * W, j * W);
+        let place = (columns, j);
         let (mut low, mut high) = gather::<T, B, W>(v, pairs, place);
         let mut kept = [T::default(); B];
         for i in 0..B {
@@ -212,7 +214,7 @@ pub fn unmix<T: Lane, const B: usize, const W: usize, const SUM: bool>(
         return sums;
     }
     for j in 0..columns {
-        let place = (columns * W, j * W);
+        let place = (columns, j);
         let (mut low, mut high) = gather::<T, B, W>(u, pairs, place);
         let mut found = [T::default(); B];
         for i in 0..B {
@@ -232,36 +234,32 @@ pub fn unmix<T: Lane, const B: usize, const W: usize, const SUM: bool>(
 
 /// Takes the gradient to the scores back through a block of comparators, from its weights, distances and sums.
 #[inline(always)]
-pub fn descend<T: Lane, const B: usize, const W: usize>(
+pub fn descend<T: Lane, const B: usize, const W: usize, const TAME: bool>(
     to_x: &mut [T],
     pairs: &[[u32; 2]],
     (weights, distances, sums): (&[T; B], &[T; B], &[T; B]),
     steepness: &Steepness<T, B>,
     distribution: Distribution,
-    to_steepness: &mut [T],
+    to_steepness: &mut [T; B],
 ) {
-    let (mut low, mut high) = gather::<T, B, W>(to_x, pairs, (W, 0));
+    let (mut low, mut high) = gather::<T, B, W>(to_x, pairs, (1, 0));
     // Copies, so that nothing written can be thought to change what is read.
-    let (weights, distances, sums) = (*weights, *distances, *sums);
-    let mut total = *first::<T, B>(to_steepness);
-    macro_rules! each {
-        ($($name:ident)*) => {
-            match distribution {
-                $(Distribution::$name => for i in 0..B {
-                    let (swapped, w) = signed(weights[i]);
-                    let found = slopes(Distribution::$name, distances[i], w, steepness.value[i], steepness.limit[i]);
-                    let difference = low[i] - high[i];
-                    let h = difference.fma(found.shift, sums[i] * found.weight);
-                    let (a, b) = (low[i] - h, high[i] + h);
-                    low[i] = pick(swapped, b, a);
-                    high[i] = pick(swapped, a, b);
-                    let s = difference.fma(found.shift_by_steepness, sums[i] * found.weight_by_steepness);
-                    total[i] = total[i] + s;
-                },)*
-            }
-        };
+    let (weights, distances, sums, mut total) = (*weights, *distances, *sums, *to_steepness);
+    for i in 0..B {
+        let (swapped, w) = signed(weights[i]);
+        let found = slopes::<T, TAME>(distribution, distances[i], w, steepness.value[i]);
+        let difference = low[i] - high[i];
+        let mut h = difference.fma(found.shift, sums[i] * found.weight);
+        let mut s = found.by_steepness * difference.fma(distances[i], sums[i]);
+        if !TAME {
+            h = pick(found.far, T::default(), h);
+            s = pick(found.far, -steepness.limit[i] * difference, s);
+        }
+        let (a, b) = (low[i] - h, high[i] + h);
+        low[i] = pick(swapped, b, a);
+        high[i] = pick(swapped, a, b);
+        total[i] = total[i] + s;
     }
-    each!(Logistic LogisticArt Reciprocal Cauchy Gaussian Optimal);
-    *first_mut(to_steepness) = total;
-    scatter::<T, B, W>(to_x, pairs, (W, 0), (&low, &high));
+    *to_steepness = total;
+    scatter::<T, B, W>(to_x, pairs, (1, 0), (&low, &high));
 }

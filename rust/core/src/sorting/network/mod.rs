@@ -4,8 +4,10 @@
 //! P is the product of these 2 x 2 mixings. The bilinear form `<u, P v>` has one gradient whichever factor is thought
 //! fixed, so [`vjp`] serves P v and P^T u alike, and run on [`Dual`] numbers it is the second derivative.
 
+mod aligned;
 mod batch;
 mod block;
+mod riffle;
 mod tile;
 mod weight;
 mod wires;
@@ -45,7 +47,16 @@ pub fn product<T: Lane>(
     }
 }
 
-/// Gradients of `<gradient, product>`.
+/// What a caller of [`vjp`] wants beside the gradients to scores and steepness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// The gradient to the factor.
+    pub v: bool,
+    /// The product.
+    pub product: bool,
+}
+
+/// Gradients of `<gradient, product>`. What is not wanted is empty.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gradients<T> {
     /// To the scores.
@@ -68,20 +79,23 @@ pub fn vjp<T: Lane>(
     columns: usize,
     transposed: bool,
     gradient: &[T],
+    wanted: Wanted,
     job: &Job,
 ) -> Result<Gradients<T>> {
     let zeros = |size| vec![T::default(); size];
     let mut found = Gradients {
         x: zeros(batch.x.len()),
-        v: zeros(v.len()),
+        v: zeros(if wanted.v { v.len() } else { 0 }),
         steepness: zeros(batch.steepness.len()),
-        product: zeros(v.len()),
+        product: zeros(if wanted.product { v.len() } else { 0 }),
     };
     let (right, left) = if transposed { (gradient, v) } else { (v, gradient) };
-    let (pv, pu) = if transposed { (&mut found.v, &mut found.product) } else { (&mut found.product, &mut found.v) };
+    let to_v = wanted.v.then(|| Output::new(&mut found.v));
+    let product = wanted.product.then(|| Output::new(&mut found.product));
+    let (pv, pu) = if transposed { (to_v, product) } else { (product, to_v) };
     let results = Results {
-        pv: Some(Output::new(pv)),
-        pu: Some(Output::new(pu)),
+        pv,
+        pu,
         to_x: Some(Output::new(&mut found.x)),
         to_steepness: Some(Output::new(&mut found.steepness)),
     };
@@ -114,7 +128,8 @@ pub fn second(
         distribution: batch.distribution,
         descending: batch.descending,
     };
-    let found = vjp(&moved, &v, columns, transposed, &gradient, job)?;
+    let wanted = Wanted { v: true, product: true };
+    let found = vjp(&moved, &v, columns, transposed, &gradient, wanted, job)?;
     let slopes = |duals: Vec<Dual>| duals.into_iter().map(|dual| dual.slope).collect();
     Ok(Gradients {
         x: slopes(found.x),

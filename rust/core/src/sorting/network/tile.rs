@@ -16,7 +16,8 @@
 //! The way back needs w, d and B - A of every layer. They are recorded for one segment of layers at a time: the state at
 //! the beginning of each segment is kept, and the segment run again before its way back. Short networks are one segment.
 
-use super::block::{Steepness, compare, descend, first, first_mut, mix, unmix};
+use super::aligned::Aligned;
+use super::block::{Steepness, compare, descend, first_mut, mix, pick, unmix};
 use super::weight::{Distribution, Lane};
 use super::wires::Network;
 use crate::error::Result;
@@ -27,6 +28,9 @@ use std::ops::Range;
 /// Numbers that the record of a segment may take: it should stay in a core's own cache, as running a segment again is
 /// faster than memory. (Segments never get shorter than the root of the depth.)
 const RECORD: usize = 1 << 17;
+
+/// As [`RECORD`], where nothing has to be run again: it should stay in the fastest cache.
+const PRODUCT_RECORD: usize = 1 << 12;
 
 /// What is asked of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,63 +66,93 @@ pub struct Tile<T> {
     /// One per list.
     pub steepness: Vec<T>,
     /// Scores.
-    pub x: Vec<T>,
+    pub x: Aligned<T>,
     /// Right factor.
-    pub v: Vec<T>,
+    pub v: Aligned<T>,
     /// Left factor.
-    pub u: Vec<T>,
+    pub u: Aligned<T>,
     /// Gradient to the scores.
-    pub to_x: Vec<T>,
+    pub to_x: Aligned<T>,
     /// Gradient to the steepness, times the steepness, by place in the layer.
-    pub to_steepness: Vec<T>,
+    pub to_steepness: Aligned<T>,
+    /// For [`Lane::interleave`].
+    pub spare: Aligned<T>,
     record: Record<T>,
+    /// The state at the beginning of the segments.
     kept: Vec<T>,
+    /// See [`Tile::is_tame`].
+    tame: bool,
 }
 
 /// What the way back needs of the layers of a segment, one after the other. The weights carry the order of the scores in
 /// their sign: negative where the lower wire had the larger score.
 #[derive(Debug, Default)]
 struct Record<T> {
-    weights: Vec<T>,
-    distances: Vec<T>,
-    differences: Vec<T>,
+    weights: Aligned<T>,
+    distances: Aligned<T>,
+    differences: Aligned<T>,
 }
 
 impl<T: Lane> Tile<T> {
-    /// Makes room for `lists` lists on the wires of `work`. What the caller does not fill is zero.
+    /// Makes room for `lists` lists on the wires of `work`. The idle wires and the gradients are zero; the
+    /// caller fills the rest.
     pub fn clear(&mut self, lists: usize, columns: usize, work: &Work<'_>) {
         let scores = (work.network.wires() + 2) * lists;
-        let fill = |vector: &mut Vec<T>, size: usize| {
-            vector.clear();
-            vector.resize(size, T::default());
+        let idle = |numbers: &mut Aligned<T>, size: usize| {
+            numbers.resize(size * scores);
+            numbers[size * scores - size * 2 * lists..].fill(T::default());
+        };
+        let zeros = |numbers: &mut Aligned<T>, size: usize| {
+            numbers.resize(size);
+            numbers.fill(T::default());
         };
         (self.lists, self.columns) = (lists, columns);
         self.steepness.clear();
         self.steepness.resize(lists, T::of(1.0));
-        fill(&mut self.x, scores);
-        fill(&mut self.v, if work.task == Task::Transposed { 0 } else { scores * columns });
-        fill(&mut self.u, if work.task == Task::Product { 0 } else { scores * columns });
+        idle(&mut self.x, 1);
+        idle(&mut self.v, if work.task == Task::Transposed { 0 } else { columns });
+        idle(&mut self.u, if work.task == Task::Product { 0 } else { columns });
+        self.spare.resize(work.network.wires() * columns.max(1) * lists);
         let gradient = usize::from(work.task == Task::Bilinear);
-        fill(&mut self.to_x, gradient * scores);
-        fill(&mut self.to_steepness, gradient * work.network.width() * lists);
+        zeros(&mut self.to_x, gradient * scores);
+        zeros(&mut self.to_steepness, gradient * work.network.width() * lists);
     }
 
     /// Layers in a segment; makes room for its record.
     fn segment(&mut self, work: &Work<'_>) -> usize {
         let (depth, weights) = (work.network.depth(), work.network.width() * self.lists);
-        let all = if work.task == Task::Bilinear { weights * (2 + self.columns) } else { weights };
-        let segment = (RECORD / all.max(1)).max((depth as f64).sqrt() as usize).clamp(1, depth.max(1));
-        let room = |vector: &mut Vec<T>, size: usize| {
-            if vector.len() < size {
-                vector.resize(size, T::default());
-            }
+        let (record, differences) = match work.task {
+            Task::Product => (PRODUCT_RECORD, 0),
+            Task::Transposed => (RECORD, 0),
+            // The sums take the place of the first column.
+            Task::Bilinear => (RECORD, self.columns.max(1)),
         };
-        room(&mut self.record.weights, segment * weights);
-        if work.task == Task::Bilinear {
-            room(&mut self.record.distances, segment * weights);
-            room(&mut self.record.differences, segment * weights * self.columns);
-        }
+        let least = if work.task == Task::Product { 1 } else { (depth as f64).sqrt() as usize };
+        let segment = (record / (weights * (2 + differences)).max(1)).max(least).clamp(1, depth.max(1));
+        self.record.weights.resize(segment * weights);
+        self.record.distances.resize(segment * weights);
+        self.record.differences.resize(segment * weights * differences);
         segment
+    }
+
+    /// Whether all scores and distances are so small that nothing overflows, and that no weight has reached its limit.
+    #[inline(always)]
+    fn is_tame<const B: usize, const W: usize>(&self) -> bool {
+        let (blocks, rest) = self.x.as_chunks::<B>();
+        let mut tops = [T::default(); B];
+        for block in blocks {
+            for i in 0..B {
+                let size = pick(block[i] < T::default(), -block[i], block[i]);
+                tops[i] = pick(size > tops[i], size, tops[i]);
+            }
+        }
+        for i in 0..rest.len() {
+            let size = pick(rest[i] < T::default(), -rest[i], rest[i]);
+            tops[i] = pick(size > tops[i], size, tops[i]);
+        }
+        let small =
+            |i: usize| tops[i] <= T::of(1e-4 * T::MAX) && tops[i] * self.steepness[i % W] <= T::of(1e-4 * T::FAR);
+        (0..B).all(small)
     }
 
     fn keep(&mut self) {
@@ -136,108 +170,228 @@ impl<T: Lane> Tile<T> {
     }
 }
 
-/// Runs `work` on a tile of `W` lists in blocks of `B` lanes.
-#[inline(always)]
-pub fn tile_of<T: Lane, const B: usize, const W: usize>(tile: &mut Tile<T>, work: &Work<'_>) -> Result<()> {
+/// Runs `work` on a tile.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`].
+pub fn run<T: Lane>(tile: &mut Tile<T>, work: &Work<'_>) -> Result<()> {
     let depth = work.network.depth();
-    if work.task == Task::Product {
-        return forward::<T, B, W, false>(tile, work, 0..depth);
-    }
     let segment = tile.segment(work);
-    let last = depth.saturating_sub(1) / segment;
+    let (layers, last) = (|index| index * segment..depth.min((index + 1) * segment), depth.saturating_sub(1) / segment);
     tile.kept.clear();
-    for index in 0..last {
-        tile.keep();
-        forward::<T, B, W, false>(tile, work, index * segment..(index + 1) * segment)?;
+    for index in 0..=last {
+        if index < last && work.task != Task::Product {
+            tile.keep();
+        }
+        T::forward(tile, work, layers(index))?;
     }
-    forward::<T, B, W, true>(tile, work, last * segment..depth)?;
-    let product = if last > 0 { tile.v.clone() } else { Vec::new() };
-    backward::<T, B, W>(tile, work, last * segment..depth)?;
+    if work.task == Task::Product {
+        return Ok(());
+    }
+    let product = if last > 0 { tile.v.to_vec() } else { Vec::new() };
+    T::backward(tile, work, layers(last))?;
     for index in (0..last).rev() {
         tile.restore();
-        forward::<T, B, W, true>(tile, work, index * segment..(index + 1) * segment)?;
-        backward::<T, B, W>(tile, work, index * segment..(index + 1) * segment)?;
+        T::forward(tile, work, layers(index))?;
+        T::backward(tile, work, layers(index))?;
     }
     if last > 0 {
-        tile.v = product;
+        tile.v.copy_from_slice(&product);
     }
     Ok(())
 }
 
 dispatch! {
-    /// Sixteen lists in single precision.
-    pub fn tile_f32(tile: &mut Tile<f32>, work: &Work<'_>) -> Result<()> = tile_of::<f32, 16, 16>
+    /// [`forward`] for sixteen lists in single precision.
+    pub fn forward_f32(tile: &mut Tile<f32>, work: &Work<'_>, layers: Range<usize>) -> Result<()>
+        = forward::<f32, 16, 16>
 }
 dispatch! {
-    /// One list in single precision.
-    pub fn single_f32(tile: &mut Tile<f32>, work: &Work<'_>) -> Result<()> = tile_of::<f32, 16, 1>
+    /// [`forward`] for one list in single precision.
+    pub fn forward_single_f32(tile: &mut Tile<f32>, work: &Work<'_>, layers: Range<usize>) -> Result<()>
+        = forward::<f32, 16, 1>
 }
 dispatch! {
-    /// Eight lists in double precision.
-    pub fn tile_f64(tile: &mut Tile<f64>, work: &Work<'_>) -> Result<()> = tile_of::<f64, 8, 8>
+    /// [`forward`] for sixteen lists in double precision.
+    pub fn forward_f64(tile: &mut Tile<f64>, work: &Work<'_>, layers: Range<usize>) -> Result<()>
+        = forward::<f64, 16, 16>
 }
 dispatch! {
-    /// One list in double precision.
-    pub fn single_f64(tile: &mut Tile<f64>, work: &Work<'_>) -> Result<()> = tile_of::<f64, 8, 1>
+    /// [`forward`] for one list in double precision.
+    pub fn forward_single_f64(tile: &mut Tile<f64>, work: &Work<'_>, layers: Range<usize>) -> Result<()>
+        = forward::<f64, 16, 1>
+}
+dispatch! {
+    /// [`backward`] for sixteen lists in single precision.
+    pub fn backward_f32(tile: &mut Tile<f32>, work: &Work<'_>, layers: Range<usize>) -> Result<()>
+        = backward::<f32, 16, 16>
+}
+dispatch! {
+    /// [`backward`] for one list in single precision.
+    pub fn backward_single_f32(tile: &mut Tile<f32>, work: &Work<'_>, layers: Range<usize>) -> Result<()>
+        = backward::<f32, 16, 1>
+}
+dispatch! {
+    /// [`backward`] for sixteen lists in double precision.
+    pub fn backward_f64(tile: &mut Tile<f64>, work: &Work<'_>, layers: Range<usize>) -> Result<()>
+        = backward::<f64, 16, 16>
+}
+dispatch! {
+    /// [`backward`] for one list in double precision.
+    pub fn backward_single_f64(tile: &mut Tile<f64>, work: &Work<'_>, layers: Range<usize>) -> Result<()>
+        = backward::<f64, 16, 1>
 }
 
+/// Calls `$pass::<.., TAME>` with the distribution as a constant, so that its loop is compiled for each of them alone.
+macro_rules! for_each_distribution {
+    ($pass:ident($tile:expr, $work:expr, $layers:expr): $($name:ident)*) => {
+        match ($work.distribution, $tile.tame) {
+            $(
+                (Distribution::$name, true) => $pass::<T, B, W, true>($tile, $work, $layers, Distribution::$name),
+                (Distribution::$name, false) => $pass::<T, B, W, false>($tile, $work, $layers, Distribution::$name),
+            )*
+        }
+    };
+}
+
+/// Takes a tile of `W` lists through `layers`, in blocks of `B` lanes, and records what the way back needs.
 #[inline(always)]
-fn forward<T: Lane, const B: usize, const W: usize, const KEEP: bool>(
+pub fn forward<T: Lane, const B: usize, const W: usize>(
     tile: &mut Tile<T>,
     work: &Work<'_>,
     layers: Range<usize>,
 ) -> Result<()> {
-    let steepness = Steepness::<T, B>::new::<W>(&tile.steepness, work.distribution);
-    let columns = if tile.v.is_empty() { 0 } else { tile.columns };
-    let differ = KEEP && work.task == Task::Bilinear;
-    let mut at = 0;
+    tile.tame = tile.is_tame::<B, W>();
+    for_each_distribution!(compare_all(tile, work, layers.clone()):
+        Logistic LogisticArt Reciprocal Cauchy Gaussian Optimal)?;
+    match work.task {
+        Task::Transposed => Ok(()),
+        Task::Product if tile.columns == 1 => mix_all::<T, B, W, false>(tile, work, layers, 1),
+        Task::Product => mix_all::<T, B, W, false>(tile, work, layers, tile.columns),
+        Task::Bilinear if tile.columns == 1 => mix_all::<T, B, W, true>(tile, work, layers, 1),
+        Task::Bilinear => mix_all::<T, B, W, true>(tile, work, layers, tile.columns),
+    }
+}
+
+/// Takes a tile back through the `layers` that were recorded last.
+#[inline(always)]
+pub fn backward<T: Lane, const B: usize, const W: usize>(
+    tile: &mut Tile<T>,
+    work: &Work<'_>,
+    layers: Range<usize>,
+) -> Result<()> {
+    match work.task {
+        Task::Product => return Ok(()),
+        Task::Transposed if tile.columns == 1 => return unmix_all::<T, B, W, false>(tile, work, layers, 1),
+        Task::Transposed => return unmix_all::<T, B, W, false>(tile, work, layers, tile.columns),
+        Task::Bilinear if tile.columns == 1 => unmix_all::<T, B, W, true>(tile, work, layers.clone(), 1),
+        Task::Bilinear => unmix_all::<T, B, W, true>(tile, work, layers.clone(), tile.columns),
+    }?;
+    for_each_distribution!(descend_all(tile, work, layers):
+        Logistic LogisticArt Reciprocal Cauchy Gaussian Optimal)
+}
+
+/// Lets the scores through `layers`; records weights and distances.
+#[inline(always)]
+fn compare_all<T: Lane, const B: usize, const W: usize, const TAME: bool>(
+    tile: &mut Tile<T>,
+    work: &Work<'_>,
+    layers: Range<usize>,
+    distribution: Distribution,
+) -> Result<()> {
+    let steepness = Steepness::<T, B>::new::<W>(&tile.steepness, distribution);
+    let (x, Record { weights, distances, .. }) = (&mut tile.x[..], &mut tile.record);
+    let (weights, distances) = (weights.as_chunks_mut::<B>().0, distances.as_chunks_mut::<B>().0);
+    let mut end = 0;
+    for layer in layers {
+        work.job.check()?;
+        let blocks = work.network.layer(layer).chunks_exact(B / W);
+        let start = end;
+        end += blocks.len();
+        for ((pairs, w), d) in blocks.zip(&mut weights[start..end]).zip(&mut distances[start..end]) {
+            (*w, *d) = compare::<T, B, W, TAME>(x, pairs, &steepness, distribution);
+        }
+    }
+    Ok(())
+}
+
+/// Lets the right factor through `layers`; records the differences if `KEEP`.
+#[inline(always)]
+fn mix_all<T: Lane, const B: usize, const W: usize, const KEEP: bool>(
+    tile: &mut Tile<T>,
+    work: &Work<'_>,
+    layers: Range<usize>,
+    columns: usize,
+) -> Result<()> {
+    let (v, Record { weights, differences, .. }) = (&mut tile.v[..], &mut tile.record);
+    let (weights, mut at) = (weights.as_chunks::<B>().0, 0);
     for layer in layers {
         work.job.check()?;
         for pairs in work.network.layer(layer).chunks_exact(B / W) {
-            let (weights, distances) = compare::<T, B, W>(&mut tile.x, pairs, &steepness, work.distribution);
-            if KEEP {
-                *first_mut(&mut tile.record.weights[at..]) = weights;
-            }
-            if differ {
-                *first_mut(&mut tile.record.distances[at..]) = distances;
-                let differences = &mut tile.record.differences[at * columns..(at + B) * columns];
-                mix::<T, B, W, true>(&mut tile.v, pairs, &weights, columns, differences);
-            } else {
-                mix::<T, B, W, false>(&mut tile.v, pairs, &weights, columns, &mut []);
-            }
-            at += B;
+            let kept = if KEEP { &mut differences[at * columns * B..(at + 1) * columns * B] } else { &mut [] };
+            mix::<T, B, W, KEEP>(v, pairs, &weights[at], columns, kept);
+            at += 1;
         }
     }
     Ok(())
 }
 
+/// Takes the left factor back through `layers`. If `SUM`, `<D, B - A>` replaces the differences of the first column.
 #[inline(always)]
-fn backward<T: Lane, const B: usize, const W: usize>(
+fn unmix_all<T: Lane, const B: usize, const W: usize, const SUM: bool>(
     tile: &mut Tile<T>,
     work: &Work<'_>,
     layers: Range<usize>,
+    columns: usize,
 ) -> Result<()> {
-    let steepness = Steepness::<T, B>::new::<W>(&tile.steepness, work.distribution);
-    let (columns, gradient) = (tile.columns, work.task == Task::Bilinear);
-    let mut end: usize = layers.clone().map(|layer| work.network.layer(layer).len() * W).sum();
+    let (u, Record { weights, differences, .. }) = (&mut tile.u[..], &mut tile.record);
+    let (weights, stride, mut start) = (weights.as_chunks::<B>().0, columns.max(1) * B, blocks::<B, W>(work, &layers));
     for layer in layers.rev() {
         work.job.check()?;
-        let pairs = work.network.layer(layer);
-        end -= pairs.len() * W;
-        for (block, pairs) in pairs.chunks_exact(B / W).enumerate() {
-            let at = end + block * B;
-            let weights = first::<T, B>(&tile.record.weights[at..]);
-            if gradient {
-                let differences = &tile.record.differences[at * columns..(at + B) * columns];
-                let sums = unmix::<T, B, W, true>(&mut tile.u, pairs, weights, columns, differences);
-                let distances = first::<T, B>(&tile.record.distances[at..]);
-                let to_steepness = &mut tile.to_steepness[block * B..(block + 1) * B];
-                let known = (weights, distances, &sums);
-                descend::<T, B, W>(&mut tile.to_x, pairs, known, &steepness, work.distribution, to_steepness);
-            } else {
-                unmix::<T, B, W, false>(&mut tile.u, pairs, weights, columns, &[]);
+        let blocks = work.network.layer(layer).chunks_exact(B / W);
+        let end = start;
+        start -= blocks.len();
+        for (at, (pairs, w)) in (start..end).zip(blocks.zip(&weights[start..end])) {
+            let kept = if SUM { &mut differences[at * stride..(at + 1) * stride] } else { &mut [] };
+            let sums = unmix::<T, B, W, SUM>(u, pairs, w, columns, kept);
+            if SUM {
+                *first_mut(kept) = sums;
             }
         }
     }
     Ok(())
+}
+
+/// Takes the gradient to the scores back through `layers`, and adds to that to the steepness.
+#[inline(always)]
+fn descend_all<T: Lane, const B: usize, const W: usize, const TAME: bool>(
+    tile: &mut Tile<T>,
+    work: &Work<'_>,
+    layers: Range<usize>,
+    distribution: Distribution,
+) -> Result<()> {
+    let steepness = Steepness::<T, B>::new::<W>(&tile.steepness, distribution);
+    let Record { weights, distances, differences } = &tile.record;
+    let (to_x, to_steepness) = (&mut tile.to_x[..], tile.to_steepness.as_chunks_mut::<B>().0);
+    let (weights, distances) = (weights.as_chunks::<B>().0, distances.as_chunks::<B>().0);
+    let stride = tile.columns.max(1);
+    let sums = differences.as_chunks::<B>().0;
+    let mut start = blocks::<B, W>(work, &layers);
+    for layer in layers.rev() {
+        work.job.check()?;
+        let blocks = work.network.layer(layer).chunks_exact(B / W);
+        let end = start;
+        start -= blocks.len();
+        let known =
+            weights[start..end].iter().zip(&distances[start..end]).zip(sums[start * stride..].iter().step_by(stride));
+        for ((pairs, place), ((w, d), sum)) in blocks.zip(&mut *to_steepness).zip(known) {
+            descend::<T, B, W, TAME>(to_x, pairs, (w, d, sum), &steepness, distribution, place);
+        }
+    }
+    Ok(())
+}
+
+/// Blocks in `layers`.
+fn blocks<const B: usize, const W: usize>(work: &Work<'_>, layers: &Range<usize>) -> usize {
+    layers.clone().map(|layer| work.network.layer(layer).len() / (B / W)).sum()
 }

@@ -4,11 +4,15 @@
 //! w a + (1 - w) b with w = W(v), v = `steepness` d, W the upper tail of the distribution: W(0) = 1/2, falling to 0. The
 //! tail is computed itself, never as 1 - F, so that w d is right for large d as well. There it tends to `limit / steepness`.
 
-use super::tile::{Tile, Work, single_f32, single_f64, tile_f32, tile_f64, tile_of};
+use super::riffle::{interleave_f32, interleave_f64, separate_f32, separate_f64};
+use super::tile::{
+    Tile, Work, backward, backward_f32, backward_f64, backward_single_f32, backward_single_f64, forward, forward_f32,
+    forward_f64, forward_single_f32, forward_single_f64,
+};
 use crate::dual::{Dual, Number};
 use crate::elementary::{cauchy_tail_f32, cauchy_tail_f64, decay_f32, decay_f64, normal_tail_f32, normal_tail_f64};
 use crate::error::Result;
-use std::ops::{Add, Div, Mul, Neg, Sub};
+use std::ops::{Add, Div, Mul, Neg, Range, Sub};
 
 /// The distribution function F of a comparator; W(v) = 1 - F(v) is given below for v >= 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +59,7 @@ pub trait Lane:
     + Neg<Output = Self>
     + 'static
 {
-    /// Lanes of a block: one vector register.
+    /// Lanes of a block: one vector register or two. (Shorter loops are unrolled before they can become vectors.)
     const LANES: usize;
     /// The largest finite number.
     const MAX: f64;
@@ -82,17 +86,27 @@ pub trait Lane:
     /// The upper tail of the normal distribution.
     #[must_use]
     fn normal(self) -> Self;
-    /// Runs `work` on a tile of [`Lane::LANES`] lists, or of one.
+    /// [`Lane::LANES`] lists that lie one after the other, side by side: list l gets lane l. `spare` is as long as `to`.
+    fn interleave(from: &[Self], to: &mut [Self], spare: &mut [Self]);
+    /// The way back of [`Lane::interleave`].
+    fn separate(from: &[Self], to: &mut [Self], spare: &mut [Self]);
+    /// [`forward`] in blocks of [`Lane::LANES`], on a tile of as many lists or of one.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`].
-    fn run(tile: &mut Tile<Self>, work: &Work<'_>) -> Result<()>;
+    fn forward(tile: &mut Tile<Self>, work: &Work<'_>, layers: Range<usize>) -> Result<()>;
+    /// [`backward`], as [`Lane::forward`].
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`].
+    fn backward(tile: &mut Tile<Self>, work: &Work<'_>, layers: Range<usize>) -> Result<()>;
 }
 
 macro_rules! lane {
-    ($t:ident, $lanes:literal, $far:literal, $decay:ident, $cauchy:ident, $normal:ident, $tile:ident, $single:ident) => {
+    ($t:ident, $far:literal, $decay:ident, $cauchy:ident, $normal:ident, $interleave:ident, $separate:ident,
+     [$forward:ident, $forward_single:ident], [$backward:ident, $backward_single:ident]) => {
         impl Lane for $t {
-            const LANES: usize = $lanes;
+            const LANES: usize = 16;
             #[allow(clippy::cast_lossless)] // f64 as f64
             const MAX: f64 = $t::MAX as f64;
             const FAR: f64 = $far;
@@ -129,15 +143,44 @@ macro_rules! lane {
             fn normal(self) -> Self {
                 $normal(self)
             }
-            fn run(tile: &mut Tile<Self>, work: &Work<'_>) -> Result<()> {
-                if tile.lists == 1 { $single(tile, work) } else { $tile(tile, work) }
+            fn interleave(from: &[Self], to: &mut [Self], spare: &mut [Self]) {
+                $interleave(from, to, spare);
+            }
+            fn separate(from: &[Self], to: &mut [Self], spare: &mut [Self]) {
+                $separate(from, to, spare);
+            }
+            fn forward(tile: &mut Tile<Self>, work: &Work<'_>, layers: Range<usize>) -> Result<()> {
+                if tile.lists == 1 { $forward_single(tile, work, layers) } else { $forward(tile, work, layers) }
+            }
+            fn backward(tile: &mut Tile<Self>, work: &Work<'_>, layers: Range<usize>) -> Result<()> {
+                if tile.lists == 1 { $backward_single(tile, work, layers) } else { $backward(tile, work, layers) }
             }
         }
     };
 }
 
-lane!(f32, 16, 1e18, decay_f32, cauchy_tail_f32, normal_tail_f32, tile_f32, single_f32);
-lane!(f64, 8, 1e150, decay_f64, cauchy_tail_f64, normal_tail_f64, tile_f64, single_f64);
+lane!(
+    f32,
+    1e18,
+    decay_f32,
+    cauchy_tail_f32,
+    normal_tail_f32,
+    interleave_f32,
+    separate_f32,
+    [forward_f32, forward_single_f32],
+    [backward_f32, backward_single_f32]
+);
+lane!(
+    f64,
+    1e150,
+    decay_f64,
+    cauchy_tail_f64,
+    normal_tail_f64,
+    interleave_f64,
+    separate_f64,
+    [forward_f64, forward_single_f64],
+    [backward_f64, backward_single_f64]
+);
 
 impl Lane for Dual {
     const LANES: usize = 1;
@@ -170,8 +213,17 @@ impl Lane for Dual {
     fn normal(self) -> Self {
         self.chain(normal_tail_f64(self.value), slope(Distribution::Gaussian, self.value, 0.0))
     }
-    fn run(tile: &mut Tile<Self>, work: &Work<'_>) -> Result<()> {
-        tile_of::<Self, 1, 1>(tile, work)
+    fn interleave(from: &[Self], to: &mut [Self], _spare: &mut [Self]) {
+        to.copy_from_slice(from);
+    }
+    fn separate(from: &[Self], to: &mut [Self], _spare: &mut [Self]) {
+        to.copy_from_slice(from);
+    }
+    fn forward(tile: &mut Tile<Self>, work: &Work<'_>, layers: Range<usize>) -> Result<()> {
+        forward::<Self, 1, 1>(tile, work, layers)
+    }
+    fn backward(tile: &mut Tile<Self>, work: &Work<'_>, layers: Range<usize>) -> Result<()> {
+        backward::<Self, 1, 1>(tile, work, layers)
     }
 }
 
@@ -248,24 +300,25 @@ pub struct Slopes<T> {
     /// Of w d by d.
     pub shift: T,
     /// Of w by the steepness, times the steepness.
-    pub weight_by_steepness: T,
-    /// Of w d by the steepness, times the steepness.
-    pub shift_by_steepness: T,
+    pub by_steepness: T,
+    /// Whether `d` is so large that w and w d have reached their limits, which do not depend on it.
+    pub far: bool,
 }
 
-/// See [`Slopes`]; `limit` is where w d tends to.
+/// See [`Slopes`]; `TAME` says that `d` is not far.
 #[inline(always)]
-pub fn slopes<T: Lane>(distribution: Distribution, d: T, w: T, steepness: T, limit: T) -> Slopes<T> {
-    let v = reach(distribution, d, steepness);
-    let far = v > T::of(T::FAR);
-    let v = if far { T::of(T::FAR) } else { v };
-    let by_reach = slope(distribution, v, w);
-    let (weight, z) = (by_reach * reach_slope(distribution, d, steepness), by_reach * v);
-    let (shift, zd) = (d.fma(weight, w), z * d);
-    Slopes {
-        weight: if far { T::default() } else { weight },
-        shift: if far { T::default() } else { shift },
-        weight_by_steepness: z,
-        shift_by_steepness: if far { -limit } else { zd },
+pub fn slopes<T: Lane, const TAME: bool>(distribution: Distribution, d: T, w: T, steepness: T) -> Slopes<T> {
+    let mut v = reach(distribution, d, steepness);
+    let far = !TAME && v > T::of(T::FAR);
+    if far {
+        v = T::of(T::FAR);
     }
+    let by_reach = slope(distribution, v, w);
+    let (weight, by_steepness) = (by_reach * reach_slope(distribution, d, steepness), by_reach * v);
+    let shift = match distribution {
+        Distribution::LogisticArt => d.fma(weight, w),
+        // Elsewhere v is proportional to d.
+        _ => w + by_steepness,
+    };
+    Slopes { weight, shift, by_steepness, far }
 }
