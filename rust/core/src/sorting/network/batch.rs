@@ -192,7 +192,7 @@ impl<T: Lane> Batch<'_, T> {
         if n == 0 {
             return Ok(());
         }
-        let block = T::LANES / width;
+        let block = if width == 1 { T::SINGLE } else { 1 };
         if scratch.network.wires() != n || scratch.block != block {
             (scratch.network, scratch.block) = (Network::new(self.form, n, block), block);
         }
@@ -338,8 +338,8 @@ impl<T: Lane> Batch<'_, T> {
 /// Whether `count` lists of `n` items are faster as one tile than one by one: a tile costs as much as if it were full.
 fn together<T: Lane>(n: usize, count: usize) -> bool {
     // A block of one list costs about as much as three of a tile, for the way of its numbers to their lanes.
-    let width = n / 2;
-    count > 1 && width <= count * 3 * width.div_ceil(T::LANES)
+    let (width, tile) = (n / 2, T::LANES / T::SINGLE);
+    count > 1 && width * tile <= count * 3 * width.div_ceil(T::SINGLE)
 }
 
 /// Where one list lies in a tile, and which of its rows count.

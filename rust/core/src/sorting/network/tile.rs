@@ -27,10 +27,10 @@ use std::ops::Range;
 
 /// Numbers that the record of a segment may take: it should stay in a core's own cache, as running a segment again is
 /// faster than memory. (Segments never get shorter than the root of the depth.)
-const RECORD: usize = 1 << 17;
+const RECORD: usize = 1 << 18;
 
 /// As [`RECORD`], where nothing has to be run again: it should stay in the fastest cache.
-const PRODUCT_RECORD: usize = 1 << 12;
+const PRODUCT_RECORD: usize = 1 << 13;
 
 /// What is asked of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,16 +121,17 @@ impl<T: Lane> Tile<T> {
     /// Layers in a segment; makes room for its record.
     fn segment(&mut self, work: &Work<'_>) -> usize {
         let (depth, weights) = (work.network.depth(), work.network.width() * self.lists);
-        let (record, differences) = match work.task {
-            Task::Product => (PRODUCT_RECORD, 0),
-            Task::Transposed => (RECORD, 0),
+        // Only gradients need more than the weights: elsewhere each layer overwrites the distances of the last.
+        let (record, distances, differences) = match work.task {
+            Task::Product => (PRODUCT_RECORD, 0, 0),
+            Task::Transposed => (RECORD, 0, 0),
             // The sums take the place of the first column.
-            Task::Bilinear => (RECORD, self.columns.max(1)),
+            Task::Bilinear => (RECORD, 1, self.columns.max(1)),
         };
         let least = if work.task == Task::Product { 1 } else { (depth as f64).sqrt() as usize };
-        let segment = (record / (weights * (2 + differences)).max(1)).max(least).clamp(1, depth.max(1));
+        let segment = (record / (weights * (1 + distances + differences)).max(1)).max(least).clamp(1, depth.max(1));
         self.record.weights.resize(segment * weights);
-        self.record.distances.resize(segment * weights);
+        self.record.distances.resize(if distances == 0 { weights } else { segment * weights });
         self.record.differences.resize(segment * weights * differences);
         segment
     }
@@ -202,9 +203,9 @@ pub fn run<T: Lane>(tile: &mut Tile<T>, work: &Work<'_>) -> Result<()> {
 }
 
 dispatch! {
-    /// [`forward`] for sixteen lists in single precision.
+    /// [`forward`] for 32 lists in single precision.
     pub fn forward_f32(tile: &mut Tile<f32>, work: &Work<'_>, layers: Range<usize>) -> Result<()>
-        = forward::<f32, 16, 16>
+        = forward::<f32, 32, 32>
 }
 dispatch! {
     /// [`forward`] for one list in single precision.
@@ -222,9 +223,9 @@ dispatch! {
         = forward::<f64, 16, 1>
 }
 dispatch! {
-    /// [`backward`] for sixteen lists in single precision.
+    /// [`backward`] for 32 lists in single precision.
     pub fn backward_f32(tile: &mut Tile<f32>, work: &Work<'_>, layers: Range<usize>) -> Result<()>
-        = backward::<f32, 16, 16>
+        = backward::<f32, 32, 32>
 }
 dispatch! {
     /// [`backward`] for one list in single precision.
@@ -308,7 +309,8 @@ fn compare_all<T: Lane, const B: usize, const W: usize, const TAME: bool>(
         let blocks = work.network.layer(layer).chunks_exact(B / W);
         let start = end;
         end += blocks.len();
-        for ((pairs, w), d) in blocks.zip(&mut weights[start..end]).zip(&mut distances[start..end]) {
+        let place = if work.task == Task::Bilinear { start } else { 0 };
+        for ((pairs, w), d) in blocks.zip(&mut weights[start..end]).zip(&mut distances[place..]) {
             (*w, *d) = compare::<T, B, W, TAME>(x, pairs, &steepness, distribution);
         }
     }

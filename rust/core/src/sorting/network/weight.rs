@@ -59,8 +59,10 @@ pub trait Lane:
     + Neg<Output = Self>
     + 'static
 {
-    /// Lanes of a block: one vector register or two. (Shorter loops are unrolled before they can become vectors.)
+    /// Lists of a tile: some vector registers, so that their latencies overlap.
     const LANES: usize;
+    /// Comparators of a block of a single list.
+    const SINGLE: usize;
     /// The largest finite number.
     const MAX: f64;
     /// From here on the square of v would overflow: [`Distribution::limit`] is exact to all digits.
@@ -90,7 +92,7 @@ pub trait Lane:
     fn interleave(from: &[Self], to: &mut [Self], spare: &mut [Self]);
     /// The way back of [`Lane::interleave`].
     fn separate(from: &[Self], to: &mut [Self], spare: &mut [Self]);
-    /// [`forward`] in blocks of [`Lane::LANES`], on a tile of as many lists or of one.
+    /// [`forward`] on a tile of [`Lane::LANES`] lists or of one.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`].
@@ -103,10 +105,11 @@ pub trait Lane:
 }
 
 macro_rules! lane {
-    ($t:ident, $far:literal, $decay:ident, $cauchy:ident, $normal:ident, $interleave:ident, $separate:ident,
+    ($t:ident, $lanes:literal, $far:literal, $decay:ident, $cauchy:ident, $normal:ident, $interleave:ident, $separate:ident,
      [$forward:ident, $forward_single:ident], [$backward:ident, $backward_single:ident]) => {
         impl Lane for $t {
-            const LANES: usize = 16;
+            const LANES: usize = $lanes;
+            const SINGLE: usize = 16;
             #[allow(clippy::cast_lossless)] // f64 as f64
             const MAX: f64 = $t::MAX as f64;
             const FAR: f64 = $far;
@@ -161,6 +164,7 @@ macro_rules! lane {
 
 lane!(
     f32,
+    32,
     1e18,
     decay_f32,
     cauchy_tail_f32,
@@ -172,6 +176,7 @@ lane!(
 );
 lane!(
     f64,
+    16,
     1e150,
     decay_f64,
     cauchy_tail_f64,
@@ -184,6 +189,7 @@ lane!(
 
 impl Lane for Dual {
     const LANES: usize = 1;
+    const SINGLE: usize = 1;
     const MAX: f64 = f64::MAX;
     const FAR: f64 = <f64 as Lane>::FAR;
     fn of(value: f64) -> Self {
