@@ -274,7 +274,8 @@ impl<T: Lane> Groups<'_, T> {
         job: &Job,
     ) -> Result<()> {
         let lists = Lists::ragged(&column.bounds, column.x.len())?;
-        let more = network::vjp(&self.batch(&column.x, &lists), &column.u, 1, true, gradient, job)?;
+        let wanted = network::Wanted { v: false, product: false };
+        let more = network::vjp(&self.batch(&column.x, &lists), &column.u, 1, true, gradient, wanted, job)?;
         for (sum, &steepness) in found.steepness.iter_mut().zip(&more.steepness) {
             *sum = *sum + steepness;
         }

@@ -52,7 +52,8 @@ fn gather<T: Lane, const B: usize, const W: usize>(
     let (lists, _) = matrix.as_chunks::<W>();
     let (mut low, mut high) = ([T::default(); B], [T::default(); B]);
     for k in 0..B / W {
-        let [p, q] = pairs[k].map(|wire| &lists[wire as usize * size + column]);
+        let p = &lists[pairs[k][0] as usize * size + column];
+        let q = &lists[pairs[k][1] as usize * size + column];
         for l in 0..W {
             low[k * W + l] = p[l];
             high[k * W + l] = q[l];
@@ -71,12 +72,11 @@ fn scatter<T: Lane, const B: usize, const W: usize>(
 ) {
     let (lists, _) = matrix.as_chunks_mut::<W>();
     for k in 0..B / W {
-        let [p, q] = pairs[k].map(|wire| wire as usize * size + column);
-        let p = &mut lists[p];
+        let p = &mut lists[pairs[k][0] as usize * size + column];
         for l in 0..W {
             p[l] = low[k * W + l];
         }
-        let q = &mut lists[q];
+        let q = &mut lists[pairs[k][1] as usize * size + column];
         for l in 0..W {
             q[l] = high[k * W + l];
         }
@@ -101,8 +101,8 @@ pub fn compare<T: Lane, const B: usize, const W: usize, const TAME: bool>(
         let mut d = b - a;
         if !TAME {
             d = pick(d > T::of(T::MAX), T::of(T::MAX), d);
-            // Two equal infinities are a tie.
-            d = pick(a == b, T::default(), d);
+            // Two equal infinities are a tie; that of finite scores keeps the slope of a dual number.
+            d = pick(d >= T::default(), d, T::default());
         }
         let v = reach(distribution, d, steepness.value[i]);
         let w = tail(distribution, v);
