@@ -4,6 +4,7 @@
 //! on nothing but the list. An operator is a triple of functions: forward, its vector-Jacobian product, and that product
 //! over [dual numbers](crate::dual), which is the second derivative.
 
+mod columns;
 pub mod curves;
 pub mod groups;
 pub mod laplace;

@@ -7,7 +7,7 @@ use crate::job::Job;
 use crate::sorting::lists::{Lists, Output};
 use crate::sorting::order::{Key, Scratch, counted, order};
 use crate::sorting::scans::Links;
-use crate::sorting::softsort_vector::{self, Block};
+use crate::sorting::softsort_vector::{self, Room};
 use crate::sorting::{laplace_product, softsort};
 use std::ops::Range;
 
@@ -76,8 +76,8 @@ pub fn product<T: Key>(
         return Err(invalid!("temperature must be finite and > 0, got {t}"));
     }
     let (y, out) = (Output::new(y), Output::new(places));
-    let scratch = || (Scratch::default(), Links::default(), Block::default());
-    lists.each(job, scratch, |(keys, links, block), list, range| {
+    let scratch = || (Scratch::default(), Links::default(), Room::default());
+    lists.each(job, scratch, |(keys, links, room), list, range| {
         // SAFETY: lists do not overlap.
         let (places, y) = unsafe { (out.part(range.clone()), y.part(wide(&range, m))) };
         let (x, v) = (&x[range.clone()], &v[wide(&range, m)]);
@@ -91,7 +91,7 @@ pub fn product<T: Key>(
         }
         let t = temperature[list].wide();
         if (method, m, transposed) == (Method::SoftSort, 1, false) {
-            return softsort_vector::product(places, [x, v], t, y, block, job);
+            return softsort_vector::product(places, [x, v], t, y, room, job);
         }
         links.join(count, t, |r| x[at(r, false)].wide());
         let walk = Walk { links, m, job };

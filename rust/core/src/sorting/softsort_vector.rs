@@ -1,173 +1,156 @@
-//! `SoftSort`'s products with one column, and their derivatives: the formulas of [`softsort`](crate::sorting::softsort) in
-//! blocks that stay in cache.
+//! `SoftSort`'s products with one column, and their derivatives: the formulas of [`softsort`](crate::sorting::softsort) on
+//! lists in [`columns`](crate::sorting::columns).
 //!
 //! ```text
-//! for each block, upwards:       carry the left sums to its end                        (not for the last)
-//! for each block, downwards:     links, left and right sums of (1, v) from the carries; z, y; a = g / z, c = a y
-//! the same with (-c, a), next to the sums of (1, v): forces and products from all eight sums of an item
+//! for each piece:    links;  what its columns do to sums of (1, v)                                -> what enters each piece
+//! for each piece:    left and right sums of (1, v);  z, y;  a = g / z, c = a y
+//!                    what its columns do to sums of (-c, a)                                       -> what enters each piece
+//! for each piece:    left and right sums of (-c, a);  forces and products from all eight sums of an item
 //! ```
 //!
-//! Both directions of a block run in one loop: each waits for its own multiplication only.
+//! Only the last piece's links and sums are kept: a list of several pieces makes them anew in each loop.
 
 use crate::elementary::decay_f64;
 use crate::error::Result;
 use crate::job::Job;
 use crate::simd::dispatch;
+use crate::sorting::columns::{self, COLUMNS, Entry, Piece, Row, Sides, flat, flat_mut, passage, sweep};
 use crate::sorting::lists::{Lists, Output};
 use crate::sorting::order::{Key, counted};
 use crate::sorting::products::{Gradients, spoilt};
 use std::ops::Range;
 
-/// Items of a block.
-const BLOCK: usize = 1 << 12;
-
-/// Sums on their way from item to item, of two columns.
-type Carry = [f64; 2];
-
-/// Two columns of a block, or the sums of both on one side.
-type Pair = [Vec<f64>; 2];
-
-/// A list in sorted order.
-struct Sorted<'a, T> {
-    scores: Vec<T>,
-    blocks: Vec<Range<usize>>,
-    temperature: f64,
-    job: &'a Job,
-}
-
-/// Working memory for one block.
+/// Working memory, kept from list to list.
 #[derive(Debug, Default)]
-pub struct Block {
-    scores: Vec<f64>,
-    steps: Vec<f64>,
-    links: Vec<f64>,
-    /// The columns 1 and v with their sums, and the columns -c and a with theirs.
-    v: Sides,
-    a: Sides,
-    push: Vec<f64>,
-    sums: Vec<f64>,
+pub struct Room<T> {
+    list: Sorted<T>,
+    sums: Sums,
+    /// Gradients to scores and items.
+    push: Vec<T>,
+    back: Vec<T>,
+    /// What crosses each gap, times its width.
     crossings: Vec<f64>,
 }
 
-/// Two columns and their sums on both sides.
+/// A list in sorted order.
 #[derive(Debug, Default)]
-struct Sides {
-    x: Pair,
-    left: Pair,
-    right: Pair,
+struct Sorted<T> {
+    pieces: Vec<Piece>,
+    x: Vec<T>,
+    v: Vec<T>,
+    g: Vec<T>,
 }
 
-impl Sides {
-    fn resize(&mut self, n: usize) {
-        for pair in [&mut self.x, &mut self.left, &mut self.right] {
-            pair.iter_mut().for_each(|column| column.resize(n, 0.0));
-        }
-    }
-
-    fn columns(&self, n: usize) -> [&[f64]; 6] {
-        let [x, left, right] = [&self.x, &self.left, &self.right];
-        [&x[0][..n], &x[1][..n], &left[0][..n], &left[1][..n], &right[0][..n], &right[1][..n]]
-    }
-
-    /// Fills the sums, given those that come from the blocks on both sides, and returns those that go down.
-    fn sweep(&mut self, links: &[f64], up: Carry, down: Carry) -> Carry {
-        let (n, Self { x, left, right }) = (links.len(), self);
-        let [(x0, x1), (left0, left1), (right0, right1)] =
-            [x, left, right].map(|[first, second]| (&mut first[..n], &mut second[..n]));
-        let (mut up, mut down) = (up, down);
-        for i in 0..n {
-            let j = n - 1 - i;
-            let (link, back) = (links[i], links[j]);
-            (left0[i], left1[i]) = (link * up[0], link * up[1]);
-            up = [left0[i] + x0[i], left1[i] + x1[i]];
-            (right0[j], right1[j]) = (down[0], down[1]);
-            down = [back * (down[0] + x0[j]), back * (down[1] + x1[j])];
-        }
-        down
-    }
+/// Sums over the items of a piece.
+#[derive(Debug, Default)]
+struct Sums {
+    /// Distance to the item before, in temperatures, and `exp(-step)`.
+    steps: Vec<f64>,
+    links: Vec<Row>,
+    /// Groups of equal items, counted from the start of the piece.
+    ties: Vec<Range<usize>>,
+    /// The columns 1 and v, and the columns -c and a.
+    v: Sides,
+    a: Sides,
+    /// 1 / z, and y.
+    inverse: Vec<f64>,
+    y: Vec<f64>,
 }
 
-impl<'a, T: Key> Sorted<'a, T> {
-    fn new(scores: Vec<T>, temperature: f64, job: &'a Job) -> Self {
-        let (n, mut blocks, mut begin) = (scores.len(), Vec::new(), 0);
-        while begin < n {
-            let mut end = n.min(begin + BLOCK);
-            // Equal items stay together.
-            while end < n && scores[end] == scores[end - 1] {
-                end += 1;
-            }
-            blocks.push(begin..end);
-            begin = end;
-        }
-        Self { scores, blocks, temperature, job }
+impl<T: Key> Sorted<T> {
+    /// `places` is the order of the items that count.
+    fn lay(&mut self, places: &[i32], [x, v]: [&[T]; 2]) {
+        let item = |rank: usize| places[rank] as usize;
+        columns::pieces(places.len(), |rank| x[item(rank)] == x[item(rank - 1)], &mut self.pieces);
+        columns::lay(&self.pieces, &mut self.x, |rank| x[item(rank)]);
+        columns::lay(&self.pieces, &mut self.v, |rank| v[item(rank)]);
     }
 
-    /// Fills the links of the items of `range`, each to the item before.
-    fn join(&self, range: &Range<usize>, block: &mut Block) {
-        let Block { scores, steps, links, v, a, push, sums, crossings } = block;
-        scores.clear();
-        scores.push(self.scores[range.start.saturating_sub(1)].wide());
-        scores.extend(self.scores[range.clone()].iter().map(|s| s.wide()));
-        for column in [&mut *steps, &mut *links, &mut *push, &mut *sums, &mut *crossings] {
-            column.resize(range.len(), 0.0);
+    /// Fills links and ties, and the columns 1 and v.
+    fn join(&self, piece: &Piece, temperature: f64, sums: &mut Sums) {
+        sums.resize(piece.rows.len());
+        let (x, first) = (&self.x[piece.numbers()], piece.items.start == 0);
+        let (upper, lower) = x.split_at(x.len() - COLUMNS);
+        // Above the uppermost row are the ends of the columns before.
+        let mut above = [x[0]; COLUMNS];
+        above[1..].copy_from_slice(&lower[..COLUMNS - 1]);
+        if !first {
+            above[0] = self.x[piece.numbers().start - 1];
         }
-        v.resize(range.len());
-        a.resize(range.len());
-        join(scores, self.temperature, steps, links);
-        if range.start == 0 {
+        let (steps, links) = (&mut sums.steps[..], flat_mut(&mut sums.links));
+        let equal = join(&above, x, 1.0 / temperature, &mut steps[..COLUMNS], &mut links[..COLUMNS])
+            + join(upper, &x[COLUMNS..], 1.0 / temperature, &mut steps[COLUMNS..], &mut links[COLUMNS..]);
+        if first {
             links[0] = 0.0;
         }
+        sums.ties.clear();
+        if equal > usize::from(first) + piece.padding().len() {
+            sums.group(piece);
+        }
+        flat_mut(&mut sums.v.x[0]).fill(1.0);
+        widen(&self.v[piece.numbers()], flat_mut(&mut sums.v.x[1]));
+        sums.v.clear(piece.padding());
     }
 
-    /// The left sums that reach each block, of the columns that `fill` writes.
-    fn carries(&self, block: &mut Block, fill: impl Fn(Range<usize>, &mut Pair)) -> Result<Vec<Carry>> {
-        let (mut carries, mut sums) = (Vec::with_capacity(self.blocks.len()), [0.0; 2]);
-        for (b, range) in self.blocks.iter().enumerate() {
-            carries.push(sums);
-            if b + 1 < self.blocks.len() {
-                self.job.check()?;
-                self.join(range, block);
-                fill(range.clone(), &mut block.v.x);
-                sums = carry(&block.links, &block.v.x, sums);
+    /// The sums of (1, v) that enter each piece.
+    fn entries(&self, temperature: f64, sums: &mut Sums, job: &Job) -> Result<Vec<Entry>> {
+        let mut passages = Vec::with_capacity(self.pieces.len());
+        for piece in &self.pieces {
+            job.check()?;
+            self.join(piece, temperature, sums);
+            passages.push(passage(&sums.links, &sums.v.x));
+        }
+        Ok(columns::entries(&passages))
+    }
+
+    /// Fills the sums and means of (1, v).
+    fn average(&self, piece: &Piece, temperature: f64, entry: &Entry, sums: &mut Sums) {
+        if self.pieces.len() > 1 {
+            self.join(piece, temperature, sums);
+        }
+        sweep(&sums.links, &mut sums.v, entry);
+        means(&sums.v, &mut sums.inverse, &mut sums.y);
+        // Equal items have the same mean, to the last bit.
+        for tie in &sums.ties {
+            let first = piece.at(tie.start);
+            for at in tie.clone().map(|item| piece.at(item)) {
+                (sums.inverse[at], sums.y[at]) = (sums.inverse[first], sums.y[first]);
             }
         }
-        Ok(carries)
+    }
+
+    /// Fills the columns -c and a.
+    fn weigh(&self, piece: &Piece, sums: &mut Sums) {
+        let [c, a] = sums.a.x.each_mut().map(|x| flat_mut(x));
+        weights(&self.g[piece.numbers()], &sums.inverse, &sums.y, c, a);
+        sums.a.clear(piece.padding());
     }
 }
 
-fn widen<T: Key>(from: &[T], to: &mut [f64]) {
-    to.iter_mut().zip(from).for_each(|(to, from)| *to = from.wide());
-}
-
-fn values<T: Key>(v: &[T], x: &mut Pair) {
-    x[0].fill(1.0);
-    widen(v, &mut x[1]);
-}
-
-/// Items in the order of their places.
-fn fetch<T: Key>(from: &[T], places: &[i32]) -> Vec<T> {
-    places.iter().map(|&place| from[place as usize]).collect()
+/// Writes the numbers of a piece by rank.
+fn hand_out<T: Key>(piece: &Piece, from: &[f64], to: &mut [T]) {
+    for (column, ranks) in piece.columns() {
+        let rows = from.chunks_exact(COLUMNS);
+        to[ranks].iter_mut().zip(rows).for_each(|(to, row)| *to = T::of(row[column]));
+    }
 }
 
 /// Fills `y` with `P v`; `places` is the order of the items that count.
 pub(super) fn product<T: Key>(
     places: &[i32],
-    [x, v]: [&[T]; 2],
+    inputs: [&[T]; 2],
     temperature: f64,
     y: &mut [T],
-    block: &mut Block,
+    room: &mut Room<T>,
     job: &Job,
 ) -> Result<()> {
-    let (list, v) = (Sorted::new(fetch(x, places), temperature, job), fetch(v, places));
-    let carries = list.carries(block, |range, x| values(&v[range], x))?;
-    let mut down = [0.0; 2];
-    for (range, &up) in list.blocks.iter().zip(&carries).rev() {
+    let Room { list, sums, .. } = room;
+    list.lay(places, inputs);
+    let entries = list.entries(temperature, sums, job)?;
+    for (piece, entry) in list.pieces.iter().zip(&entries) {
         job.check()?;
-        list.join(range, block);
-        values(&v[range.clone()], &mut block.v.x);
-        down = block.v.sweep(&block.links, up, down);
-        quotients(&block.v, &mut block.push, &mut block.sums);
-        y[range.clone()].iter_mut().zip(&block.sums).for_each(|(y, &sum)| *y = T::of(sum));
+        list.average(piece, temperature, entry, sums);
+        hand_out(piece, &sums.y, y);
     }
     Ok(())
 }
@@ -190,7 +173,7 @@ pub fn gradients<T: Key>(
 ) -> Result<()> {
     let (to_x, to_v, to_g) = (Output::new(out.x), Output::new(out.v), Output::new(out.g));
     let to_temperature = Output::new(out.temperature);
-    lists.each(job, Block::default, |block, list, range| {
+    lists.each(job, Room::default, |room, list, range| {
         // SAFETY: lists do not overlap.
         let mut to = unsafe {
             Gradients {
@@ -200,11 +183,11 @@ pub fn gradients<T: Key>(
                 temperature: to_temperature.part(list..list + 1),
             }
         };
-        for slice in [&mut *to.x, &mut *to.v, &mut *to.g, &mut *to.temperature] {
-            slice.fill(T::ZERO);
-        }
         let places = &places[range.clone()];
         let places = &places[..counted(places)];
+        if places.len() < range.len() {
+            [&mut *to.x, &mut *to.v, &mut *to.g].into_iter().for_each(|slice| slice.fill(T::ZERO));
+        }
         let (x, v, g) = (&x[range.clone()], &v[range.clone()], &g[range]);
         if spoilt(places.len(), |r| x[places[r] as usize].wide()) {
             let nan = T::of(f64::NAN);
@@ -214,180 +197,181 @@ pub fn gradients<T: Key>(
             to.temperature[0] = nan;
             return Ok(());
         }
-        of_list(places, [x, v, g], temperature[list].wide(), descending, &mut to, block, job)
+        room.list.lay(places, [x, v]);
+        columns::lay(&room.list.pieces, &mut room.list.g, |rank| g[rank]);
+        of_list(places, temperature[list].wide(), descending, &mut to, room, job)
     })
 }
 
-/// [`gradients`] of one list.
+/// [`gradients`] of the list in `room`.
 fn of_list<T: Key>(
     places: &[i32],
-    [x, v, g]: [&[T]; 3],
     temperature: f64,
     descending: bool,
     to: &mut Gradients<'_, T>,
-    block: &mut Block,
+    room: &mut Room<T>,
     job: &Job,
 ) -> Result<()> {
-    let (list, v) = (Sorted::new(fetch(x, places), temperature, job), fetch(v, places));
-    let up = list.carries(block, |range, x| values(&v[range], x))?;
-    // The columns -c and a, and the sums of (1, v) that come down to each block.
-    let (mut c, mut a, mut down) = (vec![0.0; v.len()], vec![0.0; v.len()], vec![[0.0; 2]; up.len()]);
-    for (b, range) in list.blocks.iter().enumerate().rev() {
+    let Room { list, sums, push, back, crossings } = room;
+    let entries = list.entries(temperature, sums, job)?;
+    let mut passages = Vec::with_capacity(entries.len());
+    for (piece, entry) in list.pieces.iter().zip(&entries) {
         job.check()?;
-        list.join(range, block);
-        values(&v[range.clone()], &mut block.v.x);
-        let next = block.v.sweep(&block.links, up[b], down[b]);
-        if b > 0 {
-            down[b - 1] = next;
-        }
-        quotients(&block.v, &mut block.push, &mut block.sums);
-        for (r, (z, y)) in range.clone().zip(block.push.iter().zip(&block.sums)) {
-            a[r] = g[r].wide() / z;
-            c[r] = -a[r] * y;
-            to.g[r] = T::of(*y);
-        }
+        list.average(piece, temperature, entry, sums);
+        list.weigh(piece, sums);
+        passages.push(passage(&sums.links, &sums.a.x));
+        hand_out(piece, &sums.y, to.g);
     }
-    let weights = |range: Range<usize>, x: &mut Pair| {
-        x[0].copy_from_slice(&c[range.clone()]);
-        x[1].copy_from_slice(&a[range]);
-    };
-    let up_a = list.carries(block, weights)?;
-    let (mut down_a, mut total, scale) = ([0.0; 2], 0.0, if descending { 1.0 } else { -1.0 } / temperature);
-    for (b, range) in list.blocks.iter().enumerate().rev() {
+    let (mut total, scale) = (0.0, if descending { 1.0 } else { -1.0 } / temperature);
+    for ((piece, entry), entry_a) in list.pieces.iter().zip(&entries).zip(&columns::entries(&passages)) {
         job.check()?;
-        if list.blocks.len() > 1 {
-            list.join(range, block);
-            values(&v[range.clone()], &mut block.v.x);
-            block.v.sweep(&block.links, up[b], down[b]);
+        if list.pieces.len() > 1 {
+            list.average(piece, temperature, entry, sums);
+            list.weigh(piece, sums);
         }
-        weights(range.clone(), &mut block.a.x);
-        down_a = block.a.sweep(&block.links, up_a[b], down_a);
-        total += block.forces();
-        for (i, r) in range.clone().enumerate() {
-            let place = places[r] as usize;
-            to.v[place] = T::of(block.sums[i]);
-            to.x[place] = if list.scores[r].is_finite() { T::of(scale * block.push[i]) } else { T::ZERO };
+        sweep(&sums.links, &mut sums.a, entry_a);
+        let x = &list.x[piece.numbers()];
+        push.resize(x.len(), T::ZERO);
+        back.resize(x.len(), T::ZERO);
+        crossings.resize(x.len(), 0.0);
+        forces(x, sums, scale, push, back, crossings);
+        total += sum(crossings);
+        sums.even(piece, x, scale, push, back);
+        for (column, ranks) in piece.columns() {
+            let rows = push.chunks_exact(COLUMNS).zip(back.chunks_exact(COLUMNS));
+            for (&place, (push, back)) in places[ranks].iter().zip(rows) {
+                (to.x[place as usize], to.v[place as usize]) = (push[column], back[column]);
+            }
         }
     }
     to.temperature[0] = T::of(total / temperature);
     Ok(())
 }
 
-impl Block {
-    /// Fills `push` and `sums` (the transposed product), and returns the sum of what crosses each gap times its width.
-    fn forces(&mut self) -> f64 {
-        let Self { steps, links, v, a, push, sums, crossings, .. } = self;
-        forces(steps, links, v, a, push, sums, crossings);
-        let (n, mut first) = (steps.len(), 0);
-        while first < n {
-            let mut last = first;
-            while last + 1 < n && steps[last + 1] == 0.0 {
-                last += 1;
-            }
-            // Equal items do not push each other.
-            for i in first..=last {
-                if first < last {
-                    push[i] = v.push(a, i, first, last);
-                }
-            }
-            first = last + 1;
+impl Sums {
+    fn resize(&mut self, rows: usize) {
+        self.links.resize(rows, Row::default());
+        for numbers in [&mut self.steps, &mut self.inverse, &mut self.y] {
+            numbers.resize(rows * COLUMNS, 0.0);
         }
-        let mut lanes = [0.0; 8];
-        for terms in crossings.chunks(8) {
-            lanes.iter_mut().zip(terms).for_each(|(lane, term)| *lane += term);
+        self.v.resize(rows);
+        self.a.resize(rows);
+    }
+
+    /// Finds the groups of equal items.
+    fn group(&mut self, piece: &Piece) {
+        let (n, mut item) = (piece.items.len(), 1);
+        while item < n {
+            let start = item - 1;
+            while item < n && self.steps[piece.at(item)] == 0.0 {
+                item += 1;
+            }
+            if start + 1 < item {
+                self.ties.push(start..item);
+            }
+            item += 1;
         }
-        lanes.iter().sum()
+    }
+
+    /// Equal items do not push each other, and have the same product.
+    fn even<T: Key>(&self, piece: &Piece, x: &[T], scale: f64, push: &mut [T], back: &mut [T]) {
+        let ([v0, v1], [a0, a1]) = (self.v.numbers(x.len()), self.a.numbers(x.len()));
+        for tie in &self.ties {
+            let (first, last) = (piece.at(tie.start), piece.at(tie.end - 1));
+            for at in tie.clone().map(|item| piece.at(item)) {
+                let beyond = |[_, left, right]: [&[f64]; 3]| left[first] - right[last];
+                let force = (a0[0][at] * beyond(v0) + v0[0][at] * beyond(a0))
+                    + (a1[0][at] * beyond(v1) + v1[0][at] * beyond(a1));
+                push[at] = if x[at].is_finite() { T::of(scale * force) } else { T::ZERO };
+                back[at] = back[first];
+            }
+        }
     }
 }
 
-impl Sides {
-    /// What the items below `first` and those above `last` do to item `i`.
-    #[inline(always)]
-    fn push(&self, a: &Self, i: usize, first: usize, last: usize) -> f64 {
-        let push = |w: usize| {
-            a.x[w][i] * (self.left[w][first] - self.right[w][last])
-                + self.x[w][i] * (a.left[w][first] - a.right[w][last])
-        };
-        push(0) + push(1)
+fn widen<T: Key>(from: &[T], to: &mut [f64]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = from.wide());
+}
+
+dispatch! {
+    fn join<T: Key>(before: &[T], here: &[T], scale: f64, steps: &mut [f64], links: &mut [f64]) -> usize = join_each
+}
+
+/// Fills steps and links; returns the number of items that equal the one before.
+#[inline(always)]
+fn join_each<T: Key>(before: &[T], here: &[T], scale: f64, steps: &mut [f64], links: &mut [f64]) -> usize {
+    let (n, mut equal) = (steps.len(), 0);
+    let (before, here, links) = (&before[..n], &here[..n], &mut links[..n]);
+    for i in 0..n {
+        let (before, here) = (before[i].wide(), here[i].wide());
+        // Two infinities of one sign are equal; their difference is NaN.
+        let step = if here == before { 0.0 } else { (here - before).abs() * scale };
+        equal += u64::from(step == 0.0);
+        steps[i] = step;
+        links[i] = decay_f64(step);
+    }
+    equal as usize
+}
+
+dispatch! {
+    fn means(v: &Sides, inverse: &mut [f64], y: &mut [f64]) = means_each
+}
+
+/// Fills 1 / z and y, the means of v.
+#[inline(always)]
+fn means_each(v: &Sides, inverse: &mut [f64], y: &mut [f64]) {
+    let n = y.len();
+    let (inverse, [[x0, left0, right0], [x1, left1, right1]]) = (&mut inverse[..n], v.numbers(n));
+    for i in 0..n {
+        inverse[i] = 1.0 / ((left0[i] + right0[i]) + x0[i]);
+        y[i] = ((left1[i] + right1[i]) + x1[i]) * inverse[i];
     }
 }
 
 dispatch! {
-    fn forces(
-        steps: &[f64],
-        links: &[f64],
-        v: &Sides,
-        a: &Sides,
-        push: &mut [f64],
-        sums: &mut [f64],
-        crossings: &mut [f64],
-    ) = forces_lanes
+    fn weights<T: Key>(g: &[T], inverse: &[f64], y: &[f64], c: &mut [f64], a: &mut [f64]) = weights_each
 }
 
+/// Fills -c and a.
 #[inline(always)]
-fn forces_lanes(
-    steps: &[f64],
-    links: &[f64],
-    v: &Sides,
-    a: &Sides,
-    push: &mut [f64],
-    sums: &mut [f64],
-    crossings: &mut [f64],
-) {
-    let n = steps.len();
-    let (links, push, sums, crossings) = (&links[..n], &mut push[..n], &mut sums[..n], &mut crossings[..n]);
-    let [v0, v1, left_v0, left_v1, right_v0, right_v1] = v.columns(n);
-    let [a0, a1, left_a0, left_a1, right_a0, right_a1] = a.columns(n);
+fn weights_each<T: Key>(g: &[T], inverse: &[f64], y: &[f64], c: &mut [f64], a: &mut [f64]) {
+    let n = g.len();
+    let (inverse, y, c, a) = (&inverse[..n], &y[..n], &mut c[..n], &mut a[..n]);
     for i in 0..n {
-        let with_a = [a0[i] + right_a0[i], a1[i] + right_a1[i]];
-        let crossing = left_a0[i] * (v0[i] + right_v0[i])
-            + left_v0[i] * with_a[0]
-            + (left_a1[i] * (v1[i] + right_v1[i]) + left_v1[i] * with_a[1]);
+        a[i] = g[i].wide() * inverse[i];
+        c[i] = -a[i] * y[i];
+    }
+}
+
+dispatch! {
+    fn forces<T: Key>(x: &[T], sums: &Sums, scale: f64, push: &mut [T], back: &mut [T], crossings: &mut [f64]) = forces_each
+}
+
+/// Fills the gradients to scores and items, and what crosses each gap times its width.
+#[inline(always)]
+fn forces_each<T: Key>(x: &[T], sums: &Sums, scale: f64, push: &mut [T], back: &mut [T], crossings: &mut [f64]) {
+    let n = x.len();
+    let (steps, links) = (&sums.steps[..n], &flat(&sums.links)[..n]);
+    let (push, back, crossings) = (&mut push[..n], &mut back[..n], &mut crossings[..n]);
+    let [[v0, left_v0, right_v0], [v1, left_v1, right_v1]] = sums.v.numbers(n);
+    let [[a0, left_a0, right_a0], [a1, left_a1, right_a1]] = sums.a.numbers(n);
+    for i in 0..n {
+        let (with_a0, with_a1) = (a0[i] + right_a0[i], a1[i] + right_a1[i]);
+        let crossing = (left_a0[i] * (v0[i] + right_v0[i]) + left_v0[i] * with_a0)
+            + (left_a1[i] * (v1[i] + right_v1[i]) + left_v1[i] * with_a1);
         // Beyond a link of 0 nothing crosses, though the step may be infinite.
         crossings[i] = if links[i] == 0.0 { 0.0 } else { steps[i] * crossing };
-        sums[i] = left_a1[i] + with_a[1];
-        push[i] = a0[i] * (left_v0[i] - right_v0[i])
-            + v0[i] * (left_a0[i] - right_a0[i])
+        let force = (a0[i] * (left_v0[i] - right_v0[i]) + v0[i] * (left_a0[i] - right_a0[i]))
             + (a1[i] * (left_v1[i] - right_v1[i]) + v1[i] * (left_a1[i] - right_a1[i]));
+        push[i] = T::of(if x[i].wide().abs() < f64::INFINITY { scale * force } else { 0.0 });
+        back[i] = T::of(left_a1[i] + with_a1);
     }
 }
 
-dispatch! {
-    fn quotients(v: &Sides, z: &mut [f64], y: &mut [f64]) = quotients_lanes
-}
-
-/// Fills z, the sums of the first column, and y, the quotients of the second's by them.
-#[inline(always)]
-fn quotients_lanes(v: &Sides, z: &mut [f64], y: &mut [f64]) {
-    let n = z.len();
-    let (y, [x0, x1, left0, left1, right0, right1]) = (&mut y[..n], v.columns(n));
-    for i in 0..n {
-        z[i] = (left0[i] + right0[i]) + x0[i];
-        y[i] = ((left1[i] + right1[i]) + x1[i]) / z[i];
+fn sum(numbers: &[f64]) -> f64 {
+    let mut lanes = [0.0; COLUMNS];
+    for row in numbers.chunks_exact(COLUMNS) {
+        lanes.iter_mut().zip(row).for_each(|(lane, number)| *lane += number);
     }
-}
-
-/// The left sums at the end of a block.
-fn carry(links: &[f64], [x0, x1]: &Pair, from: Carry) -> Carry {
-    links
-        .iter()
-        .zip(x0.iter().zip(x1))
-        .fold(from, |[sum0, sum1], (link, (x0, x1))| [link * sum0 + x0, link * sum1 + x1])
-}
-
-dispatch! {
-    fn join(scores: &[f64], temperature: f64, steps: &mut [f64], links: &mut [f64]) = join_lanes
-}
-
-/// Fills steps and links; the score before the first item comes first.
-#[inline(always)]
-fn join_lanes(scores: &[f64], temperature: f64, steps: &mut [f64], links: &mut [f64]) {
-    let n = steps.len();
-    let (before, here, links) = (&scores[..n], &scores[1..=n], &mut links[..n]);
-    for i in 0..n {
-        let distance = (here[i] - before[i]).abs() / temperature;
-        // Two infinities of one sign are equal; their difference is NaN.
-        steps[i] = if here[i] == before[i] { 0.0 } else { distance };
-        links[i] = decay_f64(steps[i]);
-    }
+    lanes.iter().sum()
 }
