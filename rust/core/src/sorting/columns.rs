@@ -21,6 +21,7 @@
 
 use crate::simd::dispatch;
 use crate::sorting::order::Key;
+use std::array::from_fn;
 use std::ops::{Add, Mul, Range, Sub};
 
 /// Columns: numbers of one 512-bit register.
@@ -181,50 +182,63 @@ pub fn entries(passages: &[Passage]) -> Vec<Entry> {
     entries
 }
 
-/// Two numbers of each item of a piece, and their sums on both sides.
+/// Two numbers of each item of a piece, and their sums over the items before and over those behind.
 #[derive(Debug, Default)]
 pub struct Sides {
-    /// The numbers.
-    pub x: [Vec<Row>; 2],
-    /// Sums over the items before.
-    pub left: [Vec<Row>; 2],
-    /// Sums over the items behind.
-    pub right: [Vec<Row>; 2],
+    /// Rows of a part: one more than needed, so that no power of two makes the parts compete for one line of the cache.
+    stride: usize,
+    /// Both numbers, both sums before, both sums behind: one allocation.
+    all: Vec<Row>,
 }
 
 impl Sides {
     /// Makes room for `rows`.
     pub fn resize(&mut self, rows: usize) {
-        for column in [&mut self.x, &mut self.left, &mut self.right].into_iter().flatten() {
-            column.resize(rows, Row::default());
-        }
+        self.stride = rows + 1;
+        self.all.resize(6 * self.stride, Row::default());
+    }
+
+    /// Both numbers, both sums before, both sums behind.
+    #[inline(always)]
+    pub fn parts(&self) -> [&[Row]; 6] {
+        let mut parts = self.all.chunks_exact(self.stride);
+        from_fn(|_| parts.next().expect("six parts"))
+    }
+
+    /// See [`Sides::parts`].
+    #[inline(always)]
+    pub fn parts_mut(&mut self) -> [&mut [Row]; 6] {
+        let mut parts = self.all.chunks_exact_mut(self.stride);
+        from_fn(|_| parts.next().expect("six parts"))
     }
 
     /// Sets both numbers at some places to 0.
     pub fn clear(&mut self, places: impl Iterator<Item = usize>) {
+        let [x0, x1, ..] = self.parts_mut();
         for at in places {
-            self.x.iter_mut().for_each(|x| flat_mut(x)[at] = 0.0);
+            (flat_mut(x0)[at], flat_mut(x1)[at]) = (0.0, 0.0);
         }
     }
 
-    /// Numbers and sums, first those of the first number.
+    /// Number, sum before and sum behind; first those of the first number.
     #[inline(always)]
     pub fn numbers(&self, n: usize) -> [[&[f64]; 3]; 2] {
-        let numbers = |w: usize| [&flat(&self.x[w])[..n], &flat(&self.left[w])[..n], &flat(&self.right[w])[..n]];
-        [numbers(0), numbers(1)]
+        let [x0, x1, left0, left1, right0, right1] = self.parts();
+        [[x0, left0, right0], [x1, left1, right1]].map(|rows| rows.map(|rows| &flat(rows)[..n]))
     }
 }
 
 dispatch! {
     /// Sums over whole columns.
-    pub fn passage(links: &[Row], x: &[Vec<Row>; 2]) -> Passage = passage_rows
+    pub fn passage(links: &[Row], sides: &Sides) -> Passage = passage_rows
 }
 
 #[inline(always)]
-fn passage_rows(links: &[Row], x: &[Vec<Row>; 2]) -> Passage {
+fn passage_rows(links: &[Row], sides: &Sides) -> Passage {
+    let [x0, x1, ..] = sides.parts();
     let mut passage = Passage { decay: Row::of(1.0), left: [Row::of(0.0); 2], right: [Row::of(0.0); 2] };
     let Passage { decay, left, right } = &mut passage;
-    for ((&link, &x0), &x1) in links.iter().zip(&x[0]).zip(&x[1]) {
+    for ((&link, &x0), &x1) in links.iter().zip(x0).zip(x1) {
         *decay = *decay * link;
         *decay = Row::each(|l| if decay.0[l] < NEGLIGIBLE { 0.0 } else { decay.0[l] });
         *left = [link * left[0] + x0, link * left[1] + x1];
@@ -242,9 +256,7 @@ dispatch! {
 #[inline(always)]
 fn sweep_rows(links: &[Row], sides: &mut Sides, entry: &Entry) {
     let (n, Entry { mut up, mut down }) = (links.len(), *entry);
-    let Sides { x, left: [left0, left1], right: [right0, right1] } = sides;
-    let (x0, x1, left0, left1) = (&x[0][..n], &x[1][..n], &mut left0[..n], &mut left1[..n]);
-    let (right0, right1) = (&mut right0[..n], &mut right1[..n]);
+    let [x0, x1, left0, left1, right0, right1] = sides.parts_mut().map(|rows| &mut rows[..n]);
     for i in 0..n {
         let j = n - 1 - i;
         let (link, back) = (links[i], links[j]);

@@ -87,8 +87,9 @@ impl<T: Key> Sorted<T> {
         if equal > usize::from(first) + piece.padding().len() {
             sums.group(piece);
         }
-        flat_mut(&mut sums.v.x[0]).fill(1.0);
-        widen(&self.v[piece.numbers()], flat_mut(&mut sums.v.x[1]));
+        let [ones, v, ..] = sums.v.parts_mut().map(flat_mut);
+        ones.fill(1.0);
+        widen(&self.v[piece.numbers()], v);
         sums.v.clear(piece.padding());
     }
 
@@ -98,7 +99,7 @@ impl<T: Key> Sorted<T> {
         for piece in &self.pieces {
             job.check()?;
             self.join(piece, temperature, sums);
-            passages.push(passage(&sums.links, &sums.v.x));
+            passages.push(passage(&sums.links, &sums.v));
         }
         Ok(columns::entries(&passages))
     }
@@ -121,7 +122,8 @@ impl<T: Key> Sorted<T> {
 
     /// Fills the columns -c and a.
     fn weigh(&self, piece: &Piece, sums: &mut Sums) {
-        let [c, a] = sums.a.x.each_mut().map(|x| flat_mut(x));
+        sums.a.resize(piece.rows.len());
+        let [c, a, ..] = sums.a.parts_mut().map(flat_mut);
         weights(&self.g[piece.numbers()], &sums.inverse, &sums.y, c, a);
         sums.a.clear(piece.padding());
     }
@@ -219,7 +221,7 @@ fn of_list<T: Key>(
         job.check()?;
         list.average(piece, temperature, entry, sums);
         list.weigh(piece, sums);
-        passages.push(passage(&sums.links, &sums.a.x));
+        passages.push(passage(&sums.links, &sums.a));
         hand_out(piece, &sums.y, to.g);
     }
     let (mut total, scale) = (0.0, if descending { 1.0 } else { -1.0 } / temperature);
@@ -255,7 +257,6 @@ impl Sums {
             numbers.resize(rows * COLUMNS, 0.0);
         }
         self.v.resize(rows);
-        self.a.resize(rows);
     }
 
     /// Finds the groups of equal items.
