@@ -13,6 +13,7 @@ pub mod lists;
 pub mod network;
 pub mod neuralsort;
 pub mod order;
+mod order_columns;
 mod order_network;
 pub mod pairs;
 pub mod perturbed;

@@ -80,11 +80,11 @@ impl Ahead {
 }
 
 /// Bits of a position: a key of 32 bits and a position are the 52 bits of a fraction.
-const POSITION: u32 = 20;
+pub(super) const POSITION: u32 = 20;
 
 /// A float that sorts as the key and then the position.
 #[inline(always)]
-fn packed(key: u64, position: u64) -> f64 {
+pub(super) fn packed(key: u64, position: u64) -> f64 {
     f64::from_bits(1f64.to_bits() | key << POSITION | position)
 }
 

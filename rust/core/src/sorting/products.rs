@@ -8,7 +8,7 @@ use crate::sorting::lists::{Lists, Output};
 use crate::sorting::order::{Key, Scratch, counted, order};
 use crate::sorting::scans::Links;
 use crate::sorting::softsort_vector::{self, Room};
-use crate::sorting::{laplace_product, softsort};
+use crate::sorting::{laplace_product, order_columns, softsort};
 use std::ops::Range;
 
 /// What one item costs with one column, about, in nanoseconds.
@@ -76,12 +76,14 @@ pub fn product<T: Key>(
         return Err(invalid!("temperature must be finite and > 0, got {t}"));
     }
     let (y, out) = (Output::new(y), Output::new(places));
-    let scratch = || (Scratch::default(), Links::default(), Room::default());
-    lists.each(job, scratch, |(keys, links, room), list, range| {
+    let scratch = || (Scratch::default(), Vec::new(), Links::default(), Room::default());
+    lists.each(job, scratch, |(keys, rows, links, room), list, range| {
         // SAFETY: lists do not overlap.
         let (places, y) = unsafe { (out.part(range.clone()), y.part(wide(&range, m))) };
         let (x, v) = (&x[range.clone()], &v[wide(&range, m)]);
-        let count = order(x, mask.map(|mask| &mask[range.clone()]), descending, keys, places);
+        let mask = mask.map(|mask| &mask[range.clone()]);
+        let count = order_columns::order(x, mask, descending, rows, places)
+            .unwrap_or_else(|| order(x, mask, descending, keys, places));
         let places = &places[..count];
         y.fill(T::ZERO);
         let at = |r: usize, rows: bool| if rows { r } else { places[r] as usize };
