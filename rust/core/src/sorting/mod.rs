@@ -15,6 +15,7 @@ pub mod neuralsort;
 pub mod order;
 mod order_columns;
 mod order_network;
+mod order_radix;
 pub mod pairs;
 pub mod perturbed;
 pub mod products;

@@ -5,6 +5,7 @@
 
 use super::lists::Lists;
 use super::order_network::Ahead;
+use super::order_radix::{insert, radix};
 use crate::real::Real;
 use std::fmt::Debug;
 
@@ -132,6 +133,21 @@ pub struct Scratch {
     ahead: Ahead,
 }
 
+impl Scratch {
+    /// Makes the memory fit for lists of another `x`.
+    pub fn forget(&mut self) {
+        self.ahead.forget();
+    }
+
+    /// The number of bytes it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let single: usize = self.single.iter().map(|keys| keys.capacity() * size_of::<u64>()).sum();
+        let double: usize = self.double.iter().map(|keys| keys.capacity() * size_of::<u128>()).sum();
+        single + double
+    }
+}
+
 /// One of several lists that are sorted one after the other.
 #[derive(Debug, Clone, Copy)]
 pub struct List<'a, T> {
@@ -147,13 +163,18 @@ pub struct List<'a, T> {
     pub descending: bool,
 }
 
-/// [`sorted`] for one of several lists. `scratch` serves lists of one `x` in rising order only.
-pub fn sorted_list<'s, T: Key>(list: &List<'_, T>, scratch: &'s mut Scratch) -> &'s [T::Packed] {
-    if T::sorted_ahead(list, scratch) {
-        return &T::buffers(scratch)[0];
+/// [`sorted`] for one of several lists, and working memory for as many packed numbers. `scratch` serves lists of one `x`
+/// in rising order only, until [`Scratch::forget`].
+pub fn sorted_list<'s, T: Key>(
+    list: &List<'_, T>,
+    scratch: &'s mut Scratch,
+) -> (&'s [T::Packed], &'s mut Vec<T::Packed>) {
+    if !T::sorted_ahead(list, scratch) {
+        let range = list.lists.range(list.list);
+        sorted(&list.x[range.clone()], list.mask.map(|mask| &mask[range]), list.descending, scratch);
     }
-    let range = list.lists.range(list.list);
-    sorted(&list.x[range.clone()], list.mask.map(|mask| &mask[range]), list.descending, scratch)
+    let [keys, spare] = T::buffers(scratch);
+    (keys, spare)
 }
 
 /// Lists up to this length are sorted by comparisons.
@@ -172,88 +193,40 @@ pub fn sorted<'s, T: Key>(
     scratch: &'s mut Scratch,
 ) -> &'s [T::Packed] {
     let mut counts = std::mem::take(&mut scratch.counts);
-    let [keys, spare] = T::buffers(scratch);
-    keys.clear();
     let packed = x.iter().zip(0..).map(|(&x, i)| T::Packed::pack(x.directed(descending), i));
     match mask {
-        None => keys.extend(packed),
-        Some(mask) => keys.extend(packed.zip(mask).filter(|&(_, &counts)| counts).map(|(key, _)| key)),
-    }
-    match keys.len() {
-        n if n <= SHORT => keys.sort_unstable(),
-        n if n <= LONG => {
-            let upper = if T::Packed::BITS == 32 { 2 } else { 3 };
-            if n <= MIDDLE {
-                radix::<_, 10>(keys, spare, &mut counts, upper);
-            } else {
-                radix::<_, 11>(keys, spare, &mut counts, upper);
-            }
-            if !insert(keys) {
-                radix::<_, 11>(keys, spare, &mut counts, u32::MAX);
-            }
+        None => sort(packed, x.len(), T::buffers(scratch), &mut counts),
+        Some(mask) => {
+            let counted = packed.zip(mask).filter(|&(_, &counts)| counts).map(|(key, _)| key);
+            sort(counted, mask.iter().filter(|&&counts| counts).count(), T::buffers(scratch), &mut counts);
         }
-        _ => radix::<_, 11>(keys, spare, &mut counts, u32::MAX),
     }
     scratch.counts = counts;
     &T::buffers(scratch)[0]
 }
 
-/// Sorts nearly sorted keys by insertion; false, half done, where that takes many moves. Keys that are equal stay in order of
-/// position.
-fn insert<P: Packed>(keys: &mut [P]) -> bool {
-    let mut moves = 0;
-    for i in 1..keys.len() {
-        let key = keys[i];
-        let mut at = i;
-        while at > 0 && keys[at - 1] > key {
-            keys[at] = keys[at - 1];
-            at -= 1;
+/// Sorts `n` packed keys into the first buffer.
+fn sort<P: Packed>(items: impl Iterator<Item = P> + Clone, n: usize, buffers: &mut [Vec<P>; 2], counts: &mut Vec<u32>) {
+    if n <= SHORT {
+        buffers[0].clear();
+        buffers[0].extend(items);
+        buffers[0].sort_unstable();
+        return;
+    }
+    if n <= LONG {
+        match (P::BITS, n <= MIDDLE) {
+            (32, true) => radix::<_, 10, 2>(items.clone(), n, buffers, counts),
+            (32, false) => radix::<_, 11, 2>(items.clone(), n, buffers, counts),
+            (_, true) => radix::<_, 10, 3>(items.clone(), n, buffers, counts),
+            (_, false) => radix::<_, 11, 3>(items.clone(), n, buffers, counts),
         }
-        keys[at] = key;
-        moves += i - at;
-        if moves > 2 * keys.len() {
-            return false;
+        if insert(&mut buffers[0]) {
+            return;
         }
     }
-    true
-}
-
-/// Sorts by the uppermost digits of the key (`upper` of them at most), least significant digit first. Each pass keeps the
-/// order of equal digits.
-///
-/// ```text
-/// for each digit of DIGIT bits, from the lowest:     (skipped where all keys agree)
-///     starts[d] = number of keys with a smaller digit
-///     for each key in order: spare[starts[digit]++] = key;   swap
-/// ```
-fn radix<P: Packed, const DIGIT: u32>(keys: &mut Vec<P>, spare: &mut Vec<P>, counts: &mut Vec<u32>, upper: u32) {
-    let (n, bins, digits) = (keys.len(), 1usize << DIGIT, P::BITS.div_ceil(DIGIT).min(upper) as usize);
-    let lowest = P::BITS.saturating_sub(digits as u32 * DIGIT);
-    spare.resize(n, P::default());
-    counts.clear();
-    counts.resize(bins * digits, 0);
-    for key in keys.iter() {
-        for (digit, counts) in counts.chunks_exact_mut(bins).enumerate() {
-            counts[(key.key() >> (lowest + digit as u32 * DIGIT)) as usize % bins] += 1;
-        }
-    }
-    for digit in 0..digits {
-        let (shift, starts) = (lowest + digit as u32 * DIGIT, &mut counts[digit * bins..][..bins]);
-        if starts[(keys[0].key() >> shift) as usize % bins] as usize == n {
-            continue;
-        }
-        let mut before = 0;
-        for start in starts.iter_mut() {
-            before += std::mem::replace(start, before);
-        }
-        for &key in keys.iter() {
-            let start = &mut starts[(key.key() >> shift) as usize % bins];
-            // SAFETY: the starts of the bins and their sizes were counted from the same keys, so that no bin outgrows
-            // its part of the n places.
-            unsafe { *spare.get_unchecked_mut(*start as usize) = key };
-            *start += 1;
-        }
-        std::mem::swap(keys, spare);
+    match P::BITS {
+        32 => radix::<_, 11, 3>(items, n, buffers, counts),
+        _ => radix::<_, 11, 6>(items, n, buffers, counts),
     }
 }
 

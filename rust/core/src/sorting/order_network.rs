@@ -50,6 +50,11 @@ impl Ahead {
         true
     }
 
+    /// Nobody asks for the rest.
+    pub fn forget(&mut self) {
+        self.left = 0..0;
+    }
+
     /// Sorts as many lists as are left. Items that do not count go to the end.
     fn sort(&mut self, list: &List<'_, f32>, length: usize) {
         self.columns.clear();
@@ -153,7 +158,7 @@ mod tests {
                             let given = List { x: &x, mask, lists, list, descending };
                             let mask = mask.map(|mask| &mask[range.clone()]);
                             assert_eq!(
-                                sorted_list(&given, &mut ahead),
+                                sorted_list(&given, &mut ahead).0,
                                 sorted(&x[range], mask, descending, &mut alone),
                                 "{length} {count} {list}"
                             );

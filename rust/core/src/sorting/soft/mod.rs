@@ -7,6 +7,8 @@
 //!
 //! Infinite scores keep their places (or the mean of their places as ranks) and form no block with others.
 
+mod lent;
+mod lines;
 mod narrow;
 pub mod pav;
 pub mod power;
@@ -80,9 +82,12 @@ pub struct Solver {
     open: Vec<(usize, usize)>,
     ends: Vec<u32>,
     u: Vec<f64>,
-    /// Exponentials of s and of w, up to a factor that is constant in each block (kl); s and w (p-norm).
+    /// Exponentials of s and of w, up to a factor that is constant in each block (kl sorts); s and w (p-norm).
     a: Vec<f64>,
     b: Vec<f64>,
+    lines: lines::Lines,
+    /// Weighed sums and sums of weights of the blocks of ranks (backward).
+    sums: Vec<[f64; 2]>,
 }
 
 /// The solution of one list.
@@ -90,7 +95,9 @@ pub struct Solver {
 pub struct Solved<'s, P> {
     /// Positions of the items that count, in the order of falling u.
     pub keys: &'s [P],
-    /// u in that order, to be overwritten by the result.
+    /// Working memory for as many packed numbers.
+    pub spare: &'s mut Vec<P>,
+    /// u in that order, to be overwritten by the result; for kl ranks exponentials of s as in [`Solver`].
     pub u: &'s mut [f64],
     /// The places of finite scores.
     pub finite: Range<usize>,
@@ -100,6 +107,10 @@ pub struct Solved<'s, P> {
     pub a: &'s mut [f64],
     /// As `a`.
     pub b: &'s mut [f64],
+    /// The sums of the blocks (kl ranks).
+    stack: &'s pav::Stack,
+    /// Working memory of ranks.
+    lines: &'s mut lines::Lines,
     /// Whether each item is a block of its own; `ends`, `a` and `b` are then empty or stale.
     pub alone: bool,
     /// Whether there is a NaN.
@@ -121,6 +132,12 @@ impl<P> Solved<'_, P> {
 }
 
 impl Solver {
+    fn bytes(&self) -> usize {
+        let Self { order, stack, open, ends, u, a, b, lines, sums } = self;
+        let numbers = u.capacity() + a.capacity() + b.capacity() + 2 * sums.capacity() + 2 * open.capacity();
+        order.bytes() + stack.bytes() + lines.bytes() + numbers * 8 + ends.capacity() * 4
+    }
+
     /// Sorts one list of `x` and finds its blocks. `strength` is finite and not negative. A solver serves lists of one `x`
     /// in rising order.
     pub fn solve<T: Key>(
@@ -132,16 +149,16 @@ impl Solver {
         strength: f64,
     ) -> Solved<'_, T::Packed> {
         let sign = options.sign(operation);
-        let Self { order, stack, open, ends, u, a, b } = self;
+        let Self { order, stack, open, ends, u, a, b, lines, sums: _ } = self;
         let falling = sign > 0.0;
         let list = List { x, mask: options.mask, lists: options.lists, list, descending: falling };
-        let keys = sorted_list(&list, order);
+        let (keys, spare) = sorted_list(&list, order);
         u.resize(keys.len(), 0.0);
         decode::<T>(keys, falling, sign, u);
         let poisoned = u.last().is_some_and(|u| u.is_nan());
         let first = u.partition_point(|&u| u == f64::INFINITY);
         let finite = first..if poisoned { first } else { u.partition_point(|&u| u > f64::NEG_INFINITY).max(first) };
-        let core = &u[finite.clone()];
+        let core = &mut u[finite.clone()];
         let places = keys.len() - first;
         let hard = strength == 0.0 || finite.is_empty();
         let alone = alone(operation, options.regularization, core, strength);
@@ -150,13 +167,14 @@ impl Solver {
             (Operation::Rank, Regularization::L2) => stack.linear(core, 1.0, strength, ends),
             (Operation::Rank, _) if hard => stack.linear(core, 1.0, 0.0, ends),
             (Operation::Sort, Regularization::L2) => stack.linear(core, -strength, -1.0, ends),
-            (_, Regularization::Kl) => exponential(operation, core, places, strength, (a, b), stack, ends),
+            (Operation::Rank, Regularization::Kl) => rank::exponential(core, places, strength, stack, ends),
+            (Operation::Sort, Regularization::Kl) => exponential(core, strength, (a, b), stack, ends),
             (_, Regularization::Power(degree)) => {
                 scaled(operation, core, places, strength, a, b);
                 power::blocks(a, b, degree, open, ends);
             }
         }
-        Solved { keys, u, finite, ends, a, b, alone, poisoned }
+        Solved { keys, spare, u, finite, ends, a, b, stack, lines, alone, poisoned }
     }
 }
 
@@ -232,57 +250,41 @@ fn scaled(operation: Operation, u: &[f64], places: usize, strength: f64, s: &mut
 /// Exponentials of smaller numbers than this are not multiplied with one another.
 const DEEPEST: f64 = -600.0;
 
-/// Blocks for kl, with the exponentials of s and w; those of ranks are the ranks themselves.
+/// Blocks of kl sorts, with the exponentials of s and w.
 fn exponential(
-    operation: Operation,
     u: &[f64],
-    places: usize,
     strength: f64,
     (a, b): (&mut Vec<f64>, &mut Vec<f64>),
     stack: &mut pav::Stack,
     ends: &mut Vec<u32>,
 ) {
-    scaled(operation, u, places, strength, a, b);
+    scaled(Operation::Sort, u, u.len(), strength, a, b);
     let last = u.len() - 1;
-    let deepest = a[last] + if operation == Operation::Sort { u[last] - u[0] } else { 0.0 };
-    if deepest > DEEPEST {
-        exponentials(a, 0.0);
-        if operation == Operation::Sort {
-            exponentials(b, u[0]);
-        }
+    if a[last] + (u[last] - u[0]) > DEEPEST {
+        exponentials(a, 0.0, 1.0);
+        exponentials(b, u[0], 1.0);
         stack.ratio(a, b, ends);
         return;
     }
-    match operation {
-        Operation::Rank => {
-            let fall = |i: usize, j: usize| (u[i] - u[j]) / strength;
-            stack.log_ratio(u.len(), ends, fall, |i, j| ((places - i) as f64 / (places - j) as f64).ln());
-        }
-        Operation::Sort => {
-            let fall = |i: usize, j: usize| (j - i) as f64 / strength;
-            stack.log_ratio(u.len(), ends, fall, |i, j| u[i] - u[j]);
-        }
-    }
+    stack.log_ratio(u.len(), ends, |i, j| (j - i) as f64 / strength, |i, j| u[i] - u[j]);
     let mut start = 0;
     for &end in ends.iter() {
         let end = end as usize;
         let origin = a[start];
-        exponentials(&mut a[start..end], origin);
-        if operation == Operation::Sort {
-            exponentials(&mut b[start..end], u[start]);
-        }
+        exponentials(&mut a[start..end], origin, 1.0);
+        exponentials(&mut b[start..end], u[start], 1.0);
         start = end;
     }
 }
 
 dispatch! {
-    /// Replaces each number by its exponential, in units of that of `origin`.
-    fn exponentials(x: &mut [f64], origin: f64) = exponentials_each
+    /// Replaces each number by the exponential of its distance to `origin` over `strength`.
+    fn exponentials(x: &mut [f64], origin: f64, strength: f64) = exponentials_each
 }
 
 #[inline(always)]
-fn exponentials_each(x: &mut [f64], origin: f64) {
-    x.iter_mut().for_each(|x| *x = exp_f64(*x - origin));
+fn exponentials_each(x: &mut [f64], origin: f64, strength: f64) {
+    x.iter_mut().for_each(|x| *x = exp_f64((*x - origin) / strength));
 }
 
 /// The number of blocks of each list: of items with finite scores that share a block, or have one alone.
@@ -298,7 +300,7 @@ pub fn count_blocks<T: Key>(
     job: &Job,
 ) -> Result<()> {
     let counts = Output::new(counts);
-    options.lists.each(job, Solver::default, |solver, list, _| {
+    options.lists.each(job, Solver::lend, |solver, list, _| {
         let solved = solver.solve(operation, x, list, options, strength[list].wide());
         // SAFETY: each list has its own element.
         let count = unsafe { counts.part(list..list + 1) };

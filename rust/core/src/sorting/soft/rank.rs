@@ -12,11 +12,16 @@
 //! The VJP needs no order: it is kept which block each item belongs to, and sums over blocks are gathered in one pass
 //! over the items as they lie.
 
-use super::{Operation, Options, POISON, Regularization, Solved, Solver, narrow, power, sum};
+use super::lines::Line;
+use super::{
+    DEEPEST, Operation, Options, POISON, Regularization, Solved, Solver, exponentials, narrow, pav, power, sum,
+};
 use crate::error::Result;
 use crate::job::Job;
+use crate::simd::dispatch;
 use crate::sorting::lists::Output;
 use crate::sorting::order::{Key, Packed};
+use std::hint::select_unpredictable as select;
 use std::ops::Range;
 
 /// What [`forward`] fills, all by item.
@@ -45,7 +50,7 @@ pub fn forward<T: Key>(
     let (rank, block, weight) =
         (Output::new(&mut *outputs.rank), Output::new(&mut *outputs.block), Output::new(&mut *outputs.weight));
     let weighs = options.regularization != Regularization::L2;
-    options.lists.each(job, Solver::default, |solver, list, range| {
+    options.lists.each(job, Solver::lend, |solver, list, range| {
         let mask = options.mask.map(|mask| &mask[range.clone()]);
         let strength = strength[list].wide();
         let weights = if weighs { range.clone() } else { 0..0 };
@@ -71,17 +76,16 @@ pub fn forward<T: Key>(
             }
             return Ok(());
         }
-        let hard = options.straight_through.then(|| solved.u.to_vec());
         project(&mut solved, strength, options.regularization);
-        let same = options.regularization == Regularization::Kl && hard.is_none();
+        let same = options.regularization == Regularization::Kl && !options.straight_through;
         if weighs && !same && strength > 0.0 {
-            weigh(&solved, weight);
+            weigh(&solved, options.regularization, weight);
         }
-        if let Some(u) = hard {
-            solved.u.copy_from_slice(&u);
-            hard_ranks(solved.u);
+        if options.straight_through {
+            hard_ranks(solved.keys, solved.u);
         }
-        place(&solved, strength, rank, block);
+        let Solved { keys, u, lines, spare, .. } = solved;
+        lines.place(keys, u, (mask.is_none()).then_some(spare), rank, block);
         if same {
             weight.copy_from_slice(rank);
         }
@@ -89,97 +93,117 @@ pub fn forward<T: Key>(
     })
 }
 
-/// Replaces u by the ranks, and what [`Solved::a`] holds by the weights of the derivative.
-fn project<P>(solved: &mut Solved<'_, P>, strength: f64, regularization: Regularization) {
-    let (places, finite, ends) = (solved.keys.len(), solved.finite.clone(), solved.ends);
-    let mean = |places_of: &Range<usize>| places as f64 - (places_of.start + places_of.end - 1) as f64 * 0.5;
-    for same in [0..finite.start, finite.end..places] {
-        if !same.is_empty() {
-            let value = mean(&same);
-            solved.u[same].fill(value);
-        }
-    }
-    if solved.alone {
-        for (place, u) in finite.clone().zip(&mut solved.u[finite]) {
-            *u = (places - place) as f64;
-        }
+/// Blocks of kl ranks; replaces u by the exponentials of s, up to a factor that is constant in each block.
+pub(super) fn exponential(u: &mut [f64], places: usize, strength: f64, stack: &mut pav::Stack, ends: &mut Vec<u32>) {
+    if (u[u.len() - 1] - u[0]) / strength > DEEPEST {
+        exponentials(u, u[0], strength);
+        stack.ratio_to_ranks(u, places, ends);
         return;
     }
-    let inverse = strength.recip().min(f64::MAX);
-    let mut start = finite.start;
-    for &end in ends {
-        let block = start..finite.start + end as usize;
-        let core = block.start - finite.start..block.end - finite.start;
-        start = block.end;
-        let (mean, count) = (mean(&block), block.len() as f64);
-        let u = &mut solved.u[block];
-        if count == 1.0 || strength == 0.0 {
-            u.fill(mean);
-            continue;
-        }
-        match regularization {
-            Regularization::L2 => {
-                let first = u[0];
-                let center = sum(u, first) / count;
-                u.iter_mut().for_each(|u| *u = (*u - first - center) * inverse + mean);
-            }
-            Regularization::Kl => {
-                let a = &mut solved.a[core];
-                let scale = mean * count / sum(a, 0.0);
-                a.iter_mut().for_each(|a| *a *= scale);
-                u.copy_from_slice(a);
-            }
-            Regularization::Power(degree) => {
-                let a = &mut solved.a[core];
-                let gamma = power::root(a, mean * count, degree);
-                for (u, a) in u.iter_mut().zip(a) {
-                    let t = *a - gamma;
-                    (*u, *a) = (power::psi(t, degree), degree * power::power(t, degree - 1.0));
-                }
-            }
-        }
-    }
-}
-
-/// Gives each item its rank and the number of the block of several that it belongs to.
-fn place<T: Key, P: Packed>(solved: &Solved<'_, P>, strength: f64, rank: &mut [T], block: &mut [i32]) {
-    let mut put = |places: Range<usize>, number: i32| {
-        for (key, &r) in solved.keys[places.clone()].iter().zip(&solved.u[places]) {
-            let at = key.position() as usize;
-            (rank[at], block[at]) = (T::of(r), number);
-        }
-    };
-    let finite = solved.finite.clone();
-    put(0..finite.start, -1);
-    put(finite.end..solved.keys.len(), -1);
-    if strength == 0.0 || solved.alone {
-        put(finite, -1);
-        return;
-    }
-    let (mut start, mut number) = (finite.start, 0);
-    for &end in solved.ends {
-        let end = finite.start + end as usize;
-        let several = end - start > 1;
-        put(start..end, if several { number } else { -1 });
-        number += i32::from(several);
+    let fall = |i: usize, j: usize| (u[i] - u[j]) / strength;
+    stack.log_ratio(u.len(), ends, fall, |i, j| ((places - i) as f64 / (places - j) as f64).ln());
+    let mut start = 0;
+    for &end in ends.iter() {
+        let end = end as usize;
+        let origin = u[start];
+        exponentials(&mut u[start..end], origin, strength);
         start = end;
     }
 }
 
+/// Replaces u by the ranks; for the p-norm also what [`Solved::a`] holds by the weights of the derivative.
+fn project<P>(solved: &mut Solved<'_, P>, strength: f64, regularization: Regularization) {
+    let (places, finite) = (solved.keys.len(), solved.finite.clone());
+    solved.lines.clear(places);
+    level_infinite(solved, 0..finite.start);
+    if solved.alone {
+        for (place, u) in finite.clone().zip(&mut solved.u[finite.clone()]) {
+            *u = (places - place) as f64;
+        }
+        solved.lines.push(finite.end, Line::IDENTITY, -1);
+    } else {
+        draw(solved, strength, regularization);
+    }
+    level_infinite(solved, finite.end..places);
+    solved.lines.align(solved.u);
+}
+
+/// The mean of the ranks at some of `all` places.
+#[inline(always)]
+fn mean_rank(places: &Range<usize>, all: usize) -> f64 {
+    all as f64 - (places.start + places.end - 1) as f64 * 0.5
+}
+
+/// Infinite scores of one sign share the mean of their ranks.
+fn level_infinite<P>(solved: &mut Solved<'_, P>, places: Range<usize>) {
+    if !places.is_empty() {
+        solved.lines.push(places.end, Line::constant(mean_rank(&places, solved.keys.len())), -1);
+        solved.u[places].fill(0.0);
+    }
+}
+
+/// Finds the lines of all blocks.
+fn draw<P>(solved: &mut Solved<'_, P>, strength: f64, regularization: Regularization) {
+    let inverse = strength.recip().min(f64::MAX);
+    match regularization {
+        _ if strength == 0.0 => each_block(solved, false, |u, _, total, _| Line::constant(total / u.len() as f64)),
+        Regularization::L2 => each_block(solved, true, |u, _, total, _| {
+            let (origin, count) = (u[0], u.len() as f64);
+            Line { origin, center: sum(u, origin) / count, scale: inverse, level: total / count }
+        }),
+        // Selected, not branched: blocks of one item come as they like. Theirs is the rank itself, not rounded.
+        Regularization::Kl => each_block(solved, true, |u, _, total, sum| {
+            let single = u.len() == 1;
+            let (scale, level) = (select(single, 0.0, total / sum), select(single, total, 0.0));
+            Line { scale, level, ..Line::IDENTITY }
+        }),
+        Regularization::Power(degree) => each_block(solved, true, |u, a, total, _| {
+            if u.len() == 1 {
+                return Line::constant(total);
+            }
+            let gamma = power::root(a, total, degree);
+            for (u, a) in u.iter_mut().zip(a) {
+                let t = *a - gamma;
+                (*u, *a) = (power::psi(t, degree), degree * power::power(t, degree - 1.0));
+            }
+            Line::IDENTITY
+        }),
+    }
+}
+
+/// Adds the `line(u, a, SUM w, sum of the stack)` of each block.
+#[inline(always)]
+fn each_block<P>(solved: &mut Solved<'_, P>, soft: bool, line: impl Fn(&mut [f64], &mut [f64], f64, f64) -> Line) {
+    let (places, first) = (solved.keys.len(), solved.finite.start);
+    let Solved { u, a, ends, stack, lines, .. } = solved;
+    let (mut start, mut number) = (first, 0);
+    for (at, &end) in ends.iter().enumerate() {
+        let block = start..first + end as usize;
+        let several = soft && block.len() > 1;
+        let a = a.get_mut(start - first..end as usize).unwrap_or_default();
+        let total = mean_rank(&block, places) * block.len() as f64;
+        lines.push(block.end, line(&mut u[block.clone()], a, total, stack.sum(at)), select(several, number, -1));
+        number += i32::from(several);
+        start = block.end;
+    }
+}
+
 /// Gives each item its weight.
-fn weigh<T: Key, P: Packed>(solved: &Solved<'_, P>, weight: &mut [T]) {
-    for (key, &a) in solved.keys[solved.finite.clone()].iter().zip(&*solved.a) {
+fn weigh<T: Key, P: Packed>(solved: &Solved<'_, P>, regularization: Regularization, weight: &mut [T]) {
+    let finite = solved.finite.clone();
+    let a = if regularization == Regularization::Kl { &solved.u[finite.clone()] } else { &*solved.a };
+    for (key, &a) in solved.keys[finite].iter().zip(a) {
         weight[key.position() as usize] = T::of(a);
     }
 }
 
-/// Replaces falling u by the mean ranks of equal values.
-fn hard_ranks(u: &mut [f64]) {
-    let (places, mut start) = (u.len(), 0);
+/// The mean ranks of equal values.
+fn hard_ranks<P: Packed>(keys: &[P], ranks: &mut [f64]) {
+    let (places, mut start) = (keys.len(), 0);
     for end in 1..=places {
-        if end == places || u[end] != u[start] {
+        if end == places || keys[end].key() != keys[start].key() {
             let mean = places as f64 - (start + end - 1) as f64 * 0.5;
-            u[start..end].fill(mean);
+            ranks[start..end].fill(mean);
             start = end;
         }
     }
@@ -214,7 +238,8 @@ pub fn vjp<T: Key>(
     let sign = options.sign(Operation::Rank);
     let wants_strength = !to_strength.is_empty();
     let (to_x, to_strength) = (Output::new(to_x), Output::new(to_strength));
-    options.lists.each(job, Vec::new, |sums: &mut Vec<(f64, f64)>, list, range| {
+    options.lists.each(job, Solver::lend, |solver, list, range| {
+        let sums = &mut solver.sums;
         // SAFETY: lists do not overlap.
         let to_x = unsafe { to_x.part(range.clone()) };
         let (block, grad) = (&known.block[range.clone()], &known.grad[range.clone()]);
@@ -223,10 +248,9 @@ pub fn vjp<T: Key>(
         if known.weight.is_empty() && block.iter().all(|&block| block == 0) {
             narrow::center(grad, scale, to_x);
         } else if known.weight.is_empty() {
-            center(block, grad, |_| 1.0, scale, sums, to_x);
+            center(block, grad, &[], scale, sums, to_x);
         } else {
-            let weight = &known.weight[range.clone()];
-            center(block, grad, |i| weight[i].wide(), scale, sums, to_x);
+            center(block, grad, &known.weight[range.clone()], scale, sums, to_x);
         }
         if wants_strength {
             let along =
@@ -240,37 +264,67 @@ pub fn vjp<T: Key>(
     })
 }
 
-/// The gradient less its mean over each block, both weighed: the VJP of the module's description, times `scale`.
+dispatch! {
+    /// The gradient less its mean over each block, both weighed (by 1 without weights): the VJP of the module's
+    /// description, times `scale`.
+    fn center<T: Key>(
+        block: &[i32], grad: &[T], weight: &[T], scale: f64, sums: &mut Vec<[f64; 2]>, out: &mut [T],
+    ) = center_lanes
+}
+
+/// Items that are computed together.
+const LANES: usize = 16;
+
 #[inline(always)]
-fn center<T: Key>(
-    block: &[i32],
-    grad: &[T],
-    weight: impl Fn(usize) -> f64,
-    scale: f64,
-    sums: &mut Vec<(f64, f64)>,
-    out: &mut [T],
-) {
-    // The first slots are those of items without a block; each block has two, for items at even and at odd positions.
-    let slot = |block: i32| (block.max(-1) + 1) as usize * 2;
+fn center_lanes<T: Key>(block: &[i32], grad: &[T], weight: &[T], scale: f64, sums: &mut Vec<[f64; 2]>, out: &mut [T]) {
+    // The first slot is that of items without a block. Few blocks have two slots each, for items at even and at odd
+    // positions: a sum that was written just now is slow to read.
+    let (low, high) = block.iter().fold((0, -1), |(low, high), &block| (block.min(low), block.max(high)));
+    let blocks = (high + 2) as usize;
+    let odd = if blocks < FEW { blocks } else { 0 };
     sums.clear();
-    sums.resize(slot(block.iter().fold(-1, |most, &block| block.max(most))) + 2, (0.0, 0.0));
-    for (i, (&block, g)) in block.iter().zip(grad).enumerate() {
-        let (total, weights) = &mut sums[slot(block) + i % 2];
-        *total += weight(i) * g.wide();
-        *weights += weight(i);
+    sums.resize(blocks + odd, [0.0; 2]);
+    let starts = (0..block.len()).step_by(LANES);
+    for start in starts.clone() {
+        let (block, grad) = (&block[start..block.len().min(start + LANES)], &grad[start..]);
+        let weights = weights(weight, start);
+        let mut products = [0.0; LANES];
+        products.iter_mut().zip(grad).zip(&weights).for_each(|((product, g), w)| *product = g.wide() * w);
+        for (lane, &block) in block.iter().enumerate() {
+            let sum = &mut sums[(block.max(-1) + 1) as usize + odd * (lane % 2)];
+            *sum = [sum[0] + products[lane], sum[1] + weights[lane]];
+        }
     }
-    for pair in sums.chunks_exact_mut(2) {
-        pair[0].0 = (pair[0].0 + pair[1].0) / (pair[0].1 + pair[1].1);
+    let (sums, more) = sums.split_at_mut(blocks);
+    for (sum, more) in sums.iter_mut().zip(more) {
+        *sum = [sum[0] + more[0], sum[1] + more[1]];
     }
-    let mut poisoned = false;
-    for (i, ((&block, g), out)) in block.iter().zip(grad).zip(&mut *out).enumerate() {
-        poisoned |= block == POISON;
-        let derived = scale * weight(i) * (g.wide() - sums[slot(block)].0);
-        // All bits or none: blocks alternate too quickly for the processor to foretell a branch.
-        let keep = !(i64::from(block) >> 32) as u64;
-        *out = T::of(f64::from_bits(derived.to_bits() & keep));
+    sums.iter_mut().for_each(|sum| sum[0] /= sum[1]);
+    for start in starts {
+        let (block, grad) = (&block[start..block.len().min(start + LANES)], &grad[start..]);
+        let weights = weights(weight, start);
+        let mut means = [0.0; LANES];
+        for (mean, &block) in means.iter_mut().zip(block) {
+            *mean = sums[(block.max(-1) + 1) as usize][0];
+        }
+        let lanes = out[start..].iter_mut().zip(grad).zip(block).zip(means.iter().zip(&weights));
+        for (((out, g), &block), (mean, weight)) in lanes {
+            let derived = T::of(scale * weight * (g.wide() - mean));
+            *out = if block < 0 { T::ZERO } else { derived };
+        }
     }
-    if poisoned {
+    if low == POISON {
         out.iter_mut().zip(block).filter(|&(_, &block)| block == POISON).for_each(|(out, _)| *out = T::of(f64::NAN));
     }
 }
+
+/// The weights of the items from `start` on.
+#[inline(always)]
+fn weights<T: Key>(weight: &[T], start: usize) -> [f64; LANES] {
+    let mut weights = [1.0; LANES];
+    weights.iter_mut().zip(weight.get(start..).unwrap_or_default()).for_each(|(wide, w)| *wide = w.wide());
+    weights
+}
+
+/// Sums of more blocks than these are seldom needed twice in a row.
+const FEW: usize = 256;

@@ -55,7 +55,7 @@ pub fn forward<T: Key>(
         (Output::new(&mut *outputs.value), Output::new(&mut *outputs.order), Output::new(&mut *outputs.weight));
     let weighs = options.regularization != Regularization::L2;
     let sign = options.sign(Operation::Sort);
-    options.lists.each(job, Solver::default, |solver, list, range| {
+    options.lists.each(job, Solver::lend, |solver, list, range| {
         let strength = strength[list].wide();
         let weights = if weighs { range.clone() } else { 0..0 };
         // SAFETY: lists do not overlap.

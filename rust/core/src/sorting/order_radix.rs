@@ -1,0 +1,98 @@
+//! Packed keys sorted digit by digit, and by insertion where they are nearly sorted.
+
+use super::order::Packed;
+
+/// Sorts nearly sorted keys by insertion; false, half done, where that takes many moves. Keys that are equal stay in order of
+/// position.
+pub(super) fn insert<P: Packed>(keys: &mut [P]) -> bool {
+    let mut moves = 0;
+    for i in 1..keys.len() {
+        let key = keys[i];
+        let mut at = i;
+        while at > 0 && keys[at - 1] > key {
+            keys[at] = keys[at - 1];
+            at -= 1;
+        }
+        keys[at] = key;
+        moves += i - at;
+        if moves > 2 * keys.len() {
+            return false;
+        }
+    }
+    true
+}
+
+/// Sorts by the uppermost `DIGITS` digits of the key, least significant digit first. Each pass keeps the
+/// order of equal digits; the first reads the items from where they are.
+///
+/// ```text
+/// for each digit of DIGIT bits, from the lowest:     (skipped where all keys agree)
+///     starts[d] = number of keys with a smaller digit
+///     for each key in order: spare[starts[digit]++] = key;   swap
+/// ```
+pub(super) fn radix<P: Packed, const DIGIT: u32, const DIGITS: usize>(
+    items: impl Iterator<Item = P> + Clone,
+    n: usize,
+    [keys, spare]: &mut [Vec<P>; 2],
+    counts: &mut Vec<u32>,
+) {
+    let bins = 1usize << DIGIT;
+    let shift = |digit: usize| P::BITS.saturating_sub(DIGITS as u32 * DIGIT) + digit as u32 * DIGIT;
+    counts.clear();
+    counts.resize(bins * DIGITS, 0);
+    let counts = &mut counts[..bins * DIGITS];
+    for key in items.clone() {
+        for digit in 0..DIGITS {
+            counts[digit * bins + (key.key() >> shift(digit)) as usize % bins] += 1;
+        }
+    }
+    keys.resize(n, P::default());
+    spare.resize(n, P::default());
+    let mut moved = false;
+    for digit in 0..DIGITS {
+        let starts = &mut counts[digit * bins..][..bins];
+        if starts.iter().find(|&&count| count > 0).is_none_or(|&count| count as usize == n) {
+            continue;
+        }
+        let mut before = 0;
+        for start in starts.iter_mut() {
+            before += std::mem::replace(start, before);
+        }
+        // SAFETY: the starts of the bins and their sizes were counted from the same keys, so that no bin outgrows its part
+        // of the n places.
+        unsafe {
+            if moved {
+                scatter::<_, DIGIT>(keys.iter().copied(), shift(digit), starts, spare);
+            } else {
+                scatter::<_, DIGIT>(items.clone(), shift(digit), starts, spare);
+            }
+        }
+        moved = true;
+        std::mem::swap(keys, spare);
+    }
+    if !moved {
+        keys.clear();
+        keys.extend(items);
+    }
+}
+
+/// Puts each key where its digit starts, and moves that start.
+///
+/// # Safety
+/// No start moves beyond the end of `out`.
+#[inline(always)]
+unsafe fn scatter<P: Packed, const DIGIT: u32>(
+    keys: impl Iterator<Item = P>,
+    shift: u32,
+    starts: &mut [u32],
+    out: &mut [P],
+) {
+    let bins = 1 << DIGIT;
+    let starts = &mut starts[..bins];
+    for key in keys {
+        let start = &mut starts[(key.key() >> shift) as usize % bins];
+        // SAFETY: by contract.
+        unsafe { *out.get_unchecked_mut(*start as usize) = key };
+        *start += 1;
+    }
+}
