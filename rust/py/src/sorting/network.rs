@@ -95,6 +95,9 @@ fn with<T: Lane + Element, R: Send>(
 
 /// What the comparators of all lists take, about, in nanoseconds.
 pub(super) fn cost(form: Form, lists: &Lists<'_>) -> usize {
+    if let Some(length) = lists.length() {
+        return lists.count() * network::comparators(form, length);
+    }
     (0..lists.count()).map(|list| network::comparators(form, lists.range(list).len())).sum()
 }
 

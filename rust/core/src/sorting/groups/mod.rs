@@ -191,8 +191,17 @@ impl<T: Lane> Groups<'_, T> {
         Batch { x, steepness: self.steepness, lists, mask: None, form, distribution, descending: false }
     }
 
+    /// Where the lists of a column lie.
+    fn lists<'b>(&self, column: &'b Column<T>) -> Result<Lists<'b>> {
+        // The network plans less for lists of one length.
+        if column.x.len() == self.x.len() {
+            return Ok(Lists::even(self.steepness.len(), self.length));
+        }
+        Lists::ragged(&column.bounds, column.x.len())
+    }
+
     fn product(&self, column: &Column<T>, job: &Job) -> Result<Vec<T>> {
-        let lists = Lists::ragged(&column.bounds, column.x.len())?;
+        let lists = self.lists(column)?;
         let mut out = vec![T::default(); column.x.len()];
         network::product(&self.batch(&column.x, &lists), &column.u, 1, true, &mut out, job)?;
         Ok(out)
@@ -273,7 +282,7 @@ impl<T: Lane> Groups<'_, T> {
         found: &mut Gradients<T>,
         job: &Job,
     ) -> Result<()> {
-        let lists = Lists::ragged(&column.bounds, column.x.len())?;
+        let lists = self.lists(column)?;
         let wanted = network::Wanted { v: false, product: false };
         let more = network::vjp(&self.batch(&column.x, &lists), &column.u, 1, true, gradient, wanted, job)?;
         for (sum, &steepness) in found.steepness.iter_mut().zip(&more.steepness) {
