@@ -1,6 +1,6 @@
 """The arg-operators of machine learning: seed, select, sort, match, decode."""
 
-from argrad import losses, seeding, selection, sorting
+from argrad import losses, seeding, selection, sorting, topology
 from argrad._config import get_num_threads, set_num_threads, show_config
 from argrad._native import __version__
 
@@ -13,4 +13,5 @@ __all__ = [
     "set_num_threads",
     "show_config",
     "sorting",
+    "topology",
 ]

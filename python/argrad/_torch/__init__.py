@@ -60,7 +60,16 @@ class Operator:
     shown: int | None = None
 
 
-_declared: dict[str, Operator] = {}
+class Ragged(NamedTuple):
+    """What a stem says about an operator with outputs of lengths that the data decides; see `declare_ragged`."""
+
+    schema: str
+    forward: Callable[..., tuple[np.ndarray[Any, Any], ...]]
+    shapes: Callable[..., Sequence[tuple[Any, ...]]]
+    refusal: str
+
+
+_declared: dict[str, Operator | Ragged] = {}
 _building = threading.Lock()
 
 
@@ -97,6 +106,26 @@ def declare(
             indices); None: the values.
     """
     _declared[name] = Operator(schema, forward, shapes, backward, values, saved, folds, shown=shown)
+
+
+def declare_ragged(
+    name: str,
+    schema: str,
+    *,
+    forward: Callable[..., tuple[np.ndarray[Any, Any], ...]],
+    shapes: Callable[..., Sequence[tuple[Any, ...]]],
+    refusal: str,
+) -> None:
+    """Declare an operator that returns indices, as many as the data decides; it has no gradient and no vmap.
+
+    Args:
+        name: as in `declare`.
+        schema: as in `declare`; the first argument is a tensor.
+        forward: as in `declare`; all outputs are int64.
+        shapes: takes a function that makes a new unknown length and the arguments; returns the shape of each output.
+        refusal: the sentence that `torch.vmap` is refused with.
+    """
+    _declared[name] = Ragged(schema, forward, shapes, refusal)
 
 
 def declare_smooth(
@@ -216,7 +245,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     with _building:
         if name not in globals():
-            from argrad._torch._build import build
+            from argrad._torch import _build, _ragged
 
-            globals()[name] = build(name, _declared[name])
+            operator = _declared[name]
+            build = _ragged.build(name, operator) if isinstance(operator, Ragged) else _build.build(name, operator)
+            globals()[name] = build
         return globals()[name]

@@ -33,10 +33,10 @@ def build(name: str, operator: Operator) -> Callable[..., Any]:
     """Return the function that calls the operator on tensors and options, and gives back its value or values."""
     import torch
 
-    schema = _read(name, operator)
-    kernel = _kernel(operator, schema)
+    schema = read(name, operator.schema)
+    kernel = build_kernel(operator.forward, operator.values, schema.tensors)
     raw = _define(name, operator, kernel)
-    special, is_compiling, is_grad_enabled = _special(), torch.compiler.is_compiling, torch.is_grad_enabled
+    special, is_compiling, is_grad_enabled = special_route(), torch.compiler.is_compiling, torch.is_grad_enabled
     tensor, parameter, tensors = torch.Tensor, torch.nn.Parameter, schema.tensors
 
     def apply(*args: Any) -> Any:
@@ -67,7 +67,7 @@ def build(name: str, operator: Operator) -> Callable[..., Any]:
     return front
 
 
-def _special() -> Callable[[], bool]:
+def special_route() -> Callable[[], bool]:
     """Return a function that tells whether a call needs the full route through the dispatcher."""
     import torch
 
@@ -82,10 +82,11 @@ def _special() -> Callable[[], bool]:
     return special
 
 
-def _read(name: str, operator: Operator) -> Schema:
+def read(name: str, text: str) -> Schema:
+    """Return what the schema of an operator tells."""
     import torch
 
-    schema = torch._C.parse_schema(name + operator.schema)
+    schema = torch._C.parse_schema(name + text)
     tensors = tuple([i for i, x in enumerate(schema.arguments) if str(x.type) in ("Tensor", "Optional[Tensor]")])
     return Schema(tuple([x.name for x in schema.arguments]), tensors, tuple([x.name for x in schema.returns]))
 
@@ -101,11 +102,12 @@ def _distinct(args: Sequence[Any]) -> list[Any]:
     return found
 
 
-def _kernel(operator: Operator, schema: Schema) -> Callable[..., tuple[Tensor, ...]]:
-    """Return `forward` as a function of CPU tensors."""
+def build_kernel(
+    forward: Callable[..., tuple[Any, ...]], values: int, tensors: Sequence[int]
+) -> Callable[..., tuple[Tensor, ...]]:
+    """Return `forward` as a function of CPU tensors, which its arguments at `tensors` are (or None)."""
     import torch
 
-    forward, values, tensors = operator.forward, operator.values, schema.tensors
     memory, tensor, single, double = _array.memory, _array.tensor, torch.float32, torch.float64
 
     def kernel(*args: Any) -> tuple[Tensor, ...]:
@@ -132,7 +134,7 @@ def _define(name: str, operator: Operator, kernel: Callable[..., tuple[Tensor, .
         first = next(x for x in args if isinstance(x, torch.Tensor) and x.is_floating_point())
         computed = torch.float64 if first.dtype == torch.float64 else torch.float32
         # Always contiguous, as the kernel's outputs are; empty_like would keep the strides of a transposed input.
-        return as_torch(
+        return as_single(
             tuple(
                 torch.empty(
                     shape,
@@ -143,23 +145,18 @@ def _define(name: str, operator: Operator, kernel: Callable[..., tuple[Tensor, .
             )
         )
 
-    def as_torch(outputs: tuple[Any, ...]) -> Any:
-        # To torch.library a tuple of one is not a single output.
-        return outputs[0] if len(outputs) == 1 else outputs
-
     toolbox: Any = torch.library
     library = toolbox.Library("argrad", "FRAGMENT")
     library.define(name + operator.schema, tags=(torch.Tag.pt2_compliant_tag,))
-    library.impl(name, lambda *args: as_torch(kernel(*args)), "CPU")
+    library.impl(name, lambda *args: as_single(kernel(*args)), "CPU")
     toolbox.register_fake(f"argrad::{name}", fake, lib=library)
-    # A library's registrations end with its life.
-    _libraries.append(library)
+    keep(library)
     raw = getattr(torch.ops.argrad, name).default
     batch = fold if operator.folds else loop
 
     def rule(info: Any, in_dims: Sequence[int | None], *args: Any) -> tuple[Any, Any]:
         outputs = batch(lambda *x: as_tuple(raw(*x)), info.batch_size, in_dims, args)
-        return as_torch(outputs), as_torch((0,) * len(outputs))
+        return as_single(outputs), as_single((0,) * len(outputs))
 
     # torch.compile looks inside the autograd.Function and so passes by its rule for vmap.
     toolbox.register_vmap(f"argrad::{name}", rule, lib=library)
@@ -174,7 +171,7 @@ def _functions(
 
     remember, gradients, direct = _tape(operator, schema)
     batch, several, nothing = fold if operator.folds else loop, operator.values > 1, (None,) * len(schema.names)
-    special, differentiated, tensor = _special(), torch.is_grad_enabled, torch.Tensor
+    special, differentiated, tensor = special_route(), torch.is_grad_enabled, torch.Tensor
 
     class Traced(torch.autograd.Function):
         @staticmethod
@@ -298,6 +295,16 @@ def _direct(operator: Operator, schema: Schema, held: Sequence[int], kept: Seque
         return tuple(results)
 
     return direct
+
+
+def keep(library: object) -> None:
+    """Keep a library alive: its registrations end with its life."""
+    _libraries.append(library)
+
+
+def as_single(outputs: tuple[Any, ...]) -> Any:
+    """Return the outputs of a raw operator as torch.library wants them: to it a tuple of one is not a single output."""
+    return outputs[0] if len(outputs) == 1 else outputs
 
 
 def as_tuple(outputs: Any) -> tuple[Tensor, ...]:

@@ -1,9 +1,9 @@
 //! Bindings of `argrad_core::topology`.
 
-use crate::call::{exception, run};
+use crate::call::{exception, run, run_sized};
 use crate::sorting::Floats;
 use argrad_core::Error;
-use argrad_core::topology::{self, Barcodes, Comparison, How, Options, Ring, Rule, Value};
+use argrad_core::topology::{self, Barcodes, Comparison, How, Options, Ring, Rule, Stack, Value};
 use numpy::{Element, IntoPyArray, PyArray1, PyArray2, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
@@ -26,32 +26,44 @@ fn options(filtration: Filtration) -> Options {
     Options { superlevel, full, threshold, ring, degrees, essential }
 }
 
-/// The barcodes of a stack of images: the first axis of `x` counts them.
+/// The barcodes of the images that the first `lead` axes of `x` count.
 #[pyfunction]
-fn barcodes<'py>(py: Python<'py>, function: &str, x: Floats<'py>, filtration: Filtration) -> PyResult<Bars<'py>> {
+fn barcodes<'py>(
+    py: Python<'py>,
+    function: &str,
+    x: Floats<'py>,
+    lead: usize,
+    filtration: Filtration,
+) -> PyResult<Bars<'py>> {
     match x {
-        Floats::Single(x) => barcodes_of(py, function, &x, filtration),
-        Floats::Double(x) => barcodes_of(py, function, &x, filtration),
+        Floats::Single(x) => barcodes_of(py, function, &x, lead, filtration),
+        Floats::Double(x) => barcodes_of(py, function, &x, lead, filtration),
     }
+}
+
+fn stack<'a, T: Element>(name: &'static str, x: &'a Dense<'_, T>, lead: usize) -> PyResult<Stack<'a, T>> {
+    Ok(Stack { name, voxels: x.as_slice()?, shape: x.shape(), lead: lead.min(x.shape().len()) })
 }
 
 fn barcodes_of<'py, T: Value + Element>(
     py: Python<'py>,
     function: &str,
     x: &Dense<'py, T>,
+    lead: usize,
     filtration: Filtration,
 ) -> PyResult<Bars<'py>> {
-    let (shape, x, options) = (x.shape(), x.as_slice()?, options(filtration));
-    run(py, function, None, |job| topology::barcodes(x, &shape[1..], &options, job)).map(|found| bars(py, found))
+    let (x, options) = (stack("x", x, lead)?, options(filtration));
+    run(py, function, None, |job| topology::barcodes(x, &options, job)).map(|found| bars(py, found))
 }
 
-/// The Betti matchings of two stacks of images of one shape.
+/// The Betti matchings of the images that the first `lead` axes of two arrays of one shape count.
 #[pyfunction]
 fn betti_matchings<'py>(
     py: Python<'py>,
     function: &str,
     prediction: Floats<'py>,
     target: Floats<'py>,
+    lead: usize,
     filtration: Filtration,
     intersection: bool,
     strict: bool,
@@ -61,8 +73,8 @@ fn betti_matchings<'py>(
         rule: if strict { Rule::Strict } else { Rule::Refined },
     };
     match (prediction, target) {
-        (Floats::Single(f), Floats::Single(g)) => matchings_of(py, function, &f, &g, filtration, how),
-        (Floats::Double(f), Floats::Double(g)) => matchings_of(py, function, &f, &g, filtration, how),
+        (Floats::Single(f), Floats::Single(g)) => matchings_of(py, function, [&f, &g], lead, filtration, how),
+        (Floats::Double(f), Floats::Double(g)) => matchings_of(py, function, [&f, &g], lead, filtration, how),
         _ => Err(exception(function, Error::Invalid("images must be of one dtype, got two".into()))),
     }
 }
@@ -70,8 +82,8 @@ fn betti_matchings<'py>(
 fn matchings_of<'py, T: Value + Element>(
     py: Python<'py>,
     function: &str,
-    f: &Dense<'py, T>,
-    g: &Dense<'py, T>,
+    [f, g]: [&Dense<'py, T>; 2],
+    lead: usize,
     filtration: Filtration,
     how: How,
 ) -> PyResult<Matched<'py>> {
@@ -79,8 +91,8 @@ fn matchings_of<'py, T: Value + Element>(
         let text = format!("target must be of shape {:?} like prediction, got {:?}", f.shape(), g.shape());
         return Err(exception(function, Error::Invalid(text)));
     }
-    let (shape, f, g, options) = (f.shape(), f.as_slice()?, g.as_slice()?, options(filtration));
-    let found = run(py, function, None, |job| topology::matchings(f, g, &shape[1..], &options, how, job))?;
+    let (f, g, options) = (stack("prediction", f, lead)?, stack("target", g, lead)?, options(filtration));
+    let found = run(py, function, None, |job| topology::matchings(f, g, &options, how, job))?;
     let pairs: Vec<_> = found.pairs.into_iter().flatten().collect();
     let pairs = numpy::ndarray::Array2::from_shape_vec((pairs.len() / 2, 2), pairs).unwrap_or_default();
     Ok((
@@ -90,6 +102,64 @@ fn matchings_of<'py, T: Value + Element>(
         found.alone_in_prediction.into_pyarray(py),
         found.alone_in_target.into_pyarray(py),
     ))
+}
+
+/// The Betti numbers of the masks (0 or 1) that the first `lead` axes count, one row of d numbers each.
+#[pyfunction]
+fn betti_numbers<'py>(
+    py: Python<'py>,
+    function: &str,
+    mask: Dense<'py, u8>,
+    lead: usize,
+    full: bool,
+) -> PyResult<Indices<'py>> {
+    let mask = stack("mask", &mask, lead)?;
+    let cost = mask.voxels.len() / 2;
+    run_sized(py, function, cost, |job| topology::betti_numbers(mask, full, job)).map(|found| found.into_pyarray(py))
+}
+
+/// The Euler characteristics of the masks (0 or 1) that the first `lead` axes count.
+#[pyfunction]
+fn euler_characteristics<'py>(
+    py: Python<'py>,
+    function: &str,
+    mask: Dense<'py, u8>,
+    lead: usize,
+    full: bool,
+) -> PyResult<Indices<'py>> {
+    let mask = stack("x", &mask, lead)?;
+    let cost = mask.voxels.len() / 4;
+    run_sized(py, function, cost, |job| topology::euler_characteristics(mask, full, job))
+        .map(|found| found.into_pyarray(py))
+}
+
+/// The Euler characteristics of sublevel sets at rising thresholds, one row for each image.
+#[pyfunction]
+fn euler_curves<'py>(
+    py: Python<'py>,
+    function: &str,
+    x: Floats<'py>,
+    lead: usize,
+    thresholds: Vec<f64>,
+    full: bool,
+) -> PyResult<Indices<'py>> {
+    match x {
+        Floats::Single(x) => curves_of(py, function, &x, lead, &thresholds, full),
+        Floats::Double(x) => curves_of(py, function, &x, lead, &thresholds, full),
+    }
+}
+
+fn curves_of<'py, T: Value + Element>(
+    py: Python<'py>,
+    function: &str,
+    x: &Dense<'py, T>,
+    lead: usize,
+    thresholds: &[f64],
+    full: bool,
+) -> PyResult<Indices<'py>> {
+    let x = stack("x", x, lead)?;
+    run_sized(py, function, x.voxels.len() * 10, |job| topology::euler_curves(x, thresholds, full, job))
+        .map(|found| found.into_pyarray(py))
 }
 
 fn bars(py: Python<'_>, found: Barcodes) -> Bars<'_> {
@@ -103,5 +173,8 @@ fn bars(py: Python<'_>, found: Barcodes) -> Bars<'_> {
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(barcodes, module)?)?;
-    module.add_function(wrap_pyfunction!(betti_matchings, module)?)
+    module.add_function(wrap_pyfunction!(betti_matchings, module)?)?;
+    module.add_function(wrap_pyfunction!(betti_numbers, module)?)?;
+    module.add_function(wrap_pyfunction!(euler_characteristics, module)?)?;
+    module.add_function(wrap_pyfunction!(euler_curves, module)?)
 }

@@ -13,7 +13,6 @@
 
 use super::grid::Grid;
 use super::{Bar, Options, Ring};
-use crate::error::{Result, invalid};
 
 /// A voxel that is none: the endpoint is infinite, or at the threshold.
 pub const NOWHERE: i64 = -1;
@@ -30,6 +29,8 @@ pub struct Image {
     pub keys: Vec<u32>,
     /// The first voxel of the lowest value, as an index of the image.
     pub lowest: i64,
+    /// The voxel that makes the class that never dies; none where the filtration is empty.
+    pub eldest: Option<i64>,
 }
 
 /// Where the voxels of [`Image::keys`] come from.
@@ -45,7 +46,7 @@ pub struct Frame {
 }
 
 /// A number that has a place in the order of a filtration.
-pub trait Value: Copy + Send + Sync + 'static {
+pub trait Value: Copy + Into<f64> + Send + Sync + 'static {
     /// Rounds to nearest.
     fn of(x: f64) -> Self;
     /// Whether it is no number.
@@ -95,21 +96,8 @@ impl Value for f64 {
 }
 
 impl Frame {
-    /// Turns images of one shape into keys that are comparable with each other.
-    ///
-    /// # Errors
-    /// [`crate::Error::Invalid`] for a NaN, with its position in the image; `names` are the arguments.
-    pub fn new<T: Value>(
-        parts: &[&[T]],
-        names: &[&str],
-        shape: &[usize],
-        options: &Options,
-    ) -> Result<(Self, Vec<Image>)> {
-        for (part, name) in parts.iter().zip(names) {
-            if let Some(at) = part.iter().position(|x| x.is_nan()) {
-                return Err(invalid!("{name} must not contain NaN, got one at {}", place(shape, at)));
-            }
-        }
+    /// Turns images of one shape, without NaN, into keys that are comparable with each other.
+    pub fn new<T: Value>(parts: &[&[T]], shape: &[usize], options: &Options) -> (Self, Vec<Image>) {
         let constants = [options.threshold, options.outside()].map(|x| T::of(x.unwrap_or(0.0)));
         let mut given = parts.to_vec();
         given.push(&constants);
@@ -117,17 +105,22 @@ impl Frame {
         if options.superlevel {
             keys.iter_mut().flatten().for_each(|key| *key = !*key);
         }
-        let constants = keys.pop().unwrap_or_default();
+        let mut constants = keys.pop().unwrap_or_default();
         let image = Grid::new(shape);
         let mut frame = Self { grid: image, image, rings: 0, censored: None, options: options.clone() };
-        let mut images: Vec<_> = keys.into_iter().map(|keys| Image { keys, lowest: 0 }).collect();
+        let mut images: Vec<_> = keys.into_iter().map(|keys| Image { keys, ..Image::default() }).collect();
         if options.threshold.is_some() {
+            constants[1] = constants[1].min(constants[0]);
             images.iter_mut().flat_map(|image| &mut image.keys).for_each(|key| *key = constants[0].min(*key));
             frame.censored = Some(if options.full { !constants[0] } else { constants[0] });
         }
         for image in &mut images {
             let lowest = image.keys.iter().copied().min().unwrap_or_default();
             image.lowest = image.keys.iter().position(|&key| key == lowest).unwrap_or_default() as i64;
+            let outside = options.outside().is_some() && constants[1] <= lowest;
+            let first = if outside { constants[1] } else { lowest };
+            let alive = options.threshold.is_none() || first < constants[0];
+            image.eldest = alive.then_some(if outside { OUTSIDE } else { image.lowest });
         }
         if options.ring != Ring::None {
             frame.ring(&mut images, |image| match options.ring {
@@ -139,7 +132,7 @@ impl Frame {
             images.iter_mut().flat_map(|image| &mut image.keys).for_each(|key| *key = !*key);
             frame.ring(&mut images, |_| 0);
         }
-        Ok((frame, images))
+        (frame, images)
     }
 
     /// Puts a ring of one key around every image.
@@ -198,14 +191,4 @@ impl Frame {
 fn outward(inner: Grid, outer: Grid, voxel: usize) -> usize {
     let at = inner.coordinates(voxel);
     (0..inner.d()).map(|axis| (at[axis] + 1) * outer.strides()[axis]).sum()
-}
-
-/// "index (1, 2)" for a position in an array.
-fn place(shape: &[usize], mut at: usize) -> String {
-    let mut index = vec![0; shape.len()];
-    for (i, &size) in index.iter_mut().zip(shape).rev() {
-        (*i, at) = (at % size, at / size);
-    }
-    let text: Vec<_> = index.iter().map(ToString::to_string).collect();
-    format!("index ({})", text.join(", "))
 }

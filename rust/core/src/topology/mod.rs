@@ -4,11 +4,15 @@
 //! voxels of the image. Bars come in the order of (degree, birth voxel, death voxel, birth cell), which no algorithm
 //! decides, so that all ways to compute them give the same arrays.
 
+mod components;
 mod engine;
+mod euler;
 pub mod grid;
 mod image;
 pub mod plain;
 
+pub use components::betti_numbers;
+pub use euler::{euler_characteristics, euler_curves};
 pub use image::{NOWHERE, OUTSIDE, Value};
 
 use crate::error::{Result, invalid};
@@ -16,6 +20,7 @@ use crate::job::Job;
 use grid::Cell;
 use image::{Frame, Image};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// A bar: the cells of its birth (of degree k) and of its death (of dimension k + 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,13 +148,26 @@ type Found = ([Vec<Placed>; 2], Vec<[i64; 2]>);
 /// A bar as it is sorted: degree, birth voxel, death voxel, birth cell; then where it stood.
 type Placed = (u8, i64, i64, Cell, u32);
 
-/// The barcodes of images of one shape that lie one after another in `x`.
+/// Images of one shape that lie one after another: the first `lead` axes of `shape` count them.
+#[derive(Debug, Clone, Copy)]
+pub struct Stack<'a, T> {
+    /// Name of the argument, for errors.
+    pub name: &'static str,
+    /// All voxels.
+    pub voxels: &'a [T],
+    /// The shape of the whole.
+    pub shape: &'a [usize],
+    /// How many axes count images.
+    pub lead: usize,
+}
+
+/// The barcodes of the images of a stack.
 ///
 /// # Errors
 /// [`crate::Error::Invalid`] for a NaN or an image that is too large; [`crate::Error::Interrupted`].
-pub fn barcodes<T: Value>(x: &[T], shape: &[usize], options: &Options, job: &Job) -> Result<Barcodes> {
-    let found = each(shape, x.len(), job, |range| {
-        let (frame, images) = Frame::new(&[&x[range]], &["x"], shape, options)?;
+pub fn barcodes<T: Value>(x: Stack<'_, T>, options: &Options, job: &Job) -> Result<Barcodes> {
+    let found = each(x.shape, x.lead, job, |range, shape| {
+        let (frame, images) = Frame::new(&[x.image(range)?], shape, options);
         let mut bars = Vec::new();
         let found = engine::bars(&frame.grid, &images[0].keys, wanted(&frame, options), job)?;
         for (k, found) in found.into_iter().enumerate() {
@@ -164,22 +182,20 @@ pub fn barcodes<T: Value>(x: &[T], shape: &[usize], options: &Options, job: &Job
     Ok(out)
 }
 
-/// The Betti matchings of pairs of images of one shape that lie one after another in `f` and `g`.
+/// The Betti matchings of the images of two stacks of one shape.
 ///
 /// # Errors
 /// [`crate::Error::Invalid`] for a NaN or an image that is too large; [`crate::Error::Interrupted`].
 pub fn matchings<T: Value>(
-    f: &[T],
-    g: &[T],
-    shape: &[usize],
+    f: Stack<'_, T>,
+    g: Stack<'_, T>,
     options: &Options,
     how: How,
     job: &Job,
 ) -> Result<Matching> {
     let how = if options.full { how.dual() } else { how };
-    let found = each(shape, f.len(), job, |range| {
-        let parts = [&f[range.clone()], &g[range]];
-        let (frame, images) = Frame::new(&parts, &["prediction", "target"], shape, options)?;
+    let found = each(f.shape, f.lead, job, |range, shape| {
+        let (frame, images) = Frame::new(&[f.image(range.clone())?, g.image(range)?], shape, options);
         match_one(&frame, &images, options, how, job)
     })?;
     let mut out = Matching::default();
@@ -210,11 +226,13 @@ fn match_one(frame: &Frame, images: &[Image], options: &Options, how: How, job: 
         pairs.extend(found.matches.iter().map(|pair| [count[0] + pair[0] as usize, count[1] + pair[1] as usize]));
         count = [count[0] + found.f.len(), count[1] + found.g.len()];
     }
-    if let (Some(a), Some(b)) = (essential(&images[0], options), essential(&images[1], options)) {
-        bars[0].push((a.0, a.1, a.2, a.3, count[0] as u32));
-        bars[1].push((b.0, b.1, b.2, b.3, count[1] as u32));
+    let lasting = [0, 1].map(|side| essential(&images[side], options));
+    if lasting.iter().all(Option::is_some) {
         pairs.push(count);
-        count = [count[0] + 1, count[1] + 1];
+    }
+    for (side, bar) in lasting.into_iter().enumerate() {
+        bars[side].extend(bar.map(|bar| (bar.0, bar.1, bar.2, bar.3, count[side] as u32)));
+        count[side] += usize::from(bar.is_some());
     }
     // Where each bar went when they were sorted; bars with an end at infinity are not there.
     let places = [0, 1].map(|side| {
@@ -241,17 +259,20 @@ fn placed(frame: &Frame, k: usize, bar: Bar, i: usize, image: &Image) -> Option<
 
 /// The class of degree 0 that never dies.
 fn essential(image: &Image, options: &Options) -> Option<Placed> {
-    (options.essential && options.degrees[0]).then_some((0, image.lowest, NOWHERE, Cell::MAX, 0))
+    let birth = image.eldest.filter(|_| options.essential && options.degrees[0])?;
+    Some((0, birth, NOWHERE, Cell::MAX, 0))
 }
 
-/// Calls `work` for the range of every image: in the pool's threads when the caller runs inside one.
+/// Calls `work` for the voxels and the shape of every image of a stack: in the pool's threads when the caller runs inside
+/// one.
 fn each<R: Send>(
     shape: &[usize],
-    total: usize,
+    lead: usize,
     job: &Job,
-    work: impl Fn(std::ops::Range<usize>) -> Result<R> + Sync,
+    work: impl Fn(Range<usize>, &[usize]) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
-    let size: usize = shape.iter().product();
+    let (images, shape) = shape.split_at(lead);
+    let (images, size): (usize, usize) = (images.iter().product(), shape.iter().product());
     if size >= grid::LARGEST {
         return Err(invalid!("images must be of less than {} voxels, got {size}", grid::LARGEST));
     }
@@ -260,12 +281,36 @@ fn each<R: Send>(
     }
     let one = |image: usize| {
         job.check()?;
-        work(image * size..(image + 1) * size)
+        work(image * size..(image + 1) * size, shape)
     };
     if rayon::current_thread_index().is_none() || rayon::current_num_threads() == 1 {
-        return (0..total / size).map(one).collect();
+        return (0..images).map(one).collect();
     }
-    (0..total / size).into_par_iter().map(one).collect()
+    (0..images).into_par_iter().map(one).collect()
+}
+
+impl<'a, T: Value> Stack<'a, T> {
+    /// The voxels of one image, none of them NaN.
+    fn image(&self, range: Range<usize>) -> Result<&'a [T]> {
+        let image = &self.voxels[range.clone()];
+        match image.iter().position(|x| x.is_nan()) {
+            None => Ok(image),
+            Some(at) => {
+                let at = place(self.shape, range.start + at);
+                Err(invalid!("{} must not contain NaN, got one at {at}", self.name))
+            }
+        }
+    }
+}
+
+/// "index (1, 2)" for a position in an array.
+fn place(shape: &[usize], mut at: usize) -> String {
+    let mut index = vec![0; shape.len()];
+    for (i, &size) in index.iter_mut().zip(shape).rev() {
+        (*i, at) = (at % size, at / size);
+    }
+    let text: Vec<_> = index.iter().map(ToString::to_string).collect();
+    format!("index ({})", text.join(", "))
 }
 
 impl How {
