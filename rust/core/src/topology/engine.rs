@@ -1,8 +1,7 @@
 //! One image, or two, in sublevel sets of the V-construction: which algorithm finds the pairs.
 
 use super::grid::Grid;
-use super::plain;
-use super::{Bar, How, Pairing};
+use super::{Bar, How, Pairing, plain, plane};
 use crate::error::Result;
 use crate::job::Job;
 
@@ -12,6 +11,10 @@ use crate::job::Job;
 /// [`crate::Error::Interrupted`].
 pub fn bars(grid: &Grid, keys: &[u32], wanted: [bool; 3], job: &Job) -> Result<[Vec<Bar>; 3]> {
     let mut found = <[Vec<Bar>; 3]>::default();
+    if let 1 | 2 = grid.d() {
+        let [first, second] = plane::bars(grid, keys, [wanted[0], wanted[1]], job)?;
+        return Ok([first, second, Vec::new()]);
+    }
     for k in (0..grid.d()).filter(|&k| wanted[k]) {
         job.check()?;
         found[k] = plain::bars(grid, k, keys);
@@ -25,6 +28,10 @@ pub fn bars(grid: &Grid, keys: &[u32], wanted: [bool; 3], job: &Job) -> Result<[
 /// [`crate::Error::Interrupted`].
 pub fn matching(grid: &Grid, f: &[u32], g: &[u32], how: How, wanted: [bool; 3], job: &Job) -> Result<[Pairing; 3]> {
     let mut found = <[Pairing; 3]>::default();
+    if let 1 | 2 = grid.d() {
+        let [first, second] = plane::matching(grid, f, g, how, [wanted[0], wanted[1]], job)?;
+        return Ok([first, second, Pairing::default()]);
+    }
     for k in (0..grid.d()).filter(|&k| wanted[k]) {
         job.check()?;
         found[k] = plain::matching(grid, k, f, g, how);

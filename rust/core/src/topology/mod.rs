@@ -10,6 +10,8 @@ mod euler;
 pub mod grid;
 mod image;
 pub mod plain;
+pub mod plane;
+mod radix;
 
 pub use components::betti_numbers;
 pub use euler::{euler_characteristics, euler_curves};
@@ -18,7 +20,8 @@ pub use image::{NOWHERE, OUTSIDE, Value};
 use crate::error::{Result, invalid};
 use crate::job::Job;
 use grid::Cell;
-use image::{Frame, Image};
+pub use image::Frame;
+use image::Image;
 use rayon::prelude::*;
 use std::ops::Range;
 
