@@ -1,7 +1,7 @@
 //! One image, or two, in sublevel sets of the V-construction: which algorithm finds the pairs.
 
 use super::grid::Grid;
-use super::{Bar, How, Pairing, plain, plane};
+use super::{Bar, How, Pairing, plane, volume};
 use crate::error::Result;
 use crate::job::Job;
 
@@ -10,16 +10,14 @@ use crate::job::Job;
 /// # Errors
 /// [`crate::Error::Interrupted`].
 pub fn bars(grid: &Grid, keys: &[u32], wanted: [bool; 3], job: &Job) -> Result<[Vec<Bar>; 3]> {
-    let mut found = <[Vec<Bar>; 3]>::default();
-    if let 1 | 2 = grid.d() {
-        let [first, second] = plane::bars(grid, keys, [wanted[0], wanted[1]], job)?;
-        return Ok([first, second, Vec::new()]);
+    match grid.d() {
+        0 => Ok(Default::default()),
+        1 | 2 => {
+            let [first, second] = plane::bars(grid, keys, [wanted[0], wanted[1]], job)?;
+            Ok([first, second, Vec::new()])
+        }
+        _ => volume::bars(grid, keys, wanted, job),
     }
-    for k in (0..grid.d()).filter(|&k| wanted[k]) {
-        job.check()?;
-        found[k] = plain::bars(grid, k, keys);
-    }
-    Ok(found)
 }
 
 /// The bars of two images and their matches in the degrees that are wanted.
@@ -27,14 +25,12 @@ pub fn bars(grid: &Grid, keys: &[u32], wanted: [bool; 3], job: &Job) -> Result<[
 /// # Errors
 /// [`crate::Error::Interrupted`].
 pub fn matching(grid: &Grid, f: &[u32], g: &[u32], how: How, wanted: [bool; 3], job: &Job) -> Result<[Pairing; 3]> {
-    let mut found = <[Pairing; 3]>::default();
-    if let 1 | 2 = grid.d() {
-        let [first, second] = plane::matching(grid, f, g, how, [wanted[0], wanted[1]], job)?;
-        return Ok([first, second, Pairing::default()]);
+    match grid.d() {
+        0 => Ok(Default::default()),
+        1 | 2 => {
+            let [first, second] = plane::matching(grid, f, g, how, [wanted[0], wanted[1]], job)?;
+            Ok([first, second, Pairing::default()])
+        }
+        _ => volume::matching(grid, f, g, how, wanted, job),
     }
-    for k in (0..grid.d()).filter(|&k| wanted[k]) {
-        job.check()?;
-        found[k] = plain::matching(grid, k, f, g, how);
-    }
-    Ok(found)
 }

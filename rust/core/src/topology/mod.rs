@@ -5,13 +5,15 @@
 //! decides, so that all ways to compute them give the same arrays.
 
 mod components;
-mod engine;
+#[doc(hidden)]
+pub mod engine;
 mod euler;
 pub mod grid;
 mod image;
 pub mod plain;
 pub mod plane;
 mod radix;
+mod volume;
 
 pub use components::betti_numbers;
 pub use euler::{euler_characteristics, euler_curves};
