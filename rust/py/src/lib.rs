@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::needless_pass_by_value, clippy::too_many_arguments)] // pyfunctions: documented in the stub
 
 mod call;
+mod distances;
 mod seeding;
 mod selection;
 mod sorting;
@@ -13,6 +14,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    distances::register(module)?;
     seeding::register(module)?;
     selection::register(module)?;
     sorting::register(module)?;

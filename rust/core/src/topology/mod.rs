@@ -5,6 +5,7 @@
 //! decides, so that all ways to compute them give the same arrays.
 
 mod components;
+pub mod distances;
 #[doc(hidden)]
 pub mod engine;
 mod euler;
