@@ -138,6 +138,13 @@ impl Grid {
     #[must_use]
     pub fn voxel(&self, keys: &[u32], dimension: usize, cell: Cell) -> usize {
         let (voxel, kind) = (cell as usize / 4, cell as usize % 4);
+        if dimension == 0 {
+            return voxel;
+        }
+        if dimension == 1 {
+            let other = voxel + self.strides[kind];
+            return if keys[other] >= keys[voxel] { other } else { voxel };
+        }
         let (corners, count) = self.corners(self.axes(dimension, kind));
         let mut best = voxel;
         for &corner in &corners[1..count] {

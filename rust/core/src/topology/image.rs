@@ -153,6 +153,9 @@ impl Frame {
 
     /// The voxel of the image that a voxel of the grid is; [`OUTSIDE`] in a ring of a constant.
     fn inward(&self, voxel: usize, image: &Image) -> i64 {
+        if self.rings == 0 {
+            return voxel as i64;
+        }
         let (at, shape, strides) = (self.grid.coordinates(voxel), self.image.shape(), self.image.strides());
         let mut found = 0;
         for axis in 0..self.image.d() {

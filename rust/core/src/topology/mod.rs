@@ -180,8 +180,7 @@ pub fn barcodes<T: Value>(x: Stack<'_, T>, options: &Options, job: &Job) -> Resu
             bars.extend(found.into_iter().enumerate().filter_map(|(i, bar)| placed(&frame, k, bar, i, &images[0])));
         }
         bars.extend(essential(&images[0], options));
-        bars.sort_unstable();
-        Ok(bars)
+        Ok(arranged(&bars))
     })?;
     let mut out = Barcodes::default();
     found.iter().enumerate().for_each(|(image, bars)| out.extend(image, bars));
@@ -242,7 +241,7 @@ fn match_one(frame: &Frame, images: &[Image], options: &Options, how: How, job: 
     }
     // Where each bar went when they were sorted; bars with an end at infinity are not there.
     let places = [0, 1].map(|side| {
-        bars[side].sort_unstable();
+        bars[side] = arranged(&bars[side]);
         let mut places = vec![-1; count[side]];
         bars[side].iter().enumerate().for_each(|(place, bar)| places[bar.4 as usize] = place as i64);
         places
@@ -261,6 +260,25 @@ fn wanted(frame: &Frame, options: &Options) -> [bool; 3] {
 fn placed(frame: &Frame, k: usize, bar: Bar, i: usize, image: &Image) -> Option<Placed> {
     let [birth, death] = frame.ends(k, bar, image)?;
     Some((frame.degree(k) as u8, birth, death, bar.birth, i as u32))
+}
+
+/// Sorted bars: by counting births, then each birth's few bars.
+fn arranged(bars: &[Placed]) -> Vec<Placed> {
+    let (mut found, mut order, mut spare) = (Vec::with_capacity(bars.len()), Vec::new(), Vec::new());
+    for degree in 0..3 {
+        order.clear();
+        let of_degree = (0u32..).zip(bars).filter(|(_, bar)| bar.0 == degree);
+        order.extend(of_degree.map(|(i, bar)| radix::pack((bar.1 - OUTSIDE) as u32, i)));
+        radix::sort(&mut order, &mut spare);
+        for same in order.chunk_by(|a, b| a >> 32 == b >> 32) {
+            let from = found.len();
+            found.extend(same.iter().map(|&pair| bars[pair as u32 as usize]));
+            if same.len() > 1 {
+                found[from..].sort_unstable();
+            }
+        }
+    }
+    found
 }
 
 /// The class of degree 0 that never dies.
@@ -332,11 +350,9 @@ impl How {
 
 impl Barcodes {
     fn extend(&mut self, image: usize, bars: &[Placed]) {
-        for &(dimension, birth, death, ..) in bars {
-            self.image.push(image as i64);
-            self.dimension.push(dimension);
-            self.birth.push(birth);
-            self.death.push(death);
-        }
+        self.image.extend(std::iter::repeat_n(image as i64, bars.len()));
+        self.dimension.extend(bars.iter().map(|bar| bar.0));
+        self.birth.extend(bars.iter().map(|bar| bar.1));
+        self.death.extend(bars.iter().map(|bar| bar.2));
     }
 }

@@ -90,12 +90,15 @@ impl<const L: usize> Labels for [Window<'_>; L] {
     }
 }
 
-/// What the cells of one row take, and the cell across: [`ROOT`]s and absent cells have themselves there.
+/// What the cells of one row take, and a cell on the way to their root: the cell across, or further if that is known.
+/// Roots have themselves there.
 pub struct Taken<'a> {
     /// One code a cell.
     pub codes: &'a mut [u8],
     /// Numbers of cells of the padded image.
     pub parents: &'a mut [u32],
+    /// Those of the row that most ways lead to and that is done: above for vertices, below for squares.
+    pub done: &'a [u32],
 }
 
 dispatch! {
@@ -106,14 +109,14 @@ dispatch! {
 #[inline(always)]
 fn vertices_body<A: Labels>(own: Window<'_>, labels: A, exempt: u32, taken: &mut Taken<'_>) {
     let stride = own.stride();
-    let (codes, parents) = (&mut taken.codes[..stride], &mut taken.parents[..stride]);
+    let (codes, parents, done) = (&mut taken.codes[..stride], &mut taken.parents[..stride], &taken.done[..stride]);
     for j in 1..stride - 1 {
         let key = own.at(1, j);
         let (up, left, down, right) = (own.at(0, j), own.at(1, j - 1), own.at(2, j), own.at(1, j + 1));
         let free = key == exempt;
         let here = own.first + j as u32;
         let go = |good: bool, code: u8, cell: u32| if good | free { (code, cell) } else { (ROOT, here) };
-        let to_up = go(labels.vertex(0, j, j, true), UP, here - stride as u32);
+        let to_up = go(labels.vertex(0, j, j, true), UP, done[j]);
         let to_left = go(labels.vertex(1, j - 1, j, true), LEFT, here - 1);
         let to_down = go(labels.vertex(2, j, j, false), DOWN, here + stride as u32);
         let to_right = go(labels.vertex(1, j + 1, j, false), RIGHT, here + 1);
@@ -133,13 +136,13 @@ dispatch! {
 #[inline(always)]
 fn squares_body<A: Labels>(own: Window<'_>, labels: A, taken: &mut Taken<'_>) {
     let stride = own.stride();
-    let (codes, parents) = (&mut taken.codes[..stride], &mut taken.parents[..stride]);
+    let (codes, parents, done) = (&mut taken.codes[..stride], &mut taken.parents[..stride], &taken.done[..stride]);
     for j in 1..stride - 2 {
         let (a, b, c, d) = (own.at(1, j), own.at(1, j + 1), own.at(2, j), own.at(2, j + 1));
         let value = a.max(b).max(c.max(d));
         let here = own.first + j as u32;
         let go = |good: bool, code: u8, cell: u32| if good { (code, cell) } else { (ROOT, here) };
-        let to_down = go(labels.square(2, j, j, true), DOWN, here + stride as u32);
+        let to_down = go(labels.square(2, j, j, true), DOWN, done[j]);
         let to_right = go(labels.square(1, j + 1, j, true), RIGHT, here + 1);
         let to_up = go(labels.square(0, j, j, false), UP, here - stride as u32);
         let to_left = go(labels.square(1, j - 1, j, false), LEFT, here - 1);
@@ -191,4 +194,18 @@ fn critical_body(codes: Codes<'_>, found: &mut [u8]) {
         let edges = (u8::from(down) * EDGE_DOWN) | (u8::from(across) * EDGE_RIGHT);
         found[j] = edges | (u8::from(v == ROOT) * VERTEX) | (u8::from(s == ROOT) * SQUARE);
     }
+}
+
+/// The four bits of 64 cells, each as a word.
+pub fn masks(found: &[u8]) -> [u64; 4] {
+    let mut masks = [0; 4];
+    for (i, eight) in found.chunks_exact(8).enumerate() {
+        let word = u64::from_le_bytes(eight.try_into().unwrap_or_default());
+        for (bit, mask) in masks.iter_mut().enumerate() {
+            // The lowest bits of eight bytes, gathered in the highest byte.
+            let lowest = word >> bit & 0x0101_0101_0101_0101;
+            *mask |= lowest.wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * i);
+        }
+    }
+    masks
 }

@@ -71,7 +71,9 @@ pub fn square(keys: &[u32], stride: usize, p: u32) -> u32 {
 /// Basins of vertices or of squares.
 #[derive(Debug, Default)]
 pub struct Basins {
-    /// For each cell the one across the edge it takes; a root has its basin's number and [`super::critical::FOUND`].
+    /// What each cell takes.
+    pub codes: Vec<u8>,
+    /// For each cell one on the way to its root; a root has its basin's number and [`super::critical::FOUND`].
     pub parents: Vec<u32>,
     /// The roots, ascending. Basin 0 of squares is all that is outside.
     pub cells: Vec<u32>,
@@ -92,8 +94,8 @@ pub struct Space {
     pub order: Vec<u64>,
     /// For the sort.
     pub spare: Vec<u64>,
-    /// Codes of two rows of vertices and two of squares, and what is critical in a row.
-    pub codes: [Vec<u8>; 5],
+    /// What is critical in a row.
+    pub found: Vec<u8>,
     /// Parents of basins.
     pub forest: Vec<u32>,
     /// Elders of components in other orders: key and cell.
