@@ -1,24 +1,25 @@
 //! Degree 1: columns of squares are reduced to their last edge.
 //!
 //! ```text
-//! for each square in the order of the columns:
+//! for each square, by its place in the volume:                        (what is near in memory is near in time)
 //!     column = its edges
-//!     loop: take the last edge e in the order of the rows (equal edges cancel)
-//!         if e has a partner by the gradient: add the partner's three other edges, and go on
-//!         if e is the last edge of an earlier column: add the rest of that column, and go on
-//!         e and the square are a pair; keep the rest of the column
+//!     while the last edge e (in the order of the rows; equal edges cancel) has a partner by the gradient:
+//!         add the partner's edges
+//! for each square in the order of the columns:
+//!     while the last edge e of its column is that of an earlier column: add that column, and as above
+//!     e and the square are a pair
 //! ```
 //!
 //! Only squares come that are the death of something: none that a cube is paired with, none that merges two components
 //! of cubes. Squares and edges that the gradient pairs are columns that nobody stores: they are made when they are
 //! needed. An edge that is paired with a vertex ends a component; it is never the last edge of a cycle, so that it may be
-//! left out of all columns.
+//! left out of all columns. The first loop leaves to most columns nothing to add in the second.
 
 use super::super::grid::Cell;
-use super::order::Order;
+use super::order::{Edges, Order, ascending};
+use super::queue::Queue;
 use crate::error::Result;
 use crate::job::Job;
-use std::collections::BinaryHeap;
 
 /// An edge and the square that it is paired with.
 #[derive(Debug, Clone, Copy)]
@@ -29,113 +30,127 @@ pub struct Pair {
     pub square: Cell,
 }
 
-const NONE: u32 = u32::MAX;
-
-/// Columns that are reduced, by their last edges.
-#[derive(Debug)]
-pub struct Columns<'a> {
-    order: Order<'a>,
-    /// The column whose last edge this is, by 3 p + axis.
-    owner: Vec<u32>,
-    /// Where the entries of each column begin.
-    starts: Vec<usize>,
-    /// Entries, as values with numbers.
-    entries: Vec<u64>,
-    heap: BinaryHeap<u64>,
+/// What a reduction finds.
+#[derive(Debug, Default)]
+pub struct Reduced {
+    /// Pairs, by the order of the columns.
+    pub pairs: Vec<Pair>,
+    /// Critical edges that no square is paired with.
+    pub rest: Vec<Cell>,
 }
 
-impl<'a> Columns<'a> {
-    /// No column yet.
-    #[must_use]
-    pub fn new(order: Order<'a>) -> Self {
-        let owner = vec![NONE; 3 * order.space.len];
-        Self { order, owner, starts: vec![0], entries: Vec::new(), heap: BinaryHeap::new() }
-    }
+const NONE: u32 = u32::MAX;
 
-    /// Reduces `squares`, which ascend in the order of the columns, and finds their edges.
-    ///
-    /// # Errors
-    /// [`crate::Error::Interrupted`].
-    pub fn reduce(mut self, squares: &[u64], job: &Job) -> Result<Vec<Pair>> {
-        let mut found = Vec::with_capacity(squares.len());
-        for &item in squares {
-            let square = item as Cell;
-            self.order.space.faces(square).into_iter().for_each(|edge| self.push(edge));
-            let Some(edge) = self.last(job)? else { continue };
-            self.owner[owned(edge)] = found.len() as u32;
-            found.push(Pair { edge, square });
-            self.store();
+/// Columns on their way to a reduced matrix.
+#[derive(Debug)]
+struct Columns<'a> {
+    order: Order<'a>,
+    edges: Edges,
+    /// The column whose last edge this is, by the places of critical edges.
+    owner: Vec<u32>,
+    /// Where each column lies in `entries`; its last edge is its last entry.
+    ranges: Vec<[usize; 2]>,
+    /// Edges as values with numbers, ascending in each column.
+    entries: Vec<u64>,
+    queue: Queue,
+    steps: u32,
+}
+
+/// Finds the pairs of `squares`, which ascend as numbers.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`].
+pub fn reduce(order: Order, squares: &[Cell], job: &Job) -> Result<Reduced> {
+    let edges = order.edges(job)?;
+    let mut columns = Columns {
+        order,
+        owner: vec![NONE; edges.len()],
+        edges,
+        ranges: Vec::with_capacity(squares.len()),
+        entries: Vec::with_capacity(4 * squares.len()),
+        queue: Queue::default(),
+        steps: 0,
+    };
+    let mut places = Vec::with_capacity(squares.len());
+    for &square in squares {
+        order.space.faces(square).into_iter().for_each(|edge| columns.push(edge));
+        places.push(columns.near(job)?.map_or(NONE, |place| place as u32));
+        let range = columns.store();
+        columns.ranges.push(range);
+    }
+    let mut found = Reduced::default();
+    for item in ascending(squares.iter().map(|&square| order.space.square(&order.columns.keys, square))) {
+        let column = item as u32 as usize;
+        let mut place = places[column] as usize;
+        if columns.owner.get(place).is_some_and(|&owner| owner != NONE) {
+            let Some(last) = columns.far(column, job)? else { continue };
+            place = last;
         }
-        Ok(found)
+        if let Some(owner) = columns.owner.get_mut(place) {
+            *owner = column as u32;
+            let edge = columns.entries[columns.ranges[column][1] - 1] as Cell;
+            found.pairs.push(Pair { edge, square: squares[column] });
+        }
     }
+    found.rest =
+        columns.edges.iter().zip(&columns.owner).filter(|(_, owner)| **owner == NONE).map(|(edge, _)| edge).collect();
+    Ok(found)
+}
 
+impl Columns<'_> {
     /// Adds an edge to the column, unless it is paired with a vertex.
     #[inline]
     fn push(&mut self, edge: Cell) {
         let (p, axis) = (edge as usize / 4, edge % 4);
-        if self.order.rows.gradient.taken[p] >> axis & 1 == 0 {
-            self.heap.push(u64::from(self.order.space.edge(&self.order.rows.keys, edge)) << 32 | u64::from(edge));
+        if (self.order.rows.gradient.taken[p] >> axis) & 1 == 0 {
+            let value = self.order.space.edge(&self.order.rows.keys, edge);
+            self.queue.push((u64::from(value) << 32) | u64::from(edge));
         }
     }
 
-    /// Takes the last edge that occurs an odd number of times.
+    /// Adds partners by the gradient until the last edge has none; its place among the critical edges.
     #[inline]
-    fn pop(&mut self) -> Option<Cell> {
-        while let Some(item) = self.heap.pop() {
-            if self.heap.peek() != Some(&item) {
-                return Some(item as Cell);
-            }
-            self.heap.pop();
-        }
-        None
-    }
-
-    /// Reduces the column in the heap.
-    fn last(&mut self, job: &Job) -> Result<Option<Cell>> {
-        let mut steps = 0_u32;
-        while let Some(edge) = self.pop() {
-            steps += 1;
-            if steps.is_multiple_of(4096) {
+    fn near(&mut self, job: &Job) -> Result<Option<usize>> {
+        while let Some(item) = self.queue.pop() {
+            self.steps = self.steps.wrapping_add(1);
+            if self.steps.is_multiple_of(4096) {
                 job.check()?;
             }
-            if let Some(square) = self.order.partner(edge) {
-                for other in self.order.space.faces(square) {
-                    if other != edge {
-                        self.push(other);
-                    }
+            let edge = item as Cell;
+            if let Some(place) = self.edges.place(edge) {
+                self.queue.push(item);
+                return Ok(Some(place));
+            }
+            let Some(square) = self.order.partner(edge) else { continue };
+            for other in self.order.space.faces(square) {
+                if other != edge {
+                    self.push(other);
                 }
-                continue;
             }
-            let owner = self.owner[owned(edge)] as usize;
-            if owner == NONE as usize {
-                return Ok(Some(edge));
-            }
-            self.heap.extend(&self.entries[self.starts[owner]..self.starts[owner + 1]]);
         }
         Ok(None)
     }
 
-    /// Keeps what is left in the heap as a column.
-    fn store(&mut self) {
-        let begin = self.entries.len();
-        self.entries.extend(self.heap.drain());
-        self.entries[begin..].sort_unstable();
-        let mut end = begin;
-        for i in begin..self.entries.len() {
-            if end > begin && self.entries[end - 1] == self.entries[i] {
-                end -= 1;
-            } else {
-                self.entries[end] = self.entries[i];
-                end += 1;
+    /// Adds earlier columns until the last edge of a column has none; its place among the critical edges.
+    fn far(&mut self, column: usize, job: &Job) -> Result<Option<usize>> {
+        let [begin, end] = self.ranges[column];
+        self.queue.extend(&self.entries[begin..end]);
+        while let Some(place) = self.near(job)? {
+            let owner = self.owner[place] as usize;
+            if owner == NONE as usize {
+                self.ranges[column] = self.store();
+                return Ok(Some(place));
             }
+            let [begin, end] = self.ranges[owner];
+            self.queue.extend(&self.entries[begin..end]);
         }
-        self.entries.truncate(end);
-        self.starts.push(end);
+        Ok(None)
     }
-}
 
-/// The place of an edge in [`Columns::owner`].
-#[inline]
-const fn owned(edge: Cell) -> usize {
-    (edge - edge / 4) as usize
+    /// Keeps what is in the queue as a column.
+    fn store(&mut self) -> [usize; 2] {
+        let begin = self.entries.len();
+        self.queue.drain(&mut self.entries);
+        [begin, self.entries.len()]
+    }
 }

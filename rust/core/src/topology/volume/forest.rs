@@ -19,10 +19,11 @@
 
 use super::super::grid::Cell;
 use super::gradient::{CRITICAL, OUTSIDE};
-use super::order::Field;
+use super::order::{Field, ascending};
 use super::space::Space;
 use crate::error::Result;
 use crate::job::Job;
+use std::borrow::Cow;
 
 /// What the nodes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,16 @@ pub struct Merge {
 
 /// A node's place in the order of the pass, the eldest first.
 type Age = u64;
+
+/// The eldest nodes of the components in the order of another image.
+#[derive(Debug)]
+struct Label {
+    /// By number of the root.
+    eldest: Vec<Age>,
+    /// Nodes that change a label: when they join, and their ages.
+    joining: Vec<(Age, Age)>,
+    next: usize,
+}
 
 const NONE: u32 = u32::MAX;
 
@@ -153,8 +164,7 @@ impl<'a> Forest<'a> {
         root
     }
 
-    fn find(&mut self, p: usize) -> usize {
-        let mut root = self.basin(p);
+    fn root(&mut self, mut root: u32) -> usize {
         while self.parent[root as usize] != root {
             let up = self.parent[self.parent[root as usize] as usize];
             self.parent[root as usize] = up;
@@ -163,57 +173,64 @@ impl<'a> Forest<'a> {
         root as usize
     }
 
-    /// Joins components by `cells`, which ascend as values with numbers, and calls `found` for every pair in the order of
-    /// the pass. `early`: labels may know nodes before the pass reaches them.
+    /// Joins components by `cells`, which ascend as numbers, and finds all pairs in the order of the pass. `early`: labels
+    /// may know nodes before the pass reaches them.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`].
-    pub fn pass(
-        mut self,
-        cells: &[u64],
-        labels: &[&Field],
-        early: bool,
-        job: &Job,
-        mut found: impl FnMut(Merge),
-    ) -> Result<()> {
-        let mut eldest = [Vec::new(), Vec::new()];
-        let mut joining = [Vec::new(), Vec::new()];
-        for (i, label) in labels.iter().enumerate() {
-            let roots = (0..self.ages.len()).map(|root| match self.nodes.node(self.ages[root]) / 4 {
-                _ if self.ages[root] == 0 && self.nodes == Nodes::Cubes => 0,
-                p => self.nodes.age(self.space, &label.keys, p as usize),
-            });
-            eldest[i] = roots.collect();
-            joining[i] = self.joining(label, early, &mut eldest[i], job)?;
-        }
-        let mut next = [0; 2];
-        for i in 0..cells.len() {
-            if i % 1024 == 0 {
+    pub fn pass(mut self, cells: &[Cell], labels: &[&Field], early: bool, job: &Job) -> Result<Vec<Merge>> {
+        let mut joints = Vec::new();
+        for (i, &cell) in cells.iter().enumerate() {
+            if i % 4096 == 0 {
                 job.check()?;
             }
-            let item = if self.nodes == Nodes::Vertices { cells[i] } else { cells[cells.len() - 1 - i] };
-            for (side, label) in labels.iter().enumerate() {
-                while let Some(&at) = joining[side].get(next[side]).filter(|&&at| at < self.nodes.turned(item)) {
-                    let p = self.leaves(self.nodes.turned(at) as Cell);
-                    let root = self.find(p);
-                    eldest[side][root] = eldest[side][root].min(self.nodes.age(self.space, &label.keys, p));
-                    next[side] += 1;
-                }
+            let ends = self.nodes.ends(self.space, cell).map(|p| self.basin(p));
+            if ends[0] != ends[1] {
+                joints.push((cell, ends));
             }
-            let [a, b] = self.nodes.ends(self.space, item as Cell).map(|p| self.find(p));
+        }
+        let mut labels = labels.iter().map(|label| self.label(label, early, job)).collect::<Result<Vec<_>>>()?;
+        let mut order = ascending(joints.iter().map(|joint| self.nodes.value(self.space, &self.field.keys, joint.0)));
+        if self.nodes == Nodes::Cubes {
+            order.reverse();
+        }
+        let mut found = Vec::new();
+        for (i, item) in order.into_iter().enumerate() {
+            if i % 4096 == 0 {
+                job.check()?;
+            }
+            let (cell, ends) = joints[item as u32 as usize];
+            let now = self.nodes.turned((item >> 32 << 32) | u64::from(cell));
+            for label in &mut labels {
+                self.catch_up(label, now);
+            }
+            let [a, b] = ends.map(|root| self.root(root));
             if a == b {
                 continue;
             }
             let (old, young) = if self.ages[a] < self.ages[b] { (a, b) } else { (b, a) };
             self.parent[young] = old as u32;
-            let mut merge = Merge { cell: item as Cell, young: self.nodes.node(self.ages[young]), labels: [NONE; 2] };
-            for (eldest, label) in eldest.iter_mut().zip(&mut merge.labels).take(labels.len()) {
-                *label = self.nodes.node(eldest[a].max(eldest[b]));
-                eldest[old] = eldest[a].min(eldest[b]);
+            let mut merge = Merge { cell, young: self.nodes.node(self.ages[young]), labels: [NONE; 2] };
+            for (label, name) in labels.iter_mut().zip(&mut merge.labels) {
+                let eldest = [label.eldest[a], label.eldest[b]];
+                *name = self.nodes.node(eldest[0].max(eldest[1]));
+                label.eldest[old] = eldest[0].min(eldest[1]);
             }
-            found(merge);
+            found.push(merge);
         }
-        Ok(())
+        Ok(found)
+    }
+
+    /// Lets nodes join that the pass has come to.
+    #[inline]
+    fn catch_up(&mut self, label: &mut Label, now: Age) {
+        while let Some(&(at, age)) = label.joining.get(label.next).filter(|joining| joining.0 < now) {
+            let p = self.leaves(self.nodes.turned(at) as Cell);
+            let basin = self.basin(p);
+            let root = self.root(basin);
+            label.eldest[root] = label.eldest[root].min(age);
+            label.next += 1;
+        }
     }
 
     /// The node whose path leaves it by this cell.
@@ -224,40 +241,44 @@ impl<'a> Forest<'a> {
         if first { ends[0] } else { ends[1] }
     }
 
-    /// The cells by which nodes leave that change a label, in the order of the pass; those that may, join at once.
-    fn joining(&mut self, label: &Field, early: bool, eldest: &mut [Age], job: &Job) -> Result<Vec<u64>> {
+    /// The labels of the roots at the begin of the pass, and the nodes that change a label later.
+    fn label(&mut self, label: &Field, early: bool, job: &Job) -> Result<Label> {
         let (nodes, space, field) = (self.nodes, self.space, self.field);
         let (begin, last) = match nodes {
             Nodes::Vertices => (field.range[0], label.range[1]),
             Nodes::Cubes => (field.range[1], label.range[0]),
         };
-        let mut found = Vec::new();
+        let values = if nodes == Nodes::Vertices {
+            Cow::Borrowed(&label.keys[..])
+        } else {
+            Cow::Owned(space.cubes(&label.keys))
+        };
+        let age = |p: usize| nodes.turned((u64::from(values[p]) << 32) | (4 * p as u64));
+        let mut eldest: Vec<_> =
+            self.ages.iter().map(|&root| if root == 0 { 0 } else { age(nodes.node(root) as usize / 4) }).collect();
+        let mut joining = Vec::new();
         for p in space.first..space.end {
             if p % (1 << 14) == 0 {
                 job.check()?;
             }
-            let code = field.gradient.flow[p] >> nodes.shift() & 7;
-            if code >= CRITICAL {
+            let code = (field.gradient.flow[p] >> nodes.shift()) & 7;
+            if code >= CRITICAL || values[p] == last {
                 continue;
             }
             let (to, cell) = nodes.step(space, p, code);
-            let (here, there) = (nodes.age(space, &label.keys, p), nodes.age(space, &label.keys, to));
-            if here > there || (nodes.turned(here) >> 32) as u32 == last {
+            let here = age(p);
+            if here > age(to) {
                 continue;
             }
-            let value = (nodes.turned(nodes.age(space, &field.keys, p)) >> 32) as u32;
+            let value = nodes.value(space, &field.keys, cell);
             if early || value == begin {
-                let root = self.find(p);
+                let root = self.basin(p) as usize;
                 eldest[root] = eldest[root].min(here);
             } else {
-                found.push(u64::from(value) << 32 | u64::from(cell));
+                joining.push((nodes.turned((u64::from(value) << 32) | u64::from(cell)), here));
             }
         }
-        found.sort_unstable();
-        if nodes == Nodes::Cubes {
-            found.reverse();
-            found.iter_mut().for_each(|item| *item = !*item);
-        }
-        Ok(found)
+        joining.sort_unstable();
+        Ok(Label { eldest, joining, next: 0 })
     }
 }

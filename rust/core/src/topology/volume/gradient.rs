@@ -34,7 +34,8 @@ pub struct Gradient {
     /// Where a vertex goes (0-2: back along an axis, 3-5: forth), and in bits 3-5 where a cube goes (0-2: forth along an
     /// axis, 3: back along the last).
     pub flow: Vec<u8>,
-    /// Bits 0-2: edges that are paired with a vertex. Bits 3-5: squares that are paired with a cube.
+    /// Bits 0-2: edges that are paired with a vertex or do not exist. Bits 3-5: squares that are paired with a cube or do
+    /// not exist; later also those that merge two components of cubes.
     pub taken: Vec<u8>,
     /// Two bits per edge: its first square, as a place in [`Order::around`].
     pub cofaces: Vec<u8>,
@@ -171,18 +172,23 @@ dispatch! { fn taken(strides: [usize; 3], flow: &[u8], at: usize, out: &mut [u8]
 fn taken_inline([x, y, z]: [usize; 3], flow: &[u8], at: usize, out: &mut [u8]) {
     let n = out.len();
     shifted!(flow, at, n,
-        here: 0, 0; back_x: 0, x; back_y: 0, y; back_z: 0, z; to_x: x, 0; to_y: y, 0; to_z: z, 0);
+        here: 0, 0; back_x: 0, x; back_y: 0, y; back_z: 0, z; to_x: x, 0; to_y: y, 0; to_z: z, 0;
+        to_xy: x + y, 0; to_xz: x + z, 0; to_yz: y + z, 0);
     for i in 0..n {
-        let [vertex, cube] = [here[i] & 7, here[i] >> 3];
-        let edge = |to: u8, axis: u8| u8::from((vertex == axis + 3) || (to & 7 == axis)) << axis;
-        let square = |back: u8, axis: u8| u8::from(back >> 3 == axis) << (axis + 3);
-        let own = u8::from(cube == 3) << 5;
-        out[i] = edge(to_x[i], 0)
-            | edge(to_y[i], 1)
-            | edge(to_z[i], 2)
-            | square(back_x[i], 0)
-            | square(back_y[i], 1)
-            | square(back_z[i], 2)
-            | own;
+        let absent = [here[i], to_x[i], to_y[i], to_z[i], to_xy[i], to_xz[i], to_yz[i]]
+            .map(|flow| u8::from(flow & 7 == OUTSIDE));
+        let edge = |to: u8, axis: u8, absent_there: u8| {
+            (u8::from(here[i] & 7 == axis + 3) | u8::from(to & 7 == axis) | absent[0] | absent_there) << axis
+        };
+        let square = |back: u8, axis: u8, absent_there: u8| {
+            (u8::from(back >> 3 == axis) | absent[0] | absent_there) << (axis + 3)
+        };
+        out[i] = edge(to_x[i], 0, absent[1])
+            | edge(to_y[i], 1, absent[2])
+            | edge(to_z[i], 2, absent[3])
+            | square(back_x[i], 0, absent[2] | absent[3] | absent[6])
+            | square(back_y[i], 1, absent[1] | absent[3] | absent[5])
+            | square(back_z[i], 2, absent[1] | absent[2] | absent[4])
+            | (u8::from(here[i] >> 3 == 3) << 5);
     }
 }

@@ -16,22 +16,21 @@ pub struct Half {
     pub end: Cell,
 }
 
-/// Ends of bars of f and g whose pairs share a cell; where `allowed` is given, one of these. It ascends.
+/// Ends of bars of f and g whose pairs share a cell; where `allowed` is given, one of these.
 #[must_use]
-pub fn join(mut f: Vec<Half>, mut g: Vec<Half>, allowed: Option<&[Cell]>) -> Vec<[Cell; 2]> {
-    f.sort_unstable();
-    g.sort_unstable();
-    let find =
-        |halves: &[Half], shared| halves.binary_search_by_key(&shared, |half| half.shared).map(|i| halves[i].end);
-    let mut found = Vec::new();
-    for half in f {
-        if allowed.is_none_or(|allowed| allowed.binary_search(&half.shared).is_ok())
-            && let Ok(end) = find(&g, half.shared)
-        {
-            found.push([half.end, end]);
-        }
+pub fn join(f: Vec<Half>, g: Vec<Half>, allowed: Option<Vec<Cell>>) -> Vec<[Cell; 2]> {
+    let turn = f.len() < g.len();
+    let (many, mut few) = if turn { (g, f) } else { (f, g) };
+    few.sort_unstable();
+    if let Some(mut allowed) = allowed {
+        allowed.sort_unstable();
+        few.retain(|half| allowed.binary_search(&half.shared).is_ok());
     }
-    found
+    let shares = |half: Half| {
+        let i = few.binary_search_by_key(&half.shared, |half| half.shared).ok()?;
+        Some(if turn { [few[i].end, half.end] } else { [half.end, few[i].end] })
+    };
+    many.into_iter().filter_map(shares).collect()
 }
 
 /// Bars of two images with the matches among them; `ends` are those of bars, if there are such bars.

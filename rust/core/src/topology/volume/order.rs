@@ -2,7 +2,7 @@
 
 use super::super::grid::Cell;
 use super::gradient::Gradient;
-use super::space::{ABSENT, Space};
+use super::space::Space;
 use crate::error::Result;
 use crate::job::Job;
 use crate::simd::dispatch;
@@ -24,10 +24,9 @@ impl Field {
     /// # Errors
     /// [`crate::Error::Interrupted`].
     pub fn new(space: &Space, keys: Vec<u32>, job: &Job) -> Result<Self> {
-        let mut range = [ABSENT, 0];
-        for &key in keys.iter().filter(|&&key| key != ABSENT) {
-            range = [range[0].min(key), range[1].max(key)];
-        }
+        let lowest = keys.iter().copied().min().unwrap_or_default();
+        let highest = keys.iter().map(|key| key.wrapping_add(1)).max().unwrap_or_default() - 1;
+        let range = [lowest, highest];
         Ok(Self { gradient: Gradient::new(space, &keys, job)?, keys, range })
     }
 }
@@ -82,51 +81,94 @@ impl<'a> Order<'a> {
         (self.partner(edge) == Some(square)).then_some(edge)
     }
 
-    /// Squares that are paired neither with a cube nor with an edge, ascending in the order of the columns.
+    /// Squares that are paired neither with a cube nor with an edge, ascending as numbers.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`].
-    pub fn squares(&self, job: &Job) -> Result<Vec<u64>> {
+    pub fn squares(&self, job: &Job) -> Result<Vec<Cell>> {
         let (rows, columns, strides) = (&self.rows.gradient, &self.columns.gradient, self.space.strides);
         let free = |at, out: &mut [u8]| free_squares(strides, &rows.faces, &columns.cofaces, &columns.taken, at, out);
-        self.scan(free, |cell| self.space.square(&self.columns.keys, cell), job)
+        let mut found = Vec::new();
+        self.scan(free, job, |at, bits| {
+            for (i, &set) in bits.iter().enumerate() {
+                let mut set = set;
+                while set != 0 {
+                    found.push((4 * (at + i)) as Cell + set.trailing_zeros());
+                    set &= set - 1;
+                }
+            }
+        })?;
+        Ok(found)
     }
 
-    /// Edges that are paired neither with a vertex nor with a square, ascending in the order of the rows.
+    /// Edges that are paired neither with a vertex nor with a square.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`].
-    pub fn edges(&self, job: &Job) -> Result<Vec<u64>> {
+    pub fn edges(&self, job: &Job) -> Result<Edges> {
         let (rows, columns, strides) = (&self.rows.gradient, &self.columns.gradient, self.space.strides);
         let free = |at, out: &mut [u8]| free_edges(strides, &rows.faces, &columns.cofaces, &rows.taken, at, out);
-        self.scan(free, |cell| self.space.edge(&self.rows.keys, cell), job)
+        let mut found = Edges { words: vec![0; self.space.len / 16 + 1], before: Vec::new() };
+        self.scan(free, job, |at, bits| {
+            for (i, &set) in bits.iter().enumerate() {
+                found.words[(at + i) / 16] |= u64::from(set) << (4 * ((at + i) % 16));
+            }
+        })?;
+        let mut total = 0;
+        found.before.extend(found.words.iter().map(|word| {
+            total += word.count_ones();
+            total - word.count_ones()
+        }));
+        Ok(found)
     }
 
-    /// Cells whose bits are set, with their values, in their order.
-    fn scan(&self, free: impl Fn(usize, &mut [u8]), value: impl Fn(Cell) -> u32, job: &Job) -> Result<Vec<u64>> {
-        let (mut found, mut bits) = (Vec::new(), [0; 4096]);
+    /// Calls `free` for pieces of the space and hands its bits over.
+    fn scan(&self, free: impl Fn(usize, &mut [u8]), job: &Job, mut found: impl FnMut(usize, &[u8])) -> Result<()> {
+        let mut bits = [0; 4096];
         for at in (self.space.first..self.space.end).step_by(bits.len()) {
             job.check()?;
             let bits = &mut bits[..(self.space.end - at).min(4096)];
             free(at, bits);
-            for (i, mut set) in bits.iter().copied().enumerate().filter(|(_, set)| *set != 0) {
-                while set != 0 {
-                    let cell = 4 * (at + i) as Cell + set.trailing_zeros();
-                    let value = value(cell);
-                    if value != ABSENT {
-                        found.push(u64::from(value) << 32 | u64::from(cell));
-                    }
-                    set &= set - 1;
-                }
-            }
+            found(at, bits);
         }
-        sort(&mut found);
-        Ok(found)
+        Ok(())
+    }
+}
+
+/// A set of edges, one bit per cell number, that knows how many come before each.
+#[derive(Debug)]
+pub struct Edges {
+    words: Vec<u64>,
+    before: Vec<u32>,
+}
+
+impl Edges {
+    /// The edge's place in the set.
+    #[inline]
+    #[must_use]
+    pub fn place(&self, edge: Cell) -> Option<usize> {
+        let (word, bit) = (edge as usize / 64, edge % 64);
+        let bits = self.words[word];
+        let place = || self.before[word] as usize + (bits & ((1 << bit) - 1)).count_ones() as usize;
+        ((bits >> bit) & 1 == 1).then(place)
+    }
+
+    /// The number of edges.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.before.last().zip(self.words.last()).map_or(0, |(before, word)| (before + word.count_ones()) as usize)
+    }
+
+    /// The edges, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = Cell> + '_ {
+        self.words.iter().enumerate().filter(|(_, word)| **word != 0).flat_map(|(i, &word)| {
+            (0..64).filter(move |bit| (word >> bit) & 1 == 1).map(move |bit| (64 * i + bit) as Cell)
+        })
     }
 }
 
 dispatch! {
-    /// Bits 0-2: squares without a partner, those that do not exist among them.
+    /// Bits 0-2: squares without a partner.
     fn free_squares(strides: [usize; 3], faces: &[u8], cofaces: &[u8], taken: &[u8], at: usize, out: &mut [u8])
         = free_squares_inline
 }
@@ -136,25 +178,27 @@ fn free_squares_inline([x, y, z]: [usize; 3], faces: &[u8], cofaces: &[u8], take
     let (faces, taken) = (&faces[at..][..n], &taken[at..][..n]);
     let [here, to_x, to_y, to_z] = [0, x, y, z].map(|step| &cofaces[at + step..][..n]);
     for i in 0..n {
-        let normal = |kind: u8, far: [u8; 2], axes: [u8; 2]| {
-            let choice = faces[i] >> (2 * kind) & 3;
-            let seen = SEEN[kind as usize];
-            let paired = match choice {
-                0 => far[0] >> (2 * axes[1]) & 3 == seen[0],
-                1 => far[1] >> (2 * axes[0]) & 3 == seen[1],
-                _ => here[i] >> (2 * axes[1]) & 3 == seen[2],
-            };
-            u8::from(!paired) << kind
-        };
-        let free = normal(0, [to_y[i], to_z[i]], [1, 2])
-            | normal(1, [to_x[i], to_z[i]], [0, 2])
-            | normal(2, [to_x[i], to_y[i]], [0, 1]);
-        out[i] = free & !(taken[i] >> 3);
+        let paired = paired_square::<0>(faces[i], [to_y[i], to_z[i], here[i]], [1, 2])
+            | paired_square::<1>(faces[i], [to_x[i], to_z[i], here[i]], [0, 2])
+            | paired_square::<2>(faces[i], [to_x[i], to_y[i], here[i]], [0, 1]);
+        out[i] = 7 & !paired & !(taken[i] >> 3);
     }
 }
 
+/// Whether the last edge of a square names it as its first square; `cofaces` are those of the voxels of its edges.
+#[inline(always)]
+fn paired_square<const KIND: usize>(faces: u8, cofaces: [u8; 3], axes: [u8; 2]) -> u8 {
+    let choice = (faces >> (2 * KIND)) & 3;
+    let seen = SEEN[KIND];
+    let far = u8::from((cofaces[0] >> (2 * axes[1])) & 3 == seen[0]);
+    let low = u8::from((cofaces[1] >> (2 * axes[0])) & 3 == seen[1]);
+    let near = u8::from((cofaces[2] >> (2 * axes[1])) & 3 == seen[2]);
+    let of = [u8::from(choice == 0), u8::from(choice == 1), u8::from(choice == 2)];
+    ((of[0] & far) | (of[1] & low) | (of[2] & near)) << KIND
+}
+
 dispatch! {
-    /// Bits 0-2: edges without a partner, those that do not exist among them.
+    /// Bits 0-2: edges without a partner.
     fn free_edges(strides: [usize; 3], faces: &[u8], cofaces: &[u8], taken: &[u8], at: usize, out: &mut [u8])
         = free_edges_inline
 }
@@ -164,21 +208,36 @@ fn free_edges_inline([x, y, z]: [usize; 3], faces: &[u8], cofaces: &[u8], taken:
     let (cofaces, taken) = (&cofaces[at..][..n], &taken[at..][..n]);
     let [back_x, back_y, back_z, here] = [x, y, z, 0].map(|step| &faces[at - step..][..n]);
     for i in 0..n {
-        let along = |axis: u8| {
-            let choice = cofaces[i] >> (2 * axis) & 3;
-            let mut paired = false;
-            for (place, (back, kind, face)) in AROUND[axis as usize].into_iter().enumerate() {
-                let there = [back_x[i], back_y[i], back_z[i], here[i]][back];
-                paired |= (choice == place as u8) && (there >> (2 * kind) & 3 == face);
-            }
-            u8::from(!paired) << axis
-        };
-        out[i] = (along(0) | along(1) | along(2)) & !taken[i];
+        let there = [back_x[i], back_y[i], back_z[i], here[i]];
+        let paired = paired_edge::<0>(cofaces[i], there)
+            | paired_edge::<1>(cofaces[i], there)
+            | paired_edge::<2>(cofaces[i], there);
+        out[i] = 7 & !paired & !taken[i];
     }
 }
 
+/// Whether the first square of an edge names it as its last edge; `faces` are those of the voxels of its squares.
+#[inline(always)]
+fn paired_edge<const AXIS: usize>(cofaces: u8, faces: [u8; 4]) -> u8 {
+    let choice = (cofaces >> (2 * AXIS)) & 3;
+    let mut paired = 0;
+    for place in 0..4 {
+        let (back, kind, face) = AROUND[AXIS][place];
+        paired |= u8::from(choice == place as u8) & u8::from((faces[back] >> (2 * kind)) & 3 == face);
+    }
+    paired << AXIS
+}
+
+/// Values with places in a list, ascending.
+#[must_use]
+pub fn ascending(values: impl Iterator<Item = u32>) -> Vec<u64> {
+    let mut items: Vec<_> = values.enumerate().map(|(i, value)| (u64::from(value) << 32) | i as u64).collect();
+    sort(&mut items);
+    items
+}
+
 /// Sorts by the upper halves; the lower ones ascend before.
-pub fn sort(items: &mut Vec<u64>) {
+fn sort(items: &mut Vec<u64>) {
     if items.len() < 1 << 9 {
         return items.sort_unstable();
     }

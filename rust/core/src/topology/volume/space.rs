@@ -97,6 +97,19 @@ impl Space {
         self.square(keys, square).max(self.square(keys, square + 4 * self.strides[0] as Cell))
     }
 
+    /// Values of all cubes, by their lowest voxels.
+    #[must_use]
+    pub fn cubes(&self, keys: &[u32]) -> Vec<u32> {
+        let mut found = keys.to_vec();
+        for stride in self.strides {
+            let (found, there) = (&mut found[..], stride);
+            for p in 0..found.len() - there {
+                found[p] = found[p].max(found[p + there]);
+            }
+        }
+        found
+    }
+
     /// Strides along the two axes of a square of this kind, the larger first.
     #[inline]
     #[must_use]

@@ -1,0 +1,196 @@
+//! Two images on one grid: their bars and what the images of the inclusions match.
+
+use super::super::grid::{Cell, Grid};
+use super::super::{Bar, Comparison, How, Pairing, Rule};
+use super::columns::{Pair, Reduced, reduce};
+use super::forest::{Forest, Merge, Nodes};
+use super::join::{Half, join, pairing};
+use super::order::{Field, Order};
+use super::space::Space;
+use super::{critical, loops};
+use crate::error::Result;
+use crate::job::Job;
+
+/// The bars of two images and their matches in the degrees that are wanted.
+///
+/// # Errors
+/// As for [`super::bars`].
+pub fn matching(grid: &Grid, f: &[u32], g: &[u32], how: How, wanted: [bool; 3], job: &Job) -> Result<[Pairing; 3]> {
+    let space = Space::new(grid)?;
+    let field = |keys| Field::new(&space, keys, job);
+    let fields = all([&|| field(space.pad(f)), &|| field(space.pad(g)), &|| {
+        field(space.pad(&f.iter().zip(g).map(|(&f, &g)| how.comparison.of(f, g)).collect::<Vec<_>>()))
+    }])?;
+    let mut task = Task { space, two_levels: two_levels(how.comparison, f, g), fields, how, job };
+    let (mut found, mut edges) = (<[Pairing; 3]>::default(), [None, None, None]);
+    if wanted[1] || wanted[2] {
+        let squares = task.each(|field| Order::own(&task.space, field).squares(job))?;
+        let (pairing, merges) = task.components(Nodes::Cubes, &squares)?;
+        if wanted[2] {
+            found[2] = pairing;
+        }
+        if wanted[1] {
+            task.fields.iter_mut().zip(merges).for_each(|(field, merges)| field.mark(&merges));
+            found[1] = task.loops(&squares, &mut edges)?;
+        }
+    }
+    if wanted[0] {
+        let [f, g, c] = edges;
+        let rest = [(0, f), (1, g), (2, c)];
+        let edges = rest.map(|(side, rest)| critical(&task.space, &task.fields[side], rest, job));
+        let [f, g, c] = edges;
+        found[0] = task.components(Nodes::Vertices, &[f?, g?, c?])?.0;
+    }
+    Ok(found)
+}
+
+/// Whether g has two values only, a low and a high one, and the comparison image tells them apart: where g is low and
+/// nowhere else it has the low value (union), or where g is high and nowhere else the high one (intersection).
+///
+/// Then the pairs of the image of g that matter, born low and dead high, are those of the comparison image: both have the
+/// low cells before the high ones, and neither the order of rows above a birth nor that of columns before a death
+/// changes its pair.
+fn two_levels(comparison: Comparison, f: &[u32], g: &[u32]) -> bool {
+    let (low, high) = g.iter().fold((u32::MAX, 0), |(low, high), &key| (low.min(key), high.max(key)));
+    let tells = |f: u32, key: u32| match comparison {
+        Comparison::Union => f > low || (f == low && key == low),
+        Comparison::Intersection => f < high || (f == high && key == high),
+    };
+    f.iter().zip(g).all(|(&f, &key)| (key == low || key == high) && tells(f, key))
+}
+
+/// Two images and what they are compared through, in the order f, g, c.
+struct Task<'a> {
+    space: Space,
+    fields: [Field; 3],
+    how: How,
+    two_levels: bool,
+    job: &'a Job,
+}
+
+impl Task<'_> {
+    fn each<T: Send>(&self, work: impl Fn(&Field) -> Result<T> + Sync) -> Result<[T; 3]> {
+        let [f, g, c] = &self.fields;
+        all([&|| work(f), &|| work(g), &|| work(c)])
+    }
+
+    /// Degree 0 or 2: the matching and the merges of every image.
+    fn components(&self, nodes: Nodes, cells: &[Vec<Cell>; 3]) -> Result<(Pairing, [Vec<Merge>; 3])> {
+        let (space, [f, g, c], strict) = (&self.space, &self.fields, self.how.rule == Rule::Strict);
+        let passed_by_c = (nodes == Nodes::Vertices) == (self.how.comparison == Comparison::Union);
+        let run = |side: usize| {
+            let labels: &[&Field] = match (passed_by_c, side) {
+                (true, 2) => &[f, g],
+                (false, 0 | 1) => &[c],
+                _ => &[],
+            };
+            Forest::new(nodes, space, &self.fields[side]).pass(&cells[side], labels, strict, self.job)
+        };
+        let merges = all([&|| run(0), &|| run(1), &|| run(2)])?;
+        let real = |merge: &&Merge| merge.bar(nodes, space, c).is_some();
+        let ends = if passed_by_c {
+            let lasting = |merge: &&Merge| merge.lasts(0, nodes, space, c, f) && merge.lasts(1, nodes, space, c, g);
+            let good = merges[2].iter().filter(|merge| if strict { lasting(merge) } else { real(merge) });
+            good.map(|merge| merge.labels).collect()
+        } else {
+            let halves = |side: usize| -> Vec<_> {
+                let lasting = |merge: &&Merge| !strict || merge.lasts(0, nodes, space, &self.fields[side], c);
+                let good = merges[side].iter().filter(lasting);
+                good.map(|merge| Half { shared: merge.labels[0], end: merge.cell }).collect()
+            };
+            let allowed = || merges[2].iter().filter(real).map(|merge| merge.young).collect();
+            join(halves(0), halves(1), (!strict).then(allowed))
+        };
+        let bars = [0, 1]
+            .map(|side| merges[side].iter().filter_map(|merge| merge.bar(nodes, space, &self.fields[side])).collect());
+        Ok((pairing(space, self.how.comparison, bars, &ends), merges))
+    }
+
+    /// Degree 1: `squares` are the critical ones of each image; those that are births are marked. `edges` gets those that
+    /// are left for degree 0.
+    fn loops(&self, squares: &[Vec<Cell>; 3], edges: &mut [Option<Vec<Cell>>; 3]) -> Result<Pairing> {
+        let (space, [f, g, c]) = (&self.space, &self.fields);
+        let refined = self.how.rule == Rule::Refined;
+        let own = |side: usize| {
+            let field = &self.fields[side];
+            reduce(Order::own(space, field), &field.deaths(squares[side].clone()), self.job)
+        };
+        let through = |field| {
+            let order = self.through(field);
+            reduce(order, &order.squares(self.job)?, self.job)
+        };
+        let nothing = || Ok(Reduced::default());
+        let [of_f, of_g, of_c] =
+            all([&|| own(0), &|| own(1), &|| if refined || self.two_levels { own(2) } else { nothing() }])?;
+        let [of_f, of_g, of_c] = [(0, of_f), (1, of_g), (2, of_c)].map(|(side, reduced)| {
+            edges[side] = (side < 2 || refined || self.two_levels).then_some(reduced.rest);
+            loops(space, &self.fields[side], &reduced.pairs)
+        });
+        let [through_f, through_g, _] =
+            all([&|| through(f), &|| if self.two_levels { nothing() } else { through(g) }, &nothing])?;
+        let mut allowed: Vec<_> = of_c.iter().map(|&bar| self.half(bar).shared).collect();
+        let halves_g = if self.two_levels {
+            let high = |bar: &&Bar| match self.how.comparison {
+                Comparison::Union => space.edge(&c.keys, bar.birth) == g.range[0],
+                Comparison::Intersection => space.square(&c.keys, bar.death) == g.range[1],
+            };
+            let halves: Vec<_> = of_c.iter().filter(high).map(|&bar| self.half(bar)).collect();
+            allowed = halves.iter().map(|half| half.shared).collect();
+            halves
+        } else {
+            self.halves(g, through_g.pairs, &allowed)
+        };
+        let halves_f = self.halves(f, through_f.pairs, &allowed);
+        let ends = join(halves_f, halves_g, refined.then_some(allowed));
+        Ok(pairing(space, self.how.comparison, [of_f, of_g], &ends))
+    }
+
+    /// Rows and columns of the image between an image and the comparison image.
+    fn through<'a>(&'a self, field: &'a Field) -> Order<'a> {
+        let (space, c) = (&self.space, &self.fields[2]);
+        match self.how.comparison {
+            Comparison::Union => Order { space, rows: field, columns: c },
+            Comparison::Intersection => Order { space, rows: c, columns: field },
+        }
+    }
+
+    /// A pair as the cell that both images share, and the end of the image's bar.
+    const fn half(&self, pair: Bar) -> Half {
+        match self.how.comparison {
+            Comparison::Union => Half { shared: pair.death, end: pair.birth },
+            Comparison::Intersection => Half { shared: pair.birth, end: pair.death },
+        }
+    }
+
+    /// The pairs of an image that may give matches. Pairs of the gradient are empty; where those count, the ones that share
+    /// an allowed cell are made here.
+    fn halves(&self, field: &Field, pairs: Vec<Pair>, allowed: &[Cell]) -> Vec<Half> {
+        let order = self.through(field);
+        let lasting = |pair: &Pair| {
+            self.space.edge(&order.rows.keys, pair.edge) < self.space.square(&order.columns.keys, pair.square)
+        };
+        let all = self.how.rule == Rule::Refined;
+        let half = |pair: Pair| self.half(Bar { birth: pair.edge, death: pair.square });
+        let mut found: Vec<_> = pairs.into_iter().filter(|pair| all || lasting(pair)).map(half).collect();
+        if all {
+            found.extend(allowed.iter().filter_map(|&cell| {
+                let end = match self.how.comparison {
+                    Comparison::Union => order.face(cell),
+                    Comparison::Intersection => order.partner(cell),
+                };
+                end.map(|end| Half { shared: cell, end })
+            }));
+        }
+        found
+    }
+}
+
+/// Does three things: beside each other in the pool's threads when the caller runs inside one.
+fn all<T: Send>(work: [&(dyn Fn() -> Result<T> + Sync); 3]) -> Result<[T; 3]> {
+    let [a, b, c] = work;
+    if rayon::current_thread_index().is_none() || rayon::current_num_threads() == 1 {
+        return Ok([a()?, b()?, c()?]);
+    }
+    let (a, (b, c)) = rayon::join(a, || rayon::join(b, c));
+    Ok([a?, b?, c?])
+}
