@@ -11,8 +11,9 @@ fn keys(n: usize) -> impl Strategy<Value = Vec<u32>> {
     let key = prop_oneof![Just((1_u32, 1_000_000_000_u32)), Just((1, 12)), Just((1, 4)), Just((1, 2))];
     let some = key.prop_flat_map(move |(low, high): (u32, u32)| prop::collection::vec(low..=high, n));
     let mask = prop::collection::vec(prop_oneof![2 => Just(10_u32), 1 => Just(1)], n);
+    let wide = prop::collection::vec(prop_oneof![2 => Just(1_000_000_001_u32), 1 => Just(0)], n);
     let mixed = prop::collection::vec(prop_oneof![2 => Just(10), 1 => Just(1), 2 => 1..=10_u32], n);
-    prop_oneof![4 => some, 2 => mask, 1 => mixed]
+    prop_oneof![4 => some, 2 => mask, 2 => wide, 1 => mixed]
 }
 
 fn shapes() -> impl Strategy<Value = [usize; 3]> {

@@ -2,22 +2,24 @@
 //!
 //! ```text
 //! for each square, by its place in the volume:                        (what is near in memory is near in time)
-//!     column = its edges
-//!     while the last edge e (in the order of the rows; equal edges cancel) has a partner by the gradient:
-//!         add the partner's edges
+//!     flow its edges down to the first critical one: the last edge of its column
 //! for each square in the order of the columns:
-//!     while the last edge e of its column is that of an earlier column: add that column, and as above
-//!     e and the square are a pair
+//!     while the last edge of its column is that of an earlier column:
+//!         add that column; columns that take part are flowed to the end before, so that they have critical edges only
+//!     the last edge and the square are a pair
+//!
+//! flow:  take the last edge in the order of the rows (equal edges cancel)
+//!        if it is critical: it is an entry of the column
+//!        else add the other edges of its partner by the gradient
 //! ```
 //!
 //! Only squares come that are the death of something: none that a cube is paired with, none that merges two components
-//! of cubes. Squares and edges that the gradient pairs are columns that nobody stores: they are made when they are
-//! needed. An edge that is paired with a vertex ends a component; it is never the last edge of a cycle, so that it may be
-//! left out of all columns. The first loop leaves to most columns nothing to add in the second.
+//! of cubes. An edge that is paired with a vertex ends a component; it is never the last edge of a cycle, so that it may be
+//! left out of all columns. Most columns have nothing to add, and are never flowed to the end.
 
 use super::super::grid::Cell;
-use super::order::{Edges, Order, ascending};
-use super::queue::Queue;
+use super::order::{CRITICAL, Edges, Order, Places, TAKEN, ascending, others};
+use super::queue::{BitTree, Queue};
 use crate::error::Result;
 use crate::job::Job;
 
@@ -41,19 +43,23 @@ pub struct Reduced {
 
 const NONE: u32 = u32::MAX;
 
-/// Columns on their way to a reduced matrix.
+/// Columns on their way to a reduced matrix; edges are ranks of critical edges in the order of the rows.
 #[derive(Debug)]
 struct Columns<'a> {
     order: Order<'a>,
+    squares: &'a [Cell],
     edges: Edges,
-    /// The column whose last edge this is, by the places of critical edges.
-    owner: Vec<u32>,
-    /// Where each column lies in `entries`; its last edge is its last entry.
-    ranges: Vec<[usize; 2]>,
-    /// Edges as values with numbers, ascending in each column.
-    entries: Vec<u64>,
+    others: [[[Cell; 3]; 4]; 3],
+    places: Places,
+    /// By the place of a critical edge.
+    ranks: Vec<u32>,
+    /// Where the entries of each column begin and how many there are; [`NONE`] at first.
+    ranges: Vec<(usize, u32)>,
+    entries: Vec<u32>,
     queue: Queue,
+    column: BitTree,
     steps: u32,
+    job: &'a Job,
 }
 
 /// Finds the pairs of `squares`, which ascend as numbers.
@@ -62,95 +68,137 @@ struct Columns<'a> {
 /// [`crate::Error::Interrupted`].
 pub fn reduce(order: Order, squares: &[Cell], job: &Job) -> Result<Reduced> {
     let edges = order.edges(job)?;
+    let places = edges.places();
+    let cells: Vec<_> = places.iter().collect();
+    let ranked = ascending(cells.iter().map(|&edge| order.space.edge(&order.rows.keys, edge)));
+    let mut ranks = vec![0; cells.len()];
+    ranked.iter().enumerate().for_each(|(rank, &item)| ranks[item as u32 as usize] = rank as u32);
     let mut columns = Columns {
         order,
-        owner: vec![NONE; edges.len()],
+        squares,
         edges,
-        ranges: Vec::with_capacity(squares.len()),
-        entries: Vec::with_capacity(4 * squares.len()),
+        others: others(order.space),
+        places,
+        ranks,
+        ranges: vec![(0, NONE); squares.len()],
+        entries: Vec::new(),
         queue: Queue::default(),
+        column: BitTree::new(cells.len()),
         steps: 0,
+        job,
     };
-    let mut places = Vec::with_capacity(squares.len());
-    for &square in squares {
-        order.space.faces(square).into_iter().for_each(|edge| columns.push(edge));
-        places.push(columns.near(job)?.map_or(NONE, |place| place as u32));
-        let range = columns.store();
-        columns.ranges.push(range);
-    }
-    let mut found = Reduced::default();
+    let lasts = columns.lasts()?;
+    let (mut found, mut owner) = (Reduced::default(), vec![NONE; cells.len()]);
     for item in ascending(squares.iter().map(|&square| order.space.square(&order.columns.keys, square))) {
-        let column = item as u32 as usize;
-        let mut place = places[column] as usize;
-        if columns.owner.get(place).is_some_and(|&owner| owner != NONE) {
-            let Some(last) = columns.far(column, job)? else { continue };
-            place = last;
+        let column = item as u32;
+        let mut last = Some(lasts[column as usize]).filter(|&last| last != NONE);
+        if last.is_some_and(|last| owner[last as usize] != NONE) {
+            last = columns.reduce(column as usize, &owner)?;
         }
-        if let Some(owner) = columns.owner.get_mut(place) {
-            *owner = column as u32;
-            let edge = columns.entries[columns.ranges[column][1] - 1] as Cell;
-            found.pairs.push(Pair { edge, square: squares[column] });
+        if let Some(last) = last {
+            owner[last as usize] = column;
+            let edge = cells[ranked[last as usize] as u32 as usize];
+            found.pairs.push(Pair { edge, square: squares[column as usize] });
         }
     }
-    found.rest =
-        columns.edges.iter().zip(&columns.owner).filter(|(_, owner)| **owner == NONE).map(|(edge, _)| edge).collect();
+    found.rest = cells
+        .iter()
+        .zip(&columns.ranks)
+        .filter(|(_, rank)| owner[**rank as usize] == NONE)
+        .map(|(edge, _)| *edge)
+        .collect();
     Ok(found)
 }
 
 impl Columns<'_> {
-    /// Adds an edge to the column, unless it is paired with a vertex.
-    #[inline]
-    fn push(&mut self, edge: Cell) {
-        let (p, axis) = (edge as usize / 4, edge % 4);
-        if (self.order.rows.gradient.taken[p] >> axis) & 1 == 0 {
-            let value = self.order.space.edge(&self.order.rows.keys, edge);
-            self.queue.push((u64::from(value) << 32) | u64::from(edge));
+    /// The last edge of each column before columns are added. Columns that share it will be added to each other: those
+    /// are flowed to the end now, while their neighbours are at hand.
+    fn lasts(&mut self) -> Result<Vec<u32>> {
+        let (mut found, mut uses) = (Vec::with_capacity(self.squares.len()), vec![0_u8; self.ranks.len()]);
+        for &square in self.squares {
+            self.begin(square);
+            let last = self.flow()?.unwrap_or(NONE);
+            if let Some(uses) = uses.get_mut(last as usize) {
+                *uses = uses.saturating_add(1);
+            }
+            found.push(last);
         }
+        for (column, &last) in found.iter().enumerate() {
+            if uses.get(last as usize).is_some_and(|&uses| uses > 1) {
+                self.flow_to_the_end(column)?;
+            }
+        }
+        Ok(found)
     }
 
-    /// Adds partners by the gradient until the last edge has none; its place among the critical edges.
+    /// The edges of a square.
     #[inline]
-    fn near(&mut self, job: &Job) -> Result<Option<usize>> {
+    fn begin(&mut self, square: Cell) {
+        self.queue.clear();
+        self.order.space.faces(square).into_iter().for_each(|edge| self.add(edge));
+    }
+
+    /// Adds an edge that is not paired with a vertex.
+    #[inline]
+    fn add(&mut self, edge: Cell) {
+        let value = self.order.space.edge(&self.order.rows.keys, edge);
+        self.queue.push((u64::from(value) << 32) | u64::from(edge), self.edges.state(edge) != TAKEN);
+    }
+
+    /// Takes the last edge until it is a critical one; its rank.
+    #[inline]
+    fn flow(&mut self) -> Result<Option<u32>> {
         while let Some(item) = self.queue.pop() {
             self.steps = self.steps.wrapping_add(1);
             if self.steps.is_multiple_of(4096) {
-                job.check()?;
+                self.job.check()?;
             }
             let edge = item as Cell;
-            if let Some(place) = self.edges.place(edge) {
-                self.queue.push(item);
-                return Ok(Some(place));
+            let state = self.edges.state(edge);
+            if state == CRITICAL {
+                return Ok(Some(self.ranks[self.places.of(edge)]));
             }
-            let Some(square) = self.order.partner(edge) else { continue };
-            for other in self.order.space.faces(square) {
-                if other != edge {
-                    self.push(other);
-                }
-            }
+            let others = self.others[edge as usize % 4][usize::from(state)];
+            others.into_iter().for_each(|other| self.add(edge.wrapping_add(other)));
         }
         Ok(None)
     }
 
-    /// Adds earlier columns until the last edge of a column has none; its place among the critical edges.
-    fn far(&mut self, column: usize, job: &Job) -> Result<Option<usize>> {
-        let [begin, end] = self.ranges[column];
-        self.queue.extend(&self.entries[begin..end]);
-        while let Some(place) = self.near(job)? {
-            let owner = self.owner[place] as usize;
-            if owner == NONE as usize {
-                self.ranges[column] = self.store();
-                return Ok(Some(place));
-            }
-            let [begin, end] = self.ranges[owner];
-            self.queue.extend(&self.entries[begin..end]);
-        }
-        Ok(None)
-    }
-
-    /// Keeps what is in the queue as a column.
-    fn store(&mut self) -> [usize; 2] {
+    /// Makes the entries of a column from its square.
+    fn flow_to_the_end(&mut self, column: usize) -> Result<()> {
         let begin = self.entries.len();
-        self.queue.drain(&mut self.entries);
-        [begin, self.entries.len()]
+        self.begin(self.squares[column]);
+        while let Some(rank) = self.flow()? {
+            self.entries.push(rank);
+        }
+        self.ranges[column] = (begin, (self.entries.len() - begin) as u32);
+        Ok(())
+    }
+
+    /// Adds a column, which is flowed to the end if it was not yet.
+    fn join(&mut self, column: usize) -> Result<()> {
+        if self.ranges[column].1 == NONE {
+            self.flow_to_the_end(column)?;
+        }
+        let (begin, len) = self.ranges[column];
+        self.entries[begin..begin + len as usize].iter().for_each(|&rank| self.column.flip(rank));
+        Ok(())
+    }
+
+    /// Adds earlier columns until the last edge of a column has none, and keeps it.
+    fn reduce(&mut self, column: usize, owner: &[u32]) -> Result<Option<u32>> {
+        self.join(column)?;
+        while let Some(last) = self.column.last() {
+            let other = owner[last as usize];
+            if other == NONE {
+                let begin = self.entries.len();
+                self.column.drain(&mut self.entries);
+                self.ranges[column] = (begin, (self.entries.len() - begin) as u32);
+                return Ok(Some(last));
+            }
+            self.job.check()?;
+            self.join(other as usize)?;
+        }
+        Ok(None)
     }
 }

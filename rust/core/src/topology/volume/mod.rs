@@ -65,7 +65,7 @@ pub fn bars(grid: &Grid, keys: &[u32], wanted: [bool; 3], job: &Job) -> Result<[
 
 /// Edges that may merge components: those that a reduction left, or all critical ones.
 fn critical(space: &Space, field: &Field, rest: Option<Vec<Cell>>, job: &Job) -> Result<Vec<Cell>> {
-    rest.map_or_else(|| Ok(Order::own(space, field).edges(job)?.iter().collect()), Ok)
+    rest.map_or_else(|| Ok(Order::own(space, field).edges(job)?.places().iter().collect()), Ok)
 }
 
 /// Bars of degree 1 that are not empty.

@@ -101,25 +101,19 @@ impl<'a> Order<'a> {
         Ok(found)
     }
 
-    /// Edges that are paired neither with a vertex nor with a square.
+    /// What the gradient does with every edge.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`].
     pub fn edges(&self, job: &Job) -> Result<Edges> {
-        let (rows, columns, strides) = (&self.rows.gradient, &self.columns.gradient, self.space.strides);
-        let free = |at, out: &mut [u8]| free_edges(strides, &rows.faces, &columns.cofaces, &rows.taken, at, out);
-        let mut found = Edges { words: vec![0; self.space.len / 16 + 1], before: Vec::new() };
-        self.scan(free, job, |at, bits| {
-            for (i, &set) in bits.iter().enumerate() {
-                found.words[(at + i) / 16] |= u64::from(set) << (4 * ((at + i) % 16));
-            }
-        })?;
-        let mut total = 0;
-        found.before.extend(found.words.iter().map(|word| {
-            total += word.count_ones();
-            total - word.count_ones()
-        }));
-        Ok(found)
+        let (rows, columns, space) = (&self.rows.gradient, &self.columns.gradient, self.space);
+        let mut states = vec![u32::from(TAKEN) * 0x0101_0101; space.len];
+        for at in (space.first..space.end).step_by(4096) {
+            job.check()?;
+            let out = &mut states[at..space.end.min(at + 4096)];
+            edge_states(space.strides, &rows.faces, &columns.cofaces, &rows.taken, at, out);
+        }
+        Ok(Edges { states })
     }
 
     /// Calls `free` for pieces of the space and hands its bits over.
@@ -135,28 +129,59 @@ impl<'a> Order<'a> {
     }
 }
 
-/// A set of edges, one bit per cell number, that knows how many come before each.
+/// What the gradient does with every edge, a byte each.
 #[derive(Debug)]
 pub struct Edges {
+    states: Vec<u32>,
+}
+
+/// The edge has no partner.
+pub const CRITICAL: u8 = 4;
+/// The edge is paired with a vertex, or does not exist.
+pub const TAKEN: u8 = 5;
+
+impl Edges {
+    /// The place in [`AROUND`] of the square that is the edge's partner, or [`CRITICAL`], or [`TAKEN`].
+    #[inline]
+    #[must_use]
+    pub fn state(&self, edge: Cell) -> u8 {
+        (self.states[edge as usize / 4] >> (8 * (edge % 4))) as u8
+    }
+
+    /// Numbers the critical edges: bit and count by cell.
+    #[must_use]
+    pub fn places(&self) -> Places {
+        let mut found = Places { words: vec![0; self.states.len() / 16 + 1], before: Vec::new() };
+        for (p, &states) in self.states.iter().enumerate() {
+            let mut bits = 0;
+            for axis in 0..3 {
+                bits |= u64::from((states >> (8 * axis)) as u8 == CRITICAL) << axis;
+            }
+            found.words[p / 16] |= bits << (4 * (p % 16));
+        }
+        let mut total = 0;
+        found.before.extend(found.words.iter().map(|word| {
+            total += word.count_ones();
+            total - word.count_ones()
+        }));
+        found
+    }
+}
+
+/// Places of critical edges in the list of them.
+#[derive(Debug)]
+pub struct Places {
     words: Vec<u64>,
     before: Vec<u32>,
 }
 
-impl Edges {
-    /// The edge's place in the set.
+impl Places {
+    /// The place of an edge.
     #[inline]
     #[must_use]
-    pub fn place(&self, edge: Cell) -> Option<usize> {
+    pub fn of(&self, edge: Cell) -> usize {
         let (word, bit) = (edge as usize / 64, edge % 64);
-        let bits = self.words[word];
-        let place = || self.before[word] as usize + (bits & ((1 << bit) - 1)).count_ones() as usize;
-        ((bits >> bit) & 1 == 1).then(place)
-    }
-
-    /// The number of edges.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.before.last().zip(self.words.last()).map_or(0, |(before, word)| (before + word.count_ones()) as usize)
+        self.before[word] as usize + (self.words[word] & ((1 << bit) - 1)).count_ones() as usize
     }
 
     /// The edges, ascending.
@@ -165,6 +190,21 @@ impl Edges {
             (0..64).filter(move |bit| (word >> bit) & 1 == 1).map(move |bit| (64 * i + bit) as Cell)
         })
     }
+}
+
+/// By axis and place in [`AROUND`]: what to add to the number of an edge to get the other three edges of that square.
+#[must_use]
+pub fn others(space: &Space) -> [[[Cell; 3]; 4]; 3] {
+    let edge = 4 * space.first as Cell;
+    std::array::from_fn(|axis| {
+        AROUND[axis].map(|(back, kind, face)| {
+            let square = edge - 4 * [space.strides[0], space.strides[1], 1, 0][back] as Cell + kind;
+            let mut others = [0; 3];
+            let faces = space.faces(square).into_iter().enumerate().filter(|(place, _)| *place != usize::from(face));
+            faces.zip(&mut others).for_each(|((_, other), delta)| *delta = other.wrapping_sub(edge + axis as Cell));
+            others
+        })
+    })
 }
 
 dispatch! {
@@ -198,34 +238,35 @@ fn paired_square<const KIND: usize>(faces: u8, cofaces: [u8; 3], axes: [u8; 2]) 
 }
 
 dispatch! {
-    /// Bits 0-2: edges without a partner.
-    fn free_edges(strides: [usize; 3], faces: &[u8], cofaces: &[u8], taken: &[u8], at: usize, out: &mut [u8])
-        = free_edges_inline
+    /// A byte per edge: its place in [`AROUND`], or [`CRITICAL`], or [`TAKEN`].
+    fn edge_states(strides: [usize; 3], faces: &[u8], cofaces: &[u8], taken: &[u8], at: usize, out: &mut [u32])
+        = edge_states_inline
 }
 #[inline(always)]
-fn free_edges_inline([x, y, z]: [usize; 3], faces: &[u8], cofaces: &[u8], taken: &[u8], at: usize, out: &mut [u8]) {
+fn edge_states_inline([x, y, z]: [usize; 3], faces: &[u8], cofaces: &[u8], taken: &[u8], at: usize, out: &mut [u32]) {
     let n = out.len();
     let (cofaces, taken) = (&cofaces[at..][..n], &taken[at..][..n]);
     let [back_x, back_y, back_z, here] = [x, y, z, 0].map(|step| &faces[at - step..][..n]);
     for i in 0..n {
         let there = [back_x[i], back_y[i], back_z[i], here[i]];
-        let paired = paired_edge::<0>(cofaces[i], there)
-            | paired_edge::<1>(cofaces[i], there)
-            | paired_edge::<2>(cofaces[i], there);
-        out[i] = 7 & !paired & !taken[i];
+        out[i] = edge_state::<0>(cofaces[i], taken[i], there)
+            | edge_state::<1>(cofaces[i], taken[i], there)
+            | edge_state::<2>(cofaces[i], taken[i], there);
     }
 }
 
 /// Whether the first square of an edge names it as its last edge; `faces` are those of the voxels of its squares.
 #[inline(always)]
-fn paired_edge<const AXIS: usize>(cofaces: u8, faces: [u8; 4]) -> u8 {
+fn edge_state<const AXIS: usize>(cofaces: u8, taken: u8, faces: [u8; 4]) -> u32 {
     let choice = (cofaces >> (2 * AXIS)) & 3;
     let mut paired = 0;
     for place in 0..4 {
         let (back, kind, face) = AROUND[AXIS][place];
         paired |= u8::from(choice == place as u8) & u8::from((faces[back] >> (2 * kind)) & 3 == face);
     }
-    paired << AXIS
+    let state = if paired == 1 { choice } else { CRITICAL };
+    let state = if (taken >> AXIS) & 1 == 1 { TAKEN } else { state };
+    u32::from(state) << (8 * AXIS)
 }
 
 /// Values with places in a list, ascending.

@@ -74,36 +74,66 @@ impl Task<'_> {
         all([&|| work(f), &|| work(g), &|| work(c)])
     }
 
+    /// Whether the end of a pair of the comparison image says that it is a pair of the image of g of two levels: the birth
+    /// in a union, the death in an intersection.
+    const fn tells(&self, end: u32) -> bool {
+        let [low, high] = self.fields[1].range;
+        end == if matches!(self.how.comparison, Comparison::Union) { low } else { high }
+    }
+
     /// Degree 0 or 2: the matching and the merges of every image.
     fn components(&self, nodes: Nodes, cells: &[Vec<Cell>; 3]) -> Result<(Pairing, [Vec<Merge>; 3])> {
         let (space, [f, g, c], strict) = (&self.space, &self.fields, self.how.rule == Rule::Strict);
         let passed_by_c = (nodes == Nodes::Vertices) == (self.how.comparison == Comparison::Union);
         let run = |side: usize| {
-            let labels: &[&Field] = match (passed_by_c, side) {
-                (true, 2) => &[f, g],
-                (false, 0 | 1) => &[c],
+            let labels: &[&Field] = match (passed_by_c, side, self.two_levels) {
+                (true, 2, false) => &[f, g],
+                (true, 2, true) => &[f],
+                (false, 0, _) | (false, 1, false) => &[c],
                 _ => &[],
             };
             Forest::new(nodes, space, &self.fields[side]).pass(&cells[side], labels, strict, self.job)
         };
         let merges = all([&|| run(0), &|| run(1), &|| run(2)])?;
-        let real = |merge: &&Merge| merge.bar(nodes, space, c).is_some();
-        let ends = if passed_by_c {
-            let lasting = |merge: &&Merge| merge.lasts(0, nodes, space, c, f) && merge.lasts(1, nodes, space, c, g);
-            let good = merges[2].iter().filter(|merge| if strict { lasting(merge) } else { real(merge) });
-            good.map(|merge| merge.labels).collect()
-        } else {
-            let halves = |side: usize| -> Vec<_> {
-                let lasting = |merge: &&Merge| !strict || merge.lasts(0, nodes, space, &self.fields[side], c);
-                let good = merges[side].iter().filter(lasting);
-                good.map(|merge| Half { shared: merge.labels[0], end: merge.cell }).collect()
-            };
-            let allowed = || merges[2].iter().filter(real).map(|merge| merge.young).collect();
-            join(halves(0), halves(1), (!strict).then(allowed))
-        };
+        let ends = if passed_by_c { self.labelled(nodes, &merges[2]) } else { self.shared(nodes, &merges) };
         let bars = [0, 1]
             .map(|side| merges[side].iter().filter_map(|merge| merge.bar(nodes, space, &self.fields[side])).collect());
         Ok((pairing(space, self.how.comparison, bars, &ends), merges))
+    }
+
+    /// Ends of bars of f and g that one merge of the comparison image names.
+    fn labelled(&self, nodes: Nodes, merges: &[Merge]) -> Vec<[Cell; 2]> {
+        let (space, [f, g, c], strict) = (&self.space, &self.fields, self.how.rule == Rule::Strict);
+        let real = |merge: &Merge| merge.bar(nodes, space, c).is_some();
+        let lasts = |merge: &Merge, label: usize, field| merge.lasts(label, nodes, space, c, field);
+        let ends = |merge: &Merge| {
+            let [of_f, of_g] = merge.labels;
+            if self.two_levels {
+                let good = real(merge) && self.tells(nodes.node_value(space, &c.keys, merge.young));
+                return (good && (!strict || lasts(merge, 0, f))).then_some([of_f, merge.young]);
+            }
+            let good = if strict { lasts(merge, 0, f) && lasts(merge, 1, g) } else { real(merge) };
+            good.then_some([of_f, of_g])
+        };
+        merges.iter().filter_map(ends).collect()
+    }
+
+    /// Ends of bars of f and g whose merges share a label in the comparison image.
+    fn shared(&self, nodes: Nodes, merges: &[Vec<Merge>; 3]) -> Vec<[Cell; 2]> {
+        let (space, c, strict) = (&self.space, &self.fields[2], self.how.rule == Rule::Strict);
+        let real = |merge: &&Merge| merge.bar(nodes, space, c).is_some();
+        let halves = |side: usize| -> Vec<_> {
+            let lasting = |merge: &&Merge| !strict || merge.lasts(0, nodes, space, &self.fields[side], c);
+            let good = merges[side].iter().filter(lasting);
+            good.map(|merge| Half { shared: merge.labels[0], end: merge.cell }).collect()
+        };
+        if self.two_levels {
+            let told = merges[2].iter().filter(real);
+            let told = told.filter(|merge| self.tells(nodes.value(space, &c.keys, merge.cell)));
+            return join(halves(0), told.map(|merge| Half { shared: merge.young, end: merge.cell }).collect(), None);
+        }
+        let allowed = || merges[2].iter().filter(real).map(|merge| merge.young).collect();
+        join(halves(0), halves(1), (!strict).then(allowed))
     }
 
     /// Degree 1: `squares` are the critical ones of each image; those that are births are marked. `edges` gets those that
@@ -130,11 +160,13 @@ impl Task<'_> {
             all([&|| through(f), &|| if self.two_levels { nothing() } else { through(g) }, &nothing])?;
         let mut allowed: Vec<_> = of_c.iter().map(|&bar| self.half(bar).shared).collect();
         let halves_g = if self.two_levels {
-            let high = |bar: &&Bar| match self.how.comparison {
-                Comparison::Union => space.edge(&c.keys, bar.birth) == g.range[0],
-                Comparison::Intersection => space.square(&c.keys, bar.death) == g.range[1],
-            };
-            let halves: Vec<_> = of_c.iter().filter(high).map(|&bar| self.half(bar)).collect();
+            let told = of_c.iter().filter(|bar| {
+                self.tells(match self.how.comparison {
+                    Comparison::Union => space.edge(&c.keys, bar.birth),
+                    Comparison::Intersection => space.square(&c.keys, bar.death),
+                })
+            });
+            let halves: Vec<_> = told.map(|&bar| self.half(bar)).collect();
             allowed = halves.iter().map(|half| half.shared).collect();
             halves
         } else {
