@@ -14,6 +14,8 @@ __all__ = [
     "center_chain",
     "cluster_order",
     "cuda_source",
+    "diagram_matchings",
+    "diagram_slices",
     "draw_included",
     "force_simd",
     "get_num_threads",
@@ -454,3 +456,12 @@ def betti_matchings(
 def betti_numbers(function: str, mask: NDArray[np.uint8], lead: int, full: bool) -> _Indices: ...
 def euler_characteristics(function: str, mask: NDArray[np.uint8], lead: int, full: bool) -> _Indices: ...
 def euler_curves(function: str, x: NDArray[Any], lead: int, thresholds: list[float], full: bool) -> _Indices: ...
+
+_Diagram: TypeAlias = tuple[NDArray[np.float64], _Indices]
+
+def diagram_matchings(
+    function: str, first: _Diagram, second: _Diagram, order: float, internal: float
+) -> tuple[_Indices, _Indices, NDArray[np.float64]]: ...
+def diagram_slices(
+    function: str, first: _Diagram, second: _Diagram, directions: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...

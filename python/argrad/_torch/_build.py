@@ -131,7 +131,8 @@ def _define(name: str, operator: Operator, kernel: Callable[..., tuple[Tensor, .
 
     def fake(*args: Any) -> Any:
         outputs = operator.shapes(*args)
-        first = next(x for x in args if isinstance(x, torch.Tensor) and x.is_floating_point())
+        given = [x for x in args if isinstance(x, torch.Tensor)]
+        first = next((x for x in given if x.is_floating_point()), given[0])
         computed = torch.float64 if first.dtype == torch.float64 else torch.float32
         # Always contiguous, as the kernel's outputs are; empty_like would keep the strides of a transposed input.
         return as_single(

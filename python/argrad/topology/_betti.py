@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from argrad import _array, _check, _native
+from argrad import _array, _check, _native, _torch
 from argrad._array import Array
 from argrad.topology import _images
 from argrad.topology._images import Images
@@ -63,8 +63,25 @@ def betti_numbers(mask: Images, *, connectivity: str = "face", spatial_dims: int
         )
     lead = _images.enter(name, "mask", mask, spatial_dims)
     full = _check.choice(name, "connectivity", connectivity, _images.CONNECTIVITY) == "full"
-    counts = _native.betti_numbers(name, _images.binary(name, "mask", mask), lead, full)
-    return _array.like(counts.reshape(*mask.shape[:lead], mask.ndim - lead), mask)
+    if _array.is_tensor(mask):
+        return _torch.betti_numbers(mask.detach(), lead, full)
+    return _count(mask, lead, full)[0]
+
+
+def _count(mask: Array, lead: int, full: bool) -> tuple[np.ndarray[Any, Any]]:
+    counts = _native.betti_numbers("betti_numbers", _images.binary("betti_numbers", "mask", mask), lead, full)
+    return (counts.reshape(*mask.shape[:lead], mask.ndim - lead),)
+
+
+_torch.declare(
+    "betti_numbers",
+    "(Tensor mask, int lead, bool full) -> Tensor numbers",
+    forward=_count,
+    shapes=lambda mask, lead, full: (((*mask.shape[:lead], mask.ndim - lead), "int64"),),
+    backward=lambda saved, grads, wanted: {},
+    values=1,
+    saved=(),
+)
 
 
 def euler_characteristic(

@@ -1,0 +1,429 @@
+"""Distances between persistence barcodes."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from argrad import _array, _check, _native, _torch
+from argrad._array import Array
+from argrad.topology._barcode import Barcode
+
+
+class Partners(NamedTuple):
+    """Which bars of two barcodes are matched.
+
+    Attributes:
+        first: for each bar of the first barcode the place of its partner in the second; -1: it is matched to the
+            diagonal (or is an essential bar without a partner, and the distance is infinite); -2: it takes no part,
+            because its degree was not asked for. int64.
+        second: the same for each bar of the second barcode.
+
+    Examples:
+        >>> import numpy as np
+        >>> from argrad.topology import barcode, wasserstein_distance
+        >>> first, second = barcode(np.array([0.0, 3.0, 1.0, 3.0, 2.5])), barcode(np.array([0.0, 3.0, 1.0]))
+        >>> wasserstein_distance(first, second, dims=0, return_matching=True)[1].first
+        array([ 0,  1, -1])
+    """
+
+    first: Array
+    second: Array
+
+
+def wasserstein_distance(
+    first: Barcode,
+    second: Barcode,
+    *,
+    order: float = 1.0,
+    internal_p: float = math.inf,
+    dims: int | Sequence[int] | None = None,
+    batch_shape: tuple[int, ...] | None = None,
+    return_matching: bool = False,
+) -> Any:
+    """Return the least cost of turning one barcode into the other.
+
+    With q = `order` and p = `internal_p`, over all ways to give bars x of the first partners y of the second,
+
+        min ( SUM_{x with partner y} |x - y|_p^q + SUM_{x, y without partner} |its way to the diagonal|_p^q )^(1/q),
+
+    for each image and each degree by itself. Essential bars are matched among themselves in the order of their births.
+
+    Args:
+        first: a barcode.
+        second: a barcode of the same kind, of as many images.
+        order: q, 1 <= q < inf.
+        internal_p: p, 1 <= p <= inf.
+        dims: a degree, or several; None: 0 up to the largest there is.
+        batch_shape: (), (n,) or (n, c): the leading dimensions that the barcodes count as `batch` and `channel`. None
+            takes the least that holds all bars: () if every number is 0, (n,) if every channel is 0. Images without
+            any bar at the end of a batch, and a batch of one, need it said.
+        return_matching: whether to return the matching too.
+
+    Returns:
+        The distances, of shape `batch_shape`, followed by one number for each of `dims` unless it is a single integer;
+        dtype and kind of the births. With `return_matching`: the distances, and `Partners`. A distance is inf where the
+        numbers of essential bars differ.
+
+    Raises:
+        TypeError: not barcodes, or barcodes of two kinds or precisions.
+        ValueError: `order`, `internal_p`, `dims` or `batch_shape` out of range, or a bar that is NaN.
+
+    Gradient:
+        To births and deaths of both (and through them to the images), exact wherever the optimal matching is the only
+        one and, for q = 1, no bar lies on its partner. Zero where a distance is zero.
+
+    Determinism:
+        No randomness. The same bits for every number of threads. Among optimal matchings the choice is fixed by the
+        order of the bars.
+
+    Cost:
+        Successive shortest paths over pairs that are nearer to each other than to the diagonal, in float64: O(m) to
+        O(m^2) memory for m bars, seldom more than O(m^2) time, O(m^3) at worst. No copies on the diagonal.
+
+    References:
+        Cohen-Steiner, Edelsbrunner, Harer, Mileyko, "Lipschitz functions have L_p-stable persistence", Foundations of
+        Computational Mathematics 10, 2010.
+
+    Examples:
+        >>> import numpy as np
+        >>> from argrad.topology import barcode, wasserstein_distance
+        >>> first, second = barcode(np.array([0.0, 3.0, 1.0])), barcode(np.array([0.0, 4.0, 1.5, 2.0]))
+        >>> float(wasserstein_distance(first, second, dims=0))
+        1.0
+    """
+    name = "wasserstein_distance"
+    q = _check.real(name, "order", order, low=1)
+    p = internal_p if internal_p == math.inf else _check.real(name, "internal_p", internal_p, low=1)
+    return _matched(_enter(name, first, second, dims, batch_shape), q, p, return_matching)
+
+
+def bottleneck_distance(
+    first: Barcode,
+    second: Barcode,
+    *,
+    dims: int | Sequence[int] | None = None,
+    batch_shape: tuple[int, ...] | None = None,
+    return_matching: bool = False,
+) -> Any:
+    """Return how far a bar has to move, at most, to turn one barcode into the other.
+
+    Over all ways to give bars x of the first partners y of the second, for each image and each degree by itself,
+
+        min max ( |x - y|_inf for x with partner y,  half the length of every bar without ).
+
+    Args:
+        first: a barcode.
+        second: a barcode of the same kind, of as many images.
+        dims: as in `wasserstein_distance`.
+        batch_shape: as in `wasserstein_distance`.
+        return_matching: whether to return the matching too.
+
+    Returns:
+        As `wasserstein_distance`.
+
+    Raises:
+        TypeError: as `wasserstein_distance`.
+        ValueError: as `wasserstein_distance`.
+
+    Gradient:
+        To the ends of the one pair, or bar, that attains the maximum; shared evenly where several do.
+
+    Determinism:
+        No randomness. The distance is exact, one of the differences itself. The same bits for every number of threads.
+
+    Cost:
+        At most 64 matchings by Hopcroft and Karp with neighbours from a tree: O(m^2) at worst each for m bars, about
+        O(m log m) commonly; O(m) memory.
+
+    References:
+        Efrat, Itai, Katz, "Geometry helps in bottleneck matching and related problems", Algorithmica 31, 2001; Cohen-
+        Steiner, Edelsbrunner, Harer, "Stability of persistence diagrams", Discrete & Computational Geometry 37, 2007.
+
+    Examples:
+        >>> import numpy as np
+        >>> from argrad.topology import barcode, bottleneck_distance
+        >>> first, second = barcode(np.array([0.0, 3.0, 1.0])), barcode(np.array([0.0, 4.0, 1.5, 2.0]))
+        >>> float(bottleneck_distance(first, second, dims=0))
+        1.0
+    """
+    bars = _enter("bottleneck_distance", first, second, dims, batch_shape)
+    return _matched(bars, math.inf, math.inf, return_matching)
+
+
+def sliced_wasserstein_distance(
+    first: Barcode,
+    second: Barcode,
+    *,
+    directions: int = 50,
+    dims: int | Sequence[int] | None = None,
+    batch_shape: tuple[int, ...] | None = None,
+) -> Any:
+    """Return the mean over directions of the transport between the projections of two barcodes on a line.
+
+    With D' the bars of D put on the diagonal, (b + d) / 2 twice, and t = pi (i / directions - 1/2) for i = 0, 1, ...,
+
+        mean_t W(D1 + D2', D2 + D1'),    W the sum of |x_(r) - y_(r)| over ranks r of x, y = b cos t + d sin t.
+
+    Essential bars are matched among themselves in the order of their births, whose distances are added.
+
+    Args:
+        first: a barcode.
+        second: a barcode of the same kind, of as many images.
+        directions: how many, >= 1.
+        dims: as in `wasserstein_distance`.
+        batch_shape: as in `wasserstein_distance`.
+
+    Returns:
+        The distances, as `wasserstein_distance` without a matching.
+
+    Raises:
+        TypeError: as `wasserstein_distance`.
+        ValueError: as `wasserstein_distance`, or `directions` < 1.
+
+    Gradient:
+        To births and deaths of both, exact wherever no two projections are equal; the second derivative is zero.
+
+    Determinism:
+        No randomness: the directions are fixed. The same bits for every number of threads.
+
+    Cost:
+        Two sorts for each direction: O(directions m log m) time for m bars, O(m) memory; O(m) backward.
+
+    References:
+        Carriere, Cuturi, Oudot, "Sliced Wasserstein Kernel for Persistence Diagrams", ICML 2017, arXiv:1706.03358,
+        section 3; the directions are those of GUDHI's `SlicedWassersteinDistance`, which leaves out the last one.
+
+    Examples:
+        >>> import numpy as np
+        >>> from argrad.topology import barcode, sliced_wasserstein_distance
+        >>> first, second = barcode(np.array([0.0, 3.0, 1.0])), barcode(np.array([0.0, 4.0, 1.5, 2.0]))
+        >>> print(sliced_wasserstein_distance(first, second, dims=0).round(3))
+        0.653
+    """
+    name = "sliced_wasserstein_distance"
+    count = _check.integer(name, "directions", directions, low=1)
+    bars = _enter(name, first, second, dims, batch_shape)
+    if not _array.is_tensor(first.birth):
+        found = _slopes(*bars.arrays(), name, count)
+        totals = np.zeros(bars.size + 1)
+        np.add.at(totals, bars.first.place(bars.size), found[0])
+        np.add.at(totals, bars.second.place(bars.size), found[1])
+        return bars.shaped(totals[:-1])
+    share, other_share, *slopes = _torch.diagram_slopes(*bars.constants(), name, count)
+    total = share.new_zeros(bars.size + 1)
+    for side, part, slope in ((bars.first, share, slopes[:2]), (bars.second, other_share, slopes[2:])):
+        # The distance is linear in the ends near them: its value is that of the kernel, its slope the kernel's too.
+        ends = [x.where(x.isfinite(), 0.0) for x in (side.birth, side.death)]
+        moves = [s * (x - x.detach()) for s, x in zip(slope, ends, strict=True)]
+        total = total.index_add(0, side.place(bars.size), part + moves[0] + moves[1])
+    return bars.shaped(total[:-1])
+
+
+class _Bars(NamedTuple):
+    """One barcode in float64, with the number of the distance that each bar belongs to, or -1."""
+
+    birth: Array
+    death: Array
+    group: Array
+
+    def place(self, count: int) -> Array:
+        """Return the numbers, `count` instead of -1."""
+        return self.group + (count + 1) * (self.group < 0)
+
+
+class _Pair(NamedTuple):
+    """What is to be compared, and the form of the answer."""
+
+    function: str
+    first: _Bars
+    second: _Bars
+    shape: tuple[int, ...]
+    like: Array
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def arrays(self) -> tuple[Array, ...]:
+        return (*self.first, *self.second)
+
+    def constants(self) -> tuple[Array, ...]:
+        return tuple(x.detach() for x in self.arrays())
+
+    def shaped(self, distance: Array) -> Any:
+        distance = _array.cast(distance.reshape(self.shape), _check.dtype_name(self.like))
+        return distance if _array.is_tensor(distance) else distance[()]
+
+
+def _enter(
+    function: str,
+    first: Barcode,
+    second: Barcode,
+    dims: int | Sequence[int] | None,
+    batch_shape: tuple[int, ...] | None,
+) -> _Pair:
+    for argument, bars in (("first", first), ("second", second)):
+        if not isinstance(bars, Barcode):
+            raise TypeError(f"{function}: {argument} must be a Barcode, got {_array.describe(bars)}")
+        _check.floating(function, f"{argument}.birth", bars.birth)
+    _check.same_kind(function, {"first": first.birth, "second": second.birth})
+    _check.same_precision(function, {"first": first.birth, "second": second.birth})
+    if batch_shape is None:
+        batch_shape = _least_shape(first, second)
+    elif len(batch_shape) > 2 or any([size < 0 for size in batch_shape]):  # noqa: C419 (torch.compile traces it)
+        raise ValueError(f"{function}: batch_shape must be (), (n,) or (n, c), got {batch_shape}")
+    elif not _torch_is_compiling(first.birth):
+        _require_inside(function, batch_shape, first, second)
+    if dims is None:
+        degrees = tuple(range(1 + max(_largest(first.dimension), _largest(second.dimension))))
+    else:
+        degrees = tuple(dims) if isinstance(dims, Sequence) else (dims,)
+        for degree in degrees:
+            _check.integer(function, "dims", degree, low=0, high=2)
+    sides = []
+    for bars in (first, second):
+        index = sum([(bars.dimension == degree) * (i + 1) for i, degree in enumerate(degrees)])
+        image = bars.batch * (batch_shape[1] if len(batch_shape) == 2 else 1) + bars.channel
+        # Numbers from 1 on, times whether the degree is wanted: -1 where it is not.
+        group = (image * len(degrees) + index) * (index > 0) - 1 if degrees else image * 0 - 1
+        sides.append(_Bars(_array.cast(bars.birth, "float64"), _array.cast(bars.death, "float64"), group))
+    shape = batch_shape if isinstance(dims, int) else (*batch_shape, len(degrees))
+    return _Pair(function, sides[0], sides[1], shape, first.birth)
+
+
+def _torch_is_compiling(x: Array) -> bool:
+    return _array.is_tensor(x) and _torch.is_compiling()
+
+
+def _require_inside(function: str, batch_shape: tuple[int, ...], first: Barcode, second: Barcode) -> None:
+    sizes = (*batch_shape, 1, 1)
+    for position, size in (("batch", sizes[0]), ("channel", sizes[1])):
+        largest = max(_largest(getattr(first, position)), _largest(getattr(second, position)))
+        if largest >= size:
+            raise ValueError(
+                f"{function}: batch_shape must be large enough for every bar, got {batch_shape}, {position} {largest}"
+            )
+
+
+def _least_shape(first: Barcode, second: Barcode) -> tuple[int, ...]:
+    batch = 1 + max(_largest(first.batch), _largest(second.batch))
+    channel = 1 + max(_largest(first.channel), _largest(second.channel))
+    return (batch, channel) if channel > 1 else (batch,) if batch > 1 else ()
+
+
+def _largest(x: Array) -> int:
+    return int(x.max()) if len(x) else -1
+
+
+def _matched(bars: _Pair, q: float, p: float, return_matching: bool) -> Any:
+    if _array.is_tensor(bars.like):
+        partners = Partners(*_torch.diagram_partners(*bars.constants(), bars.function, q, p))
+        distance = _total(bars, partners, q, p)
+    else:
+        first, second, found = _match(*bars.arrays(), bars.function, q, p)
+        partners, distance = Partners(first, second), np.zeros(bars.size)
+        distance[: len(found)] = found
+    distance = bars.shaped(distance)
+    return (distance, partners) if return_matching else distance
+
+
+def _total(bars: _Pair, partners: Partners, q: float, p: float) -> Array:
+    """Return the distances of tensors as differentiable functions of their ends."""
+    ends = [[x.where(x.isfinite(), 0.0) for x in side[:2]] for side in (bars.first, bars.second)]
+    sides = ((bars.first, ends[0], partners.first), (bars.second, ends[1], partners.second))
+    matched = partners.first >= 0
+    gaps = [(x - _take(y, partners.first)).abs() for x, y in zip(ends[0], ends[1], strict=True)]
+    flat = 0.5 if p == math.inf else 2.0 ** (1 / p) / 2
+    lengths = [flat * (death - birth).abs() for _, (birth, death), _ in sides]
+    lengths[0] = _norm(gaps[0], gaps[1], p).where(matched, lengths[0])
+    # A pair counts once: at its first bar.
+    lengths[1] = lengths[1].where(partners.second < 0, 0.0)
+    places = [side.place(bars.size) for side, *_ in sides]
+    zero = lengths[0].new_zeros(bars.size + 1)
+    total = zero
+    if q == math.inf:
+        for place, length in zip(places, lengths, strict=True):
+            total = total.scatter_reduce(0, place, length, "amax")
+    else:
+        # In units of the longest of each distance, so that no power overflows.
+        unit = zero
+        for place, length in zip(places, lengths, strict=True):
+            unit = unit.scatter_reduce(0, place, length.detach(), "amax")
+        unit = unit + (unit == 0)
+        for place, length in zip(places, lengths, strict=True):
+            total = total.index_add(0, place, (length / unit[place]) ** q)
+        some = total > 0
+        total = (unit * total.where(some, 1.0) ** (1 / q)).where(some, 0.0)
+    left_over = zero
+    for place, (side, _, partner) in zip(places, sides, strict=True):
+        endless = (side.birth - side.death).isinf() & (partner == -1)
+        left_over = left_over.index_add(0, place, endless.to(zero.dtype))
+    return total.where(left_over == 0, math.inf)[:-1]
+
+
+def _take(x: Array, partner: Array) -> Array:
+    """Return x at the partners, 0 where there is none."""
+    padded = x.new_zeros(x.shape[0] + 1)
+    padded[:-1] = x
+    return padded[partner.clamp(min=-1)]
+
+
+def _norm(b: Array, d: Array, p: float) -> Array:
+    """Return the p-norm of two nonnegative tensors; its slope at 0 is 0."""
+    large = b.maximum(d)
+    if p == math.inf:
+        return large
+    some = large > 0
+    unit = large.detach().where(some, 1.0)
+    power = (b / unit) ** p + (d / unit) ** p
+    return (unit * power.where(some, 1.0) ** (1 / p)).where(some, 0.0)
+
+
+def _match(*args: Any) -> Any:
+    *arrays, function, q, p = args
+    first, second = _bars(*arrays)
+    return _native.diagram_matchings(function, first, second, q, p)
+
+
+def _partners(*args: Any) -> Any:
+    return _match(*args)[:2]
+
+
+def _slopes(*args: Any) -> Any:
+    *arrays, function, directions = args
+    first, second = _bars(*arrays)
+    share, other_share, x, y = _native.diagram_slices(function, first, second, directions)
+    return share, other_share, *[np.ascontiguousarray(slope) for slope in (x[:, 0], x[:, 1], y[:, 0], y[:, 1])]
+
+
+def _bars(*arrays: Any) -> Any:
+    """Return two pairs of ends and groups as the native functions take them."""
+    return tuple((np.stack(arrays[i : i + 2], -1), np.ascontiguousarray(arrays[i + 2], np.int64)) for i in (0, 3))
+
+
+def _no_backward(*_: Any) -> dict[str, Any]:
+    return {}
+
+
+_ENDS = "Tensor birth, Tensor death, Tensor group, Tensor other_birth, Tensor other_death, Tensor other_group"
+_torch.declare(
+    "diagram_partners",
+    f"({_ENDS}, str function, float order, float internal) -> (Tensor partner, Tensor other_partner)",
+    forward=_partners,
+    shapes=lambda *args: ((args[0].shape, "int64"), (args[3].shape, "int64")),
+    backward=_no_backward,
+    values=2,
+    saved=(),
+)
+_torch.declare(
+    "diagram_slopes",
+    f"({_ENDS}, str function, int directions) -> (Tensor share, Tensor other_share, Tensor birth_slope, "
+    "Tensor death_slope, Tensor other_birth_slope, Tensor other_death_slope)",
+    forward=_slopes,
+    shapes=lambda *args: tuple((args[i].shape, None) for i in (0, 3, 0, 0, 3, 3)),
+    backward=_no_backward,
+    values=6,
+    saved=(),
+)
