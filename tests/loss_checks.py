@@ -40,6 +40,7 @@ class Row:
             its value. The oracle then takes `at`: inputs at which the constant parts are evaluated.
         alone: whether an example's value does not depend on its batch.
         scale: factor of the scores in `stays_finite`; None: the formula itself grows beyond all bounds.
+        refuses_nan: the operator that refuses NaN, where there is no value for it; None: NaN makes its example NaN.
     """
 
     function: Callable
@@ -52,6 +53,7 @@ class Row:
     frozen: bool = False
     alone: bool = True
     scale: float | None = 1e4
+    refuses_nan: str | None = None
 
     @property
     def name(self):
@@ -267,12 +269,15 @@ def ignores_companions(row):
 
 
 def keeps_nan_in_its_example(row):
-    """A score that is NaN makes the value of its example NaN, and that of no other."""
+    """A score that is NaN makes the value of its example NaN, and that of no other; or it is refused."""
     if not row.alone:
         return
     inputs = fresh(row)
     values = row.call(*inputs, reduction="none")
     inputs[0][1, ..., -2] = torch.nan  # an item that counts in every row of the table
+    if row.refuses_nan:
+        raises_sentence(ValueError, lambda: row.call(*inputs), row.refuses_nan)
+        return
     found = row.call(*inputs, reduction="none")
     assert found[1].isnan(), f"{row.name}: {found[1]} for a list with NaN"
     assert torch.equal(found[[0, 2, 3]], values[[0, 2, 3]]), f"{row.name}: NaN reaches other examples"

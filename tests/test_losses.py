@@ -8,8 +8,9 @@ import torch
 
 import loss_checks
 import oracles_losses_ranking as ranking_oracles
+import oracles_losses_topology as topology_oracles
 from argrad import losses, nn
-from argrad.losses import ranking
+from argrad.losses import ranking, topology
 from loss_checks import Row, each
 
 # --- inputs: (batch, size, generator) -> tensors ---------------------------------------------------------------------
@@ -54,6 +55,35 @@ def staged(batch, size, generator):
 def classified(batch, size, generator):
     """Logits and classes."""
     return scores(batch, size, generator=generator), torch.randint(0, size, (batch,), generator=generator)
+
+
+def distinct(shape, generator):
+    """Images without two equal values or differences, all inside (0, 1)."""
+    count = torch.Size(shape).numel()
+    place = torch.randperm(count, generator=generator) + 0.25
+    return ((place + 0.5 * torch.rand(count, dtype=torch.float64, generator=generator)) / count).reshape(shape)
+
+
+def segmented(batch, size, generator):
+    """Predictions, and binary targets."""
+    prediction = distinct((batch, size, size), generator)
+    return prediction, (torch.rand(batch, size, size, generator=generator) < 0.6).to(torch.float64)
+
+
+def grey(batch, size, generator):
+    """Predictions, and targets without ties either."""
+    return distinct((2, batch, size, size), generator).unbind()
+
+
+def volumes(batch, size, generator):
+    """Small volumes, and binary targets."""
+    prediction, target = segmented(batch, size, generator)
+    return prediction.reshape(batch, 3, 4, 3), target.reshape(batch, 3, 4, 3)
+
+
+def counted(batch, size, generator):
+    """Predictions, and the Betti numbers that they should have."""
+    return distinct((batch, size, size), generator), torch.tensor([2, 1])
 
 
 def with_second(value):
@@ -115,6 +145,51 @@ ROWS = {
             {"weights": (1.0,)},
         ),
         empty=with_second(-100),
+    ),
+    "topology.betti_matching_loss": Row(
+        function=topology.betti_matching_loss,
+        inputs=grey,
+        oracle=each(topology_oracles.betti_matching),
+        options=(
+            {"spatial_dims": 2},
+            {"spatial_dims": 2, "rule": "strict", "weight_matched": 0.5, "weight_unmatched": 3.0, "dims": (1,)},
+            {"spatial_dims": 2, "filtration": "both", "comparison": "intersection", "min_persistence": 0.2},
+            {"spatial_dims": 2, "connectivity": "full", "push_unmatched": "target", "essential": True},
+            {"spatial_dims": 2, "push_unmatched": "background", "relative": True},
+            {"spatial_dims": 2, "filtration": "both", "push_unmatched": "background", "sphere": True},
+        ),
+        refuses_nan="betti_matching",
+    ),
+    "topology.betti_prior_loss": Row(
+        function=topology.betti_prior_loss,
+        inputs=counted,
+        oracle=each(topology_oracles.betti_prior, items=(0,), shared=(1,)),
+        options=(
+            {"spatial_dims": 2},
+            {"spatial_dims": 2, "filtration": "both", "connectivity": "full"},
+            {"spatial_dims": 2, "filtration": "sublevel", "dims": (1,)},
+        ),
+        shared=(1,),
+        refuses_nan="barcode",
+    ),
+    "topology.euler_characteristic_loss": Row(
+        function=topology.euler_characteristic_loss,
+        inputs=volumes,
+        oracle=each(topology_oracles.euler_characteristic),
+        options=({"spatial_dims": 3},),
+        scale=None,
+    ),
+    "topology.wasserstein_topology_loss": Row(
+        function=topology.wasserstein_topology_loss,
+        inputs=segmented,
+        oracle=each(topology_oracles.wasserstein_topology),
+        options=(
+            {"spatial_dims": 2},
+            {"spatial_dims": 2, "filtration": "both", "connectivity": "full", "essential": True},
+            {"spatial_dims": 2, "filtration": "sublevel", "dims": (1,)},
+            {"spatial_dims": 2, "matching": "wasserstein", "essential": True},
+        ),
+        refuses_nan="barcode",
     ),
 }
 
