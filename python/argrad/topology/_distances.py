@@ -200,7 +200,7 @@ def sliced_wasserstein_distance(
         >>> from argrad.topology import barcode, sliced_wasserstein_distance
         >>> first, second = barcode(np.array([0.0, 3.0, 1.0])), barcode(np.array([0.0, 4.0, 1.5, 2.0]))
         >>> print(sliced_wasserstein_distance(first, second, dims=0).round(3))
-        0.653
+        0.976
     """
     name = "sliced_wasserstein_distance"
     count = _check.integer(name, "directions", directions, low=1)
