@@ -101,12 +101,18 @@ if sys.version_info[:2] == (3, 11):
 
     @pytest.mark.parametrize("grey", [False, True], ids=["binary", "grey"])
     @pytest.mark.parametrize("name", ["retina", "brick", "coins", "horse"])
-    def test_planes(name, grey):
+    def test_crops(name, grey):
         start = [size // 3 for size in photograph(name).shape]
         f, g = pair(name, tuple(slice(at, at + CROP) for at in start), grey)
         for first, second in ((1 - f, 1 - g), (f, g), (1 - f[:, 20], 1 - g[:, 20])):
             assert agrees(first, second) > 10
 
+    @pytest.mark.parametrize("name", ["retina", "brick", "coins", "horse"])
+    def test_whole_images(name):
+        f, g = pair(name, (), grey=name == "coins")
+        assert agrees(1 - f, 1 - g) > 1000
+
     @pytest.mark.parametrize("grey", [False, True], ids=["binary", "grey"])
     def test_volumes(grey):
         assert agrees(*volume(9, grey)) > 50
+        assert agrees(*volume(40, grey)) > 1000
