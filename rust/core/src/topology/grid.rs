@@ -145,6 +145,11 @@ impl Grid {
             let other = voxel + self.strides[kind];
             return if keys[other] >= keys[voxel] { other } else { voxel };
         }
+        if self.d == 2 {
+            let step = self.strides[0];
+            let later = |a: usize, b: usize| if keys[b] >= keys[a] { b } else { a };
+            return later(later(voxel, voxel + 1), later(voxel + step, voxel + step + 1));
+        }
         let (corners, count) = self.corners(self.axes(dimension, kind));
         let mut best = voxel;
         for &corner in &corners[1..count] {

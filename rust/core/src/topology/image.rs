@@ -12,7 +12,7 @@
 //! ```
 
 use super::grid::Grid;
-use super::{Bar, Options, Ring};
+use super::{Bar, Options, Ring, radix};
 
 /// A voxel that is none: the endpoint is infinite, or at the threshold.
 pub const NOWHERE: i64 = -1;
@@ -87,12 +87,40 @@ impl Value for f64 {
         if parts.iter().all(|part| part.iter().all(|&x| Self::from(x as f32) == x)) {
             return parts.iter().map(|part| part.iter().map(|&x| single(x as f32)).collect()).collect();
         }
-        let mut all: Vec<_> = parts.iter().flat_map(|part| part.iter().map(|x| x + 0.0)).collect();
-        all.sort_unstable_by(Self::total_cmp);
-        all.dedup();
-        let rank = |x: &Self| LOWEST + all.partition_point(|y| y < x) as u32;
-        parts.iter().map(|part| part.iter().map(rank).collect()).collect()
+        ranks(parts)
     }
+}
+
+/// Places of numbers among all different ones: sorted by their highest bits, then each group of equal ones.
+fn ranks(parts: &[&[f64]]) -> Vec<Vec<u32>> {
+    let wide = |x: &f64| {
+        let bits = (x + 0.0).to_bits();
+        bits ^ (((bits as i64 >> 63) as u64) | 1 << 63)
+    };
+    let all: Vec<_> = parts.iter().flat_map(|part| part.iter().map(wide)).collect();
+    let (low, high) = all.iter().fold((u64::MAX, 0), |(low, high), &x| (x.min(low), x.max(high)));
+    let shift = high.saturating_sub(low).checked_ilog2().unwrap_or(0).saturating_sub(31);
+    let mut order: Vec<_> = (0..).zip(&all).map(|(i, x)| radix::pack(((x - low) >> shift) as u32, i)).collect();
+    radix::sort(&mut order, &mut Vec::new());
+    let full = |pair: u64| all[pair as u32 as usize];
+    let (mut found, mut rank, mut last) = (vec![0; all.len()], LOWEST, low);
+    for group in order.chunk_by_mut(|a, b| a >> 32 == b >> 32) {
+        if shift > 0 && group.len() > 1 {
+            group.sort_unstable_by_key(|&pair| full(pair));
+        }
+        for &pair in &*group {
+            rank += u32::from(full(pair) != last);
+            last = full(pair);
+            found[pair as u32 as usize] = rank;
+        }
+    }
+    let mut found = &found[..];
+    let mut cut = |part: &&[f64]| {
+        let (first, rest) = found.split_at(part.len());
+        found = rest;
+        first.to_vec()
+    };
+    parts.iter().map(&mut cut).collect()
 }
 
 impl Frame {
@@ -194,4 +222,30 @@ impl Frame {
 fn outward(inner: Grid, outer: Grid, voxel: usize) -> usize {
     let at = inner.coordinates(voxel);
     (0..inner.d()).map(|axis| (at[axis] + 1) * outer.strides()[axis]).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_are_places_among_all_different_numbers() {
+        let mut state = 7u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 11) as f64 / (1u64 << 53) as f64
+        };
+        let random: Vec<_> = (0..3000).map(|_| next() - 0.5).collect();
+        let close: Vec<_> = (0..2000).map(|i| 1.0 + f64::from(i % 97) * f64::EPSILON).collect();
+        let far = [f64::NEG_INFINITY, -1e300, -0.0, 0.0, 5e-324, 1e300, f64::INFINITY];
+        for parts in [&[&random[..], &close][..], &[&close], &[&far, &close, &random], &[&[2.5]], &[&[], &[1.0, 1.0]]] {
+            let mut all: Vec<_> = parts.concat().iter().map(|x| x + 0.0).collect();
+            all.sort_unstable_by(f64::total_cmp);
+            all.dedup();
+            for (part, found) in parts.iter().zip(ranks(parts)) {
+                let place = |x: &f64| LOWEST + all.partition_point(|y| y < x) as u32;
+                assert_eq!(found, part.iter().map(place).collect::<Vec<_>>());
+            }
+        }
+    }
 }

@@ -23,8 +23,7 @@ pub use image::{NOWHERE, OUTSIDE, Value};
 use crate::error::{Result, invalid};
 use crate::job::Job;
 use grid::Cell;
-pub use image::Frame;
-use image::Image;
+use image::{Frame, Image};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -148,11 +147,21 @@ pub struct Matching {
     pub alone_in_target: Vec<i64>,
 }
 
-/// One image's bars with their degrees; then the matches, if two were compared.
-type Found = ([Vec<Placed>; 2], Vec<[i64; 2]>);
+/// One image's bars by degree.
+type Degrees = [Vec<Placed>; 3];
+/// The bars of two images, and the matches as places in all bars of each.
+type Found = ([Degrees; 2], Vec<[i64; 2]>);
 
-/// A bar as it is sorted: degree, birth voxel, death voxel, birth cell; then where it stood.
-type Placed = (u8, i64, i64, Cell, u32);
+/// A bar as it is sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Placed {
+    /// Birth and death voxel, [`OUTSIDE`] or [`NOWHERE`]; less than [`grid::LARGEST`].
+    ends: [i32; 2],
+    /// The cell of birth.
+    cell: Cell,
+    /// Where it stood in the engine's list of its degree.
+    index: u32,
+}
 
 /// Images of one shape that lie one after another: the first `lead` axes of `shape` count them.
 #[derive(Debug, Clone, Copy)]
@@ -174,13 +183,13 @@ pub struct Stack<'a, T> {
 pub fn barcodes<T: Value>(x: Stack<'_, T>, options: &Options, job: &Job) -> Result<Barcodes> {
     let found = each(x.shape, x.lead, job, |range, shape| {
         let (frame, images) = Frame::new(&[x.image(range)?], shape, options);
-        let mut bars = Vec::new();
+        let mut bars = Degrees::default();
         let found = engine::bars(&frame.grid, &images[0].keys, wanted(&frame, options), job)?;
-        for (k, found) in found.into_iter().enumerate() {
-            bars.extend(found.into_iter().enumerate().filter_map(|(i, bar)| placed(&frame, k, bar, i, &images[0])));
+        for (k, found) in found.iter().enumerate().take(frame.grid.d()) {
+            bars[frame.degree(k)] = placed(&frame, k, found, &images[0]);
         }
-        bars.extend(essential(&images[0], options));
-        Ok(arranged(&bars))
+        bars[0].extend(essential(&images[0], options, 0));
+        Ok(bars.map(arranged))
     })?;
     let mut out = Barcodes::default();
     found.iter().enumerate().for_each(|(image, bars)| out.extend(image, bars));
@@ -208,7 +217,7 @@ pub fn matchings<T: Value>(
         let base = [out.prediction.birth.len(), out.target.birth.len()].map(|base| base as i64);
         out.pairs.extend(matches.iter().map(|pair| [pair[0] + base[0], pair[1] + base[1]]));
         for (side, alone) in [&mut out.alone_in_prediction, &mut out.alone_in_target].into_iter().enumerate() {
-            let mut single = vec![true; bars[side].len()];
+            let mut single = vec![true; bars[side].iter().map(Vec::len).sum()];
             matches.iter().for_each(|pair| single[pair[side] as usize] = false);
             alone.extend((0..single.len()).filter(|&i| single[i]).map(|i| base[side] + i as i64));
         }
@@ -220,35 +229,30 @@ pub fn matchings<T: Value>(
 
 fn match_one(frame: &Frame, images: &[Image], options: &Options, how: How, job: &Job) -> Result<Found> {
     let found = engine::matching(&frame.grid, &images[0].keys, &images[1].keys, how, wanted(frame, options), job)?;
-    let (mut bars, mut pairs) = ([Vec::new(), Vec::new()], Vec::new());
-    let mut count = [0, 0];
-    for (k, found) in found.iter().enumerate() {
+    let (mut bars, mut pairs) = (<[Degrees; 2]>::default(), <[Vec<[u32; 2]>; 3]>::default());
+    let mut count = [0; 2];
+    for (k, found) in found.into_iter().enumerate().take(frame.grid.d()) {
+        let degree = frame.degree(k);
         for (side, list) in [&found.f, &found.g].into_iter().enumerate() {
-            for (i, &bar) in list.iter().enumerate() {
-                bars[side].extend(placed(frame, k, bar, count[side] + i, &images[side]));
-            }
+            bars[side][degree] = placed(frame, k, list, &images[side]);
         }
-        pairs.extend(found.matches.iter().map(|pair| [count[0] + pair[0] as usize, count[1] + pair[1] as usize]));
-        count = [count[0] + found.f.len(), count[1] + found.g.len()];
+        if degree == 0 {
+            count = [found.f.len() as u32, found.g.len() as u32];
+        }
+        pairs[degree] = found.matches;
     }
-    let lasting = [0, 1].map(|side| essential(&images[side], options));
+    let lasting = [0, 1].map(|side| essential(&images[side], options, count[side]));
     if lasting.iter().all(Option::is_some) {
-        pairs.push(count);
+        pairs[0].push(count);
     }
-    for (side, bar) in lasting.into_iter().enumerate() {
-        bars[side].extend(bar.map(|bar| (bar.0, bar.1, bar.2, bar.3, count[side] as u32)));
-        count[side] += usize::from(bar.is_some());
+    (0..2).for_each(|side| bars[side][0].extend(lasting[side]));
+    let bars = bars.map(|degrees| degrees.map(arranged));
+    let (mut matches, mut base) = (Vec::new(), [0; 2]);
+    for (degree, pairs) in pairs.iter().enumerate() {
+        let lists = [0, 1].map(|side: usize| &bars[side][degree][..]);
+        matched(lists, pairs, base, &mut matches);
+        base = [0, 1].map(|side| base[side] + lists[side].len() as i64);
     }
-    // Where each bar went when they were sorted; bars with an end at infinity are not there.
-    let places = [0, 1].map(|side| {
-        bars[side] = arranged(&bars[side]);
-        let mut places = vec![-1; count[side]];
-        bars[side].iter().enumerate().for_each(|(place, bar)| places[bar.4 as usize] = place as i64);
-        places
-    });
-    let mut matches: Vec<_> = pairs.iter().map(|pair| [places[0][pair[0]], places[1][pair[1]]]).collect();
-    matches.retain(|pair| pair[0] >= 0 && pair[1] >= 0);
-    matches.sort_unstable();
     Ok((bars, matches))
 }
 
@@ -257,34 +261,56 @@ fn wanted(frame: &Frame, options: &Options) -> [bool; 3] {
     std::array::from_fn(|k| k < frame.grid.d() && options.degrees[frame.degree(k)])
 }
 
-fn placed(frame: &Frame, k: usize, bar: Bar, i: usize, image: &Image) -> Option<Placed> {
-    let [birth, death] = frame.ends(k, bar, image)?;
-    Some((frame.degree(k) as u8, birth, death, bar.birth, i as u32))
-}
-
-/// Sorted bars: by counting births, then each birth's few bars.
-fn arranged(bars: &[Placed]) -> Vec<Placed> {
-    let (mut found, mut order, mut spare) = (Vec::with_capacity(bars.len()), Vec::new(), Vec::new());
-    for degree in 0..3 {
-        order.clear();
-        let of_degree = (0u32..).zip(bars).filter(|(_, bar)| bar.0 == degree);
-        order.extend(of_degree.map(|(i, bar)| radix::pack((bar.1 - OUTSIDE) as u32, i)));
-        radix::sort(&mut order, &mut spare);
-        for same in order.chunk_by(|a, b| a >> 32 == b >> 32) {
-            let from = found.len();
-            found.extend(same.iter().map(|&pair| bars[pair as u32 as usize]));
-            if same.len() > 1 {
-                found[from..].sort_unstable();
-            }
-        }
-    }
+/// The bars of one degree with their voxels.
+fn placed(frame: &Frame, k: usize, bars: &[Bar], image: &Image) -> Vec<Placed> {
+    let mut found = Vec::with_capacity(bars.len() + 1);
+    found.extend((0..).zip(bars).filter_map(|(index, &bar)| {
+        let ends = frame.ends(k, bar, image)?.map(|voxel| voxel as i32);
+        Some(Placed { ends, cell: bar.birth, index })
+    }));
     found
 }
 
+/// Sorted bars of one degree: by counting births, then each birth's few bars.
+fn arranged(bars: Vec<Placed>) -> Vec<Placed> {
+    if bars.is_sorted() {
+        return bars;
+    }
+    let birth = |bar: &Placed| (i64::from(bar.ends[0]) - OUTSIDE) as u32;
+    let mut order: Vec<_> = (0..).zip(&bars).map(|(i, bar)| radix::pack(birth(bar), i)).collect();
+    radix::sort(&mut order, &mut Vec::new());
+    let mut found: Vec<_> = order.iter().map(|&pair| bars[pair as u32 as usize]).collect();
+    found.chunk_by_mut(|a, b| a.ends[0] == b.ends[0]).filter(|same| same.len() > 1).for_each(<[_]>::sort_unstable);
+    found
+}
+
+/// Adds the matches of one degree, ascending; `pairs` are numbers of bars as they stood, and no bar has two partners.
+/// Bars with an end at infinity are not there.
+fn matched(bars: [&[Placed]; 2], pairs: &[[u32; 2]], base: [i64; 2], matches: &mut Vec<[i64; 2]>) {
+    if pairs.is_empty() {
+        return;
+    }
+    let most = |side: usize| bars[side].iter().map(|bar| bar.index as usize + 1).max().unwrap_or_default();
+    let places = [0, 1].map(|side| {
+        let mut places = vec![-1; most(side)];
+        (0..).zip(bars[side]).for_each(|(place, bar)| places[bar.index as usize] = place);
+        places
+    });
+    let place = |side: usize, index: u32| places[side].get(index as usize).copied().unwrap_or(-1);
+    let mut partners = vec![-1; bars[0].len()];
+    for &[i, j] in pairs {
+        if let (first @ 0.., second @ 0..) = (place(0, i), place(1, j)) {
+            partners[first as usize] = second;
+        }
+    }
+    let found = (0..).zip(&partners).filter(|&(_, &second)| second >= 0);
+    matches.extend(found.map(|(first, &second): (i64, &i64)| [base[0] + first, base[1] + second]));
+}
+
 /// The class of degree 0 that never dies.
-fn essential(image: &Image, options: &Options) -> Option<Placed> {
+fn essential(image: &Image, options: &Options, index: u32) -> Option<Placed> {
     let birth = image.eldest.filter(|_| options.essential && options.degrees[0])?;
-    Some((0, birth, NOWHERE, Cell::MAX, 0))
+    Some(Placed { ends: [birth, NOWHERE].map(|voxel| voxel as i32), cell: Cell::MAX, index })
 }
 
 /// Calls `work` for the voxels and the shape of every image of a stack: in the pool's threads when the caller runs inside
@@ -317,13 +343,12 @@ impl<'a, T: Value> Stack<'a, T> {
     /// The voxels of one image, none of them NaN.
     fn image(&self, range: Range<usize>) -> Result<&'a [T]> {
         let image = &self.voxels[range.clone()];
-        match image.iter().position(|x| x.is_nan()) {
-            None => Ok(image),
-            Some(at) => {
-                let at = place(self.shape, range.start + at);
-                Err(invalid!("{} must not contain NaN, got one at {at}", self.name))
-            }
+        // Without an early exit, which would not vectorise.
+        if !image.iter().fold(false, |found, x| found | x.is_nan()) {
+            return Ok(image);
         }
+        let at = image.iter().position(|x| x.is_nan()).unwrap_or_default();
+        Err(invalid!("{} must not contain NaN, got one at {}", self.name, place(self.shape, range.start + at)))
     }
 }
 
@@ -349,10 +374,12 @@ impl How {
 }
 
 impl Barcodes {
-    fn extend(&mut self, image: usize, bars: &[Placed]) {
-        self.image.extend(std::iter::repeat_n(image as i64, bars.len()));
-        self.dimension.extend(bars.iter().map(|bar| bar.0));
-        self.birth.extend(bars.iter().map(|bar| bar.1));
-        self.death.extend(bars.iter().map(|bar| bar.2));
+    fn extend(&mut self, image: usize, bars: &Degrees) {
+        for (degree, bars) in (0..).zip(bars) {
+            self.image.extend(std::iter::repeat_n(image as i64, bars.len()));
+            self.dimension.extend(std::iter::repeat_n(degree, bars.len()));
+            self.birth.extend(bars.iter().map(|bar| i64::from(bar.ends[0])));
+            self.death.extend(bars.iter().map(|bar| i64::from(bar.ends[1])));
+        }
     }
 }
