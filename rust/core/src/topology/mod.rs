@@ -11,6 +11,7 @@ pub mod engine;
 mod euler;
 pub mod grid;
 mod image;
+mod memory;
 pub mod plain;
 pub mod plane;
 mod radix;
@@ -181,6 +182,7 @@ pub struct Stack<'a, T> {
 /// # Errors
 /// [`crate::Error::Invalid`] for a NaN or an image that is too large; [`crate::Error::Interrupted`].
 pub fn barcodes<T: Value>(x: Stack<'_, T>, options: &Options, job: &Job) -> Result<Barcodes> {
+    memory::check(x.shape, x.lead, false)?;
     let found = each(x.shape, x.lead, job, |range, shape| {
         let (frame, images) = Frame::new(&[x.image(range)?], shape, options);
         let mut bars = Degrees::default();
@@ -208,6 +210,7 @@ pub fn matchings<T: Value>(
     job: &Job,
 ) -> Result<Matching> {
     let how = if options.full { how.dual() } else { how };
+    memory::check(f.shape, f.lead, true)?;
     let found = each(f.shape, f.lead, job, |range, shape| {
         let (frame, images) = Frame::new(&[f.image(range.clone())?, g.image(range)?], shape, options);
         match_one(&frame, &images, options, how, job)

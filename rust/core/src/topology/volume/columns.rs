@@ -20,7 +20,7 @@
 use super::super::grid::Cell;
 use super::order::{CRITICAL, Edges, Order, Places, TAKEN, ascending, others};
 use super::queue::{BitTree, Queue};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::job::Job;
 
 /// An edge and the square that it is paired with.
@@ -53,8 +53,8 @@ struct Columns<'a> {
     places: Places,
     /// By the place of a critical edge.
     ranks: Vec<u32>,
-    /// Where the entries of each column begin and how many there are; [`NONE`] at first.
-    ranges: Vec<(usize, u32)>,
+    /// Where the entries of each column begin and end; [`NONE`] at first.
+    ranges: Vec<[u32; 2]>,
     entries: Vec<u32>,
     queue: Queue,
     column: BitTree,
@@ -80,7 +80,7 @@ pub fn reduce(order: Order, squares: &[Cell], job: &Job) -> Result<Reduced> {
         others: others(order.space),
         places,
         ranks,
-        ranges: vec![(0, NONE); squares.len()],
+        ranges: vec![[0, NONE]; squares.len()],
         entries: Vec::new(),
         queue: Queue::default(),
         column: BitTree::new(cells.len()),
@@ -171,17 +171,23 @@ impl Columns<'_> {
         while let Some(rank) = self.flow()? {
             self.entries.push(rank);
         }
-        self.ranges[column] = (begin, (self.entries.len() - begin) as u32);
+        self.keep(column, begin)
+    }
+
+    /// Makes the last entries those of a column.
+    fn keep(&mut self, column: usize, begin: usize) -> Result<()> {
+        let end = u32::try_from(self.entries.len()).ok().filter(|&end| end != NONE);
+        self.ranges[column] = [begin as u32, end.ok_or(Error::NoMemory { bytes: 4 * self.entries.len() })?];
         Ok(())
     }
 
     /// Adds a column, which is flowed to the end if it was not yet.
     fn join(&mut self, column: usize) -> Result<()> {
-        if self.ranges[column].1 == NONE {
+        if self.ranges[column][1] == NONE {
             self.flow_to_the_end(column)?;
         }
-        let (begin, len) = self.ranges[column];
-        self.entries[begin..begin + len as usize].iter().for_each(|&rank| self.column.flip(rank));
+        let [begin, end] = self.ranges[column];
+        self.entries[begin as usize..end as usize].iter().for_each(|&rank| self.column.flip(rank));
         Ok(())
     }
 
@@ -193,7 +199,7 @@ impl Columns<'_> {
             if other == NONE {
                 let begin = self.entries.len();
                 self.column.drain(&mut self.entries);
-                self.ranges[column] = (begin, (self.entries.len() - begin) as u32);
+                self.keep(column, begin)?;
                 return Ok(Some(last));
             }
             self.job.check()?;

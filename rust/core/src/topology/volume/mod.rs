@@ -45,7 +45,7 @@ pub fn bars(grid: &Grid, keys: &[u32], wanted: [bool; 3], job: &Job) -> Result<[
         found[2] = merges.iter().filter_map(|merge| merge.bar(Nodes::Cubes, &space, &field)).collect();
         if wanted[1] {
             field.mark(&merges);
-            let reduced = reduce(Order::own(&space, &field), &field.deaths(squares), job)?;
+            let reduced = reduce(Order::own(&space, &field), &field.deaths(&squares), job)?;
             found[1] = loops(&space, &field, &reduced.pairs);
             edges = Some(reduced.rest);
         }
@@ -83,9 +83,9 @@ impl Field {
     }
 
     /// Squares without those that are marked.
-    fn deaths(&self, mut squares: Vec<Cell>) -> Vec<Cell> {
-        squares.retain(|&square| (self.gradient.taken[square as usize / 4] >> (3 + square % 4)) & 1 == 0);
-        squares
+    fn deaths(&self, squares: &[Cell]) -> Vec<Cell> {
+        let free = |square: &Cell| (self.gradient.taken[*square as usize / 4] >> (3 + square % 4)) & 1 == 0;
+        squares.iter().copied().filter(free).collect()
     }
 }
 

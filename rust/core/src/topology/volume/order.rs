@@ -1,6 +1,7 @@
 //! Two orders of the cells, one for rows and one for columns of the boundary matrix, and what is critical for both.
 
 use super::super::grid::Cell;
+use super::super::radix;
 use super::gradient::Gradient;
 use super::space::Space;
 use crate::error::Result;
@@ -272,33 +273,7 @@ fn edge_state<const AXIS: usize>(cofaces: u8, taken: u8, faces: [u8; 4]) -> u32 
 /// Values with places in a list, ascending.
 #[must_use]
 pub fn ascending(values: impl Iterator<Item = u32>) -> Vec<u64> {
-    let mut items: Vec<_> = values.enumerate().map(|(i, value)| (u64::from(value) << 32) | i as u64).collect();
-    sort(&mut items);
+    let mut items: Vec<_> = values.enumerate().map(|(i, value)| radix::pack(value, i as u32)).collect();
+    radix::sort(&mut items, &mut Vec::new());
     items
-}
-
-/// Sorts by the upper halves; the lower ones ascend before.
-fn sort(items: &mut Vec<u64>) {
-    if items.len() < 1 << 9 {
-        return items.sort_unstable();
-    }
-    let mut counts = vec![[0_u32; 2048]; 3];
-    let digit = |item: u64, pass: usize| (item >> (32 + 11 * pass)) as usize & 2047;
-    for &item in &*items {
-        (0..3).for_each(|pass| counts[pass][digit(item, pass)] += 1);
-    }
-    let mut other = vec![0; items.len()];
-    for (pass, counts) in counts.iter_mut().enumerate() {
-        if counts[digit(items[0], pass)] as usize == items.len() {
-            continue;
-        }
-        let mut total = 0;
-        counts.iter_mut().for_each(|count| total += std::mem::replace(count, total));
-        for &item in &*items {
-            let place = &mut counts[digit(item, pass)];
-            other[*place as usize] = item;
-            *place += 1;
-        }
-        std::mem::swap(items, &mut other);
-    }
 }

@@ -2,7 +2,7 @@
 
 use super::super::grid::{Cell, Grid};
 use super::super::{Bar, Comparison, How, Pairing, Rule};
-use super::columns::{Pair, Reduced, reduce};
+use super::columns::{Pair, reduce};
 use super::forest::{Forest, Merge, Nodes};
 use super::join::{Half, join, pairing};
 use super::order::{Field, Order};
@@ -139,41 +139,35 @@ impl Task<'_> {
     /// Degree 1: `squares` are the critical ones of each image; those that are births are marked. `edges` gets those that
     /// are left for degree 0.
     fn loops(&self, squares: &[Vec<Cell>; 3], edges: &mut [Option<Vec<Cell>>; 3]) -> Result<Pairing> {
-        let (space, [f, g, c]) = (&self.space, &self.fields);
+        let (space, two_levels) = (&self.space, self.two_levels);
         let refined = self.how.rule == Rule::Refined;
         let own = |side: usize| {
+            if side == 2 && !refined && !two_levels {
+                return Ok((Vec::new(), None));
+            }
             let field = &self.fields[side];
-            reduce(Order::own(space, field), &field.deaths(squares[side].clone()), self.job)
+            let reduced = reduce(Order::own(space, field), &field.deaths(&squares[side]), self.job)?;
+            Ok((loops(space, field, &reduced.pairs), Some(reduced.rest)))
         };
-        let through = |field| {
-            let order = self.through(field);
-            reduce(order, &order.squares(self.job)?, self.job)
-        };
-        let nothing = || Ok(Reduced::default());
-        let [of_f, of_g, of_c] =
-            all([&|| own(0), &|| own(1), &|| if refined || self.two_levels { own(2) } else { nothing() }])?;
-        let [of_f, of_g, of_c] = [(0, of_f), (1, of_g), (2, of_c)].map(|(side, reduced)| {
-            edges[side] = (side < 2 || refined || self.two_levels).then_some(reduced.rest);
-            loops(space, &self.fields[side], &reduced.pairs)
-        });
-        let [through_f, through_g, _] =
-            all([&|| through(f), &|| if self.two_levels { nothing() } else { through(g) }, &nothing])?;
-        let mut allowed: Vec<_> = of_c.iter().map(|&bar| self.half(bar).shared).collect();
-        let halves_g = if self.two_levels {
-            let told = of_c.iter().filter(|bar| {
+        let [(of_f, rest_f), (of_g, rest_g), (mut of_c, rest_c)] = all([&|| own(0), &|| own(1), &|| own(2)])?;
+        *edges = [rest_f, rest_g, rest_c];
+        if two_levels {
+            of_c.retain(|bar| {
                 self.tells(match self.how.comparison {
-                    Comparison::Union => space.edge(&c.keys, bar.birth),
-                    Comparison::Intersection => space.square(&c.keys, bar.death),
+                    Comparison::Union => space.edge(&self.fields[2].keys, bar.birth),
+                    Comparison::Intersection => space.square(&self.fields[2].keys, bar.death),
                 })
             });
-            let halves: Vec<_> = told.map(|&bar| self.half(bar)).collect();
-            allowed = halves.iter().map(|half| half.shared).collect();
-            halves
-        } else {
-            self.halves(g, through_g.pairs, &allowed)
+        }
+        let of_c: Vec<_> = of_c.into_iter().map(|bar| self.half(bar)).collect();
+        let mut allowed: Vec<_> = of_c.iter().map(|half| half.shared).collect();
+        allowed.sort_unstable();
+        let through = |side: usize| match (side, two_levels) {
+            (0, _) | (1, false) => self.halves(&self.fields[side], &allowed),
+            _ => Ok(Vec::new()),
         };
-        let halves_f = self.halves(f, through_f.pairs, &allowed);
-        let ends = join(halves_f, halves_g, refined.then_some(allowed));
+        let [through_f, through_g, _] = all([&|| through(0), &|| through(1), &|| through(2)])?;
+        let ends = join(through_f, if two_levels { of_c } else { through_g }, None);
         Ok(pairing(space, self.how.comparison, [of_f, of_g], &ends))
     }
 
@@ -194,17 +188,15 @@ impl Task<'_> {
         }
     }
 
-    /// The pairs of an image that may give matches. Pairs of the gradient are empty; where those count, the ones that share
-    /// an allowed cell are made here.
-    fn halves(&self, field: &Field, pairs: Vec<Pair>, allowed: &[Cell]) -> Vec<Half> {
-        let order = self.through(field);
-        let lasting = |pair: &Pair| {
-            self.space.edge(&order.rows.keys, pair.edge) < self.space.square(&order.columns.keys, pair.square)
-        };
-        let all = self.how.rule == Rule::Refined;
-        let half = |pair: Pair| self.half(Bar { birth: pair.edge, death: pair.square });
-        let mut found: Vec<_> = pairs.into_iter().filter(|pair| all || lasting(pair)).map(half).collect();
-        if all {
+    /// The pairs of an image that may give matches: those that last, or those that share an allowed cell. Pairs of the
+    /// gradient are empty; where those count, they are made here.
+    fn halves(&self, field: &Field, allowed: &[Cell]) -> Result<Vec<Half>> {
+        let (order, refined) = (self.through(field), self.how.rule == Rule::Refined);
+        let reduced = reduce(order, &order.squares(self.job)?, self.job)?;
+        let half = |pair: &Pair| self.half(Bar { birth: pair.edge, death: pair.square });
+        let mut found = Vec::new();
+        if refined {
+            found.extend(reduced.pairs.iter().map(half).filter(|half| allowed.binary_search(&half.shared).is_ok()));
             found.extend(allowed.iter().filter_map(|&cell| {
                 let end = match self.how.comparison {
                     Comparison::Union => order.face(cell),
@@ -212,8 +204,13 @@ impl Task<'_> {
                 };
                 end.map(|end| Half { shared: cell, end })
             }));
+        } else {
+            let lasts = |pair: &&Pair| {
+                self.space.edge(&order.rows.keys, pair.edge) < self.space.square(&order.columns.keys, pair.square)
+            };
+            found.extend(reduced.pairs.iter().filter(lasts).map(half));
         }
-        found
+        Ok(found)
     }
 }
 
