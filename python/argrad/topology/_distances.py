@@ -9,6 +9,7 @@ import numpy as np
 from argrad import _array, _check, _native, _torch
 from argrad._array import Array
 from argrad.topology._barcode import Barcode
+from argrad.topology._pairs import Pair, enter
 
 
 class Partners(NamedTuple):
@@ -96,7 +97,7 @@ def wasserstein_distance(
     name = "wasserstein_distance"
     q = _check.real(name, "order", order, low=1)
     p = internal_p if internal_p == math.inf else _check.real(name, "internal_p", internal_p, low=1)
-    return _matched(_enter(name, first, second, dims, batch_shape), q, p, return_matching)
+    return _matched(enter(name, first, second, dims, batch_shape), q, p, return_matching)
 
 
 def bottleneck_distance(
@@ -148,7 +149,7 @@ def bottleneck_distance(
         >>> float(bottleneck_distance(first, second, dims=0))
         1.0
     """
-    bars = _enter("bottleneck_distance", first, second, dims, batch_shape)
+    bars = enter("bottleneck_distance", first, second, dims, batch_shape)
     return _matched(bars, math.inf, math.inf, return_matching)
 
 
@@ -204,7 +205,7 @@ def sliced_wasserstein_distance(
     """
     name = "sliced_wasserstein_distance"
     count = _check.integer(name, "directions", directions, low=1)
-    bars = _enter(name, first, second, dims, batch_shape)
+    bars = enter(name, first, second, dims, batch_shape)
     if not _array.is_tensor(first.birth):
         found = _slopes(*bars.arrays(), name, count)
         totals = np.zeros(bars.size + 1)
@@ -221,103 +222,7 @@ def sliced_wasserstein_distance(
     return bars.shaped(total[:-1])
 
 
-class _Bars(NamedTuple):
-    """One barcode in float64, with the number of the distance that each bar belongs to, or -1."""
-
-    birth: Array
-    death: Array
-    group: Array
-
-    def place(self, count: int) -> Array:
-        """Return the numbers, `count` instead of -1."""
-        return self.group + (count + 1) * (self.group < 0)
-
-
-class _Pair(NamedTuple):
-    """What is to be compared, and the form of the answer."""
-
-    function: str
-    first: _Bars
-    second: _Bars
-    shape: tuple[int, ...]
-    like: Array
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-    def arrays(self) -> tuple[Array, ...]:
-        return (*self.first, *self.second)
-
-    def constants(self) -> tuple[Array, ...]:
-        return tuple(x.detach() for x in self.arrays())
-
-    def shaped(self, distance: Array) -> Any:
-        distance = _array.cast(distance.reshape(self.shape), _check.dtype_name(self.like))
-        return distance if _array.is_tensor(distance) else distance[()]
-
-
-def _enter(
-    function: str,
-    first: Barcode,
-    second: Barcode,
-    dims: int | Sequence[int] | None,
-    batch_shape: tuple[int, ...] | None,
-) -> _Pair:
-    for argument, bars in (("first", first), ("second", second)):
-        if not isinstance(bars, Barcode):
-            raise TypeError(f"{function}: {argument} must be a Barcode, got {_array.describe(bars)}")
-        _check.floating(function, f"{argument}.birth", bars.birth)
-    _check.same_kind(function, {"first": first.birth, "second": second.birth})
-    _check.same_precision(function, {"first": first.birth, "second": second.birth})
-    if batch_shape is None:
-        batch_shape = _least_shape(first, second)
-    elif len(batch_shape) > 2 or any([size < 0 for size in batch_shape]):  # noqa: C419 (torch.compile traces it)
-        raise ValueError(f"{function}: batch_shape must be (), (n,) or (n, c), got {batch_shape}")
-    elif not _torch_is_compiling(first.birth):
-        _require_inside(function, batch_shape, first, second)
-    if dims is None:
-        degrees = tuple(range(1 + max(_largest(first.dimension), _largest(second.dimension))))
-    else:
-        degrees = tuple(dims) if isinstance(dims, Sequence) else (dims,)
-        for degree in degrees:
-            _check.integer(function, "dims", degree, low=0, high=2)
-    sides = []
-    for bars in (first, second):
-        index = sum([(bars.dimension == degree) * (i + 1) for i, degree in enumerate(degrees)])
-        image = bars.batch * (batch_shape[1] if len(batch_shape) == 2 else 1) + bars.channel
-        # Numbers from 1 on, times whether the degree is wanted: -1 where it is not.
-        group = (image * len(degrees) + index) * (index > 0) - 1 if degrees else image * 0 - 1
-        sides.append(_Bars(_array.cast(bars.birth, "float64"), _array.cast(bars.death, "float64"), group))
-    shape = batch_shape if isinstance(dims, int) else (*batch_shape, len(degrees))
-    return _Pair(function, sides[0], sides[1], shape, first.birth)
-
-
-def _torch_is_compiling(x: Array) -> bool:
-    return _array.is_tensor(x) and _torch.is_compiling()
-
-
-def _require_inside(function: str, batch_shape: tuple[int, ...], first: Barcode, second: Barcode) -> None:
-    sizes = (*batch_shape, 1, 1)
-    for position, size in (("batch", sizes[0]), ("channel", sizes[1])):
-        largest = max(_largest(getattr(first, position)), _largest(getattr(second, position)))
-        if largest >= size:
-            raise ValueError(
-                f"{function}: batch_shape must be large enough for every bar, got {batch_shape}, {position} {largest}"
-            )
-
-
-def _least_shape(first: Barcode, second: Barcode) -> tuple[int, ...]:
-    batch = 1 + max(_largest(first.batch), _largest(second.batch))
-    channel = 1 + max(_largest(first.channel), _largest(second.channel))
-    return (batch, channel) if channel > 1 else (batch,) if batch > 1 else ()
-
-
-def _largest(x: Array) -> int:
-    return int(x.max()) if len(x) else -1
-
-
-def _matched(bars: _Pair, q: float, p: float, return_matching: bool) -> Any:
+def _matched(bars: Pair, q: float, p: float, return_matching: bool) -> Any:
     if _array.is_tensor(bars.like):
         partners = Partners(*_torch.diagram_partners(*bars.constants(), bars.function, q, p))
         distance = _total(bars, partners, q, p)
@@ -329,7 +234,7 @@ def _matched(bars: _Pair, q: float, p: float, return_matching: bool) -> Any:
     return (distance, partners) if return_matching else distance
 
 
-def _total(bars: _Pair, partners: Partners, q: float, p: float) -> Array:
+def _total(bars: Pair, partners: Partners, q: float, p: float) -> Array:
     """Return the distances of tensors as differentiable functions of their ends."""
     ends = [[x.where(x.isfinite(), 0.0) for x in side[:2]] for side in (bars.first, bars.second)]
     sides = ((bars.first, ends[0], partners.first), (bars.second, ends[1], partners.second))

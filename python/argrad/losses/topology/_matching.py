@@ -157,30 +157,30 @@ def _add(values: Tensor, checked: Images, goal: Tensor, found: topology.Matching
         0, example.index_select(0, own), birth * birth + death * death, alpha=2 * terms.weight_matched
     )
     alone = found.unmatched_prediction
-    bars = type(f)(*[x.index_select(0, alone) for x in f])
-    pushed = _push(bars, checked, goal, level, terms)
+    pushed = _push(f, alone, checked, goal, level, terms)
     values = values.index_add(0, example.index_select(0, alone), pushed, alpha=terms.weight_unmatched)
     alone = found.unmatched_target
     length = finite(g.birth.index_select(0, alone) - g.death.index_select(0, alone))
     return values.index_add(0, checked.example(g).index_select(0, alone), length * length)
 
 
-def _push(bars: Barcode, checked: Images, goal: Tensor, level: str, terms: _Terms) -> Tensor:
+def _push(bars: Barcode, alone: Tensor, checked: Images, goal: Tensor, level: str, terms: _Terms) -> Tensor:
     """Return what each unmatched bar of the prediction is worth."""
-    length = finite(bars.birth - bars.death)
+    ends = [bars.birth.index_select(0, alone), bars.death.index_select(0, alone)]
+    length = finite(ends[0] - ends[1])
     if terms.push_unmatched == "diagonal":
         pushed = length * length
     else:
         if terms.push_unmatched == "background":
             background = 0.0 if level == "superlevel" else 1.0
-            gaps = [bars.birth - background, bars.death - (1.0 - background)]
+            gaps = [ends[0] - background, ends[1] - (1.0 - background)]
         else:
             start = checked.example(bars) * math.prod(checked.prediction.shape[len(checked.lead) :])
-            flat = goal.reshape(-1)
             gaps = []
-            for end, index in ((bars.birth, bars.birth_index), (bars.death, bars.death_index)):
-                gap = end - flat.index_select(0, start + index.clamp(min=0))
-                gaps.append(gap.where(index >= 0, 0.0))  # an end without a voxel of its own is a constant
+            for end, index in zip(ends, (bars.birth_index, bars.death_index), strict=True):
+                there = goal.reshape(-1).index_select(0, (start + index.clamp(min=0)).index_select(0, alone))
+                # An end without a voxel of its own is a constant.
+                gaps.append((end - there).where(index.index_select(0, alone) >= 0, 0.0))
         birth, death = (finite(gap) for gap in gaps)
         pushed = 2 * (birth * birth + death * death)
     if terms.min_persistence > 0:

@@ -4,7 +4,7 @@
 //! matching of all long bars of both diagrams as soon as there is one of the long bars of each diagram alone, so copies
 //! on the diagonal are not needed: two maximum matchings by Hopcroft and Karp, with a tree that gives neighbours.
 //!
-//!     bisect t over the numbers that floats can be, between what fails and what works
+//!     halve the interval between what fails and what works; when it is short, search among the distances inside it
 //!         works: the long bars of x have partners in y, and those of y partners in x; t falls to what was needed
 //!     join the two matchings along their common paths
 
@@ -14,6 +14,10 @@ use crate::error::Result;
 use crate::job::Job;
 
 const NONE: u32 = u32::MAX;
+/// How often the interval is halved before the distances inside it are listed.
+const HALVINGS: u32 = 16;
+/// How many distances are listed at most.
+const MANY: usize = 1 << 20;
 
 /// The partners of bars of one diagram, or [`NONE`].
 type Partners = Vec<u32>;
@@ -24,14 +28,12 @@ pub fn partners(x: &[Point], y: &[Point], job: &Job) -> Result<Vec<Option<usize>
     let (a, b) = (halves(x), halves(y));
     let mut works = a.iter().chain(&b).copied().fold(0.0, f64::max);
     let mut best = (vec![NONE; x.len()], vec![NONE; y.len()]);
-    let mut fails: Option<f64> = None;
-    loop {
-        // Bits of floats >= 0 are in the order of their values.
-        let low = fails.map_or(0, |t| t.to_bits() + 1);
-        if low >= works.to_bits() {
-            break;
+    let (mut fails, mut inside) = (None, None);
+    for step in 0.. {
+        if step == HALVINGS {
+            inside = fails.and_then(|fails| distances(x, &a, y, &b, fails, works));
         }
-        let t = if fails.is_none() { 0.0 } else { f64::from_bits(u64::midpoint(low - 1, works.to_bits())) };
+        let Some(t) = between(fails, works, inside.as_deref()) else { break };
         job.check()?;
         match (cover(x, &a, y, t), cover(y, &b, x, t)) {
             (Some(first), Some(second)) => {
@@ -42,6 +44,33 @@ pub fn partners(x: &[Point], y: &[Point], job: &Job) -> Result<Vec<Option<usize>
         }
     }
     Ok(join(best.0, &best.1, &b, works).into_iter().map(|j| (j != NONE).then_some(j as usize)).collect())
+}
+
+/// The next t to try; None if there is none left, so that what works is the least. Without the distances inside, that is
+/// where no float is left.
+fn between(fails: Option<f64>, works: f64, inside: Option<&[f64]>) -> Option<f64> {
+    let Some(fails) = fails else { return (works > 0.0).then_some(0.0) };
+    if let Some(inside) = inside {
+        let (low, high) = (inside.partition_point(|&t| t <= fails), inside.partition_point(|&t| t < works));
+        return (low < high).then(|| inside[usize::midpoint(low, high)]);
+    }
+    let middle = fails + (works - fails) / 2.0;
+    (fails < middle && middle < works).then_some(middle)
+}
+
+/// The distances between what fails and what works, rising; None if there are too many.
+fn distances(x: &[Point], a: &[f64], y: &[Point], b: &[f64], fails: f64, works: f64) -> Option<Vec<f64>> {
+    let within = |t: &f64| fails < *t && *t < works;
+    let mut found: Vec<f64> = a.iter().chain(b).copied().filter(within).collect();
+    for &bar in x {
+        found.extend(y.iter().map(|&other| Norm::Max.between(bar, other)).filter(within));
+        if found.len() > MANY {
+            return None;
+        }
+    }
+    found.sort_unstable_by(f64::total_cmp);
+    found.dedup();
+    Some(found)
 }
 
 /// The largest distance that a matching uses, those of short bars to the diagonal included.
