@@ -170,8 +170,10 @@ def assemble(x: Array, lead: int, found: Array, kind: Filtration, dtype: str) ->
     """Return the bars found in images as a `Barcode`, their values gathered from `x`."""
     birth, death = _images.ends(x, lead, found, kind, dtype)
     channels = x.shape[1] if lead == 2 else 1
+    # Divisions take long where there are a million bars.
+    place = (found[0], found[0] * 0) if channels == 1 else (found[0] // channels, found[0] % channels)
     dimension = _array.cast(found[1], "uint8")
-    return Barcode(dimension, birth, death, found[2], found[3], found[0] // channels, found[0] % channels)
+    return Barcode(dimension, birth, death, found[2], found[3], *place)
 
 
 def _forward(x: Numbers, lead: int, *options: Any) -> tuple[Numbers]:

@@ -204,17 +204,19 @@ def ends(x: Array, lead: int, found: Array, kind: Filtration, dtype: str) -> tup
         kind: the options of the filtration.
         dtype: name of the dtype of the values.
     """
-    flat, size = x.reshape(-1), spatial(x, lead)[1]
-    end = kind.threshold if kind.threshold is not None else -math.inf if kind.superlevel else math.inf
+    tensor = _array.is_tensor(x)
+    flat, size, voxels = x.reshape(-1), spatial(x, lead)[1], found[2:]
     lasting, ringed = kind.essential or kind.threshold is not None, kind.ring == "constant"
-
-    def values(voxel: Array, dies: bool) -> Array:
-        inside = voxel.clip(min=0) if ringed or (dies and lasting) else voxel
-        y = _array.cast(flat[found[0] * size + inside], dtype)
-        y = _filled(y, voxel == NOWHERE, end) if dies and lasting else y
-        return _filled(y, voxel == OUTSIDE, 0.0) if ringed else y
-
-    return values(found[2], False), values(found[3], True)
+    # Births and deaths in one: half as many passes over the gradient of the images.
+    places = (found[0] * size + (voxels.clip(min=0) if lasting or ringed else voxels)).reshape(-1)
+    y = _array.cast(flat.index_select(0, places) if tensor else flat.take(places), dtype).reshape(voxels.shape)
+    if lasting:
+        end = kind.threshold if kind.threshold is not None else -math.inf if kind.superlevel else math.inf
+        y = _filled(y, voxels == NOWHERE, end)
+    if ringed:
+        y = _filled(y, voxels == OUTSIDE, 0.0)
+    birth, death = y.unbind(0) if tensor else y
+    return birth, death
 
 
 def _filled(y: Array, where: Array, number: float) -> Array:

@@ -135,7 +135,7 @@ def _certain(bars: _Bars, level: str) -> Tensor:
     start = 1.0 if level == "superlevel" else 0.0
     birth, death = finite(bars.birth - start), finite(bars.death - (1.0 - start))
     length = finite(bars.birth - bars.death)
-    terms = (birth * birth + death * death).where(bars.kept, length * length / 2)
+    terms = (birth.square() + death.square()).where(bars.kept, length.square() / 2)
     return (bars.missing / 2).index_add(0, bars.example, terms)
 
 
@@ -206,8 +206,7 @@ def betti_prior_loss(
     for level in levels(name, filtration):
         options: dict[str, Any] = {"filtration": level, "connectivity": connectivity, "dims": wanted}
         bars = _longest(checked, numbers, {**options, "essential": True, "spatial_dims": checked.spatial})
-        length = finite(bars.birth - bars.death)
-        square = length * length
+        square = finite(bars.birth - bars.death).square()
         values = values + bars.missing.index_add(0, bars.example, (1 - square).where(bars.kept, square))
     return reduce(values.reshape(checked.lead), reduction, weights=sample_weight, dtype=checked.dtype)
 

@@ -39,7 +39,8 @@ class Images(NamedTuple):
 
     def example(self, bars: Barcode) -> Tensor:
         """Return the number of the example that each bar belongs to."""
-        example: Tensor = bars.batch * self.lead[1] + bars.channel if len(self.lead) == 2 else bars.batch
+        several = len(self.lead) == 2 and self.lead[1] != 1
+        example: Tensor = bars.batch * self.lead[1] + bars.channel if several else bars.batch
         return example
 
     def target(self, function: str, target: Tensor) -> Tensor:
@@ -87,5 +88,9 @@ def levels(function: str, filtration: str) -> tuple[str, ...]:
 
 def finite(x: Tensor) -> Tensor:
     """Return x with 0, without a slope, where it is not finite: essential bars have an end at infinity."""
-    y: Tensor = x.nan_to_num(0.0, 0.0, 0.0)
-    return y
+    import torch
+
+    # One pass sees that there is nothing to do, which is so without infinite values and essential bars.
+    if not torch.compiler.is_compiling() and math.isfinite(x.detach().sum().item()):
+        return x
+    return x.where(x.isfinite(), 0.0)
