@@ -41,7 +41,7 @@ def row(name, masked, options):
 
     def arguments(inputs):
         x, steepness = inputs
-        return (x, labels(x), steepness.unsqueeze(-1), mask(x), *options)
+        return (x, labels(x), steepness.unsqueeze(-1), mask(x), *options, mean)
 
     return torch_checks.Row(
         name=name,
@@ -108,3 +108,21 @@ def test_the_count_has_no_gradient_and_survives_transforms():
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
     (found,) = torch.autograd.grad(compiled(x), x)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_slopes_that_are_kept_are_the_gradient(log):
+    x, steepness = draw(9, 1)
+    mask = torch.ones_like(x, dtype=torch.bool)
+    mask[0, 0] = mask[1, 3] = mask[2] = False
+    upstream = torch.tensor([0.5, torch.inf, -2.0], dtype=torch.float64)
+
+    def gradient(x, steepness):
+        found = group_order(x, labels(x), negatives=4, steepness=steepness, log=log, reduction="mean", mask=mask)
+        return torch.autograd.grad(found.probability, x, upstream)[0]
+
+    kept = gradient(x.requires_grad_(), steepness)
+    made = gradient(x, steepness.requires_grad_())
+    torch.testing.assert_close(kept[[0, 2]], made[[0, 2]], rtol=1e-12, atol=1e-14)
+    assert bool((kept[~mask] == 0).all())
+    assert kept[0].abs().max() > 0

@@ -20,6 +20,7 @@ __all__ = [
     "force_simd",
     "get_num_threads",
     "group_order",
+    "group_order_scaled",
     "group_order_second",
     "group_order_vjp",
     "hard_rank",
@@ -358,7 +359,11 @@ _Labels: TypeAlias = tuple[NDArray[np.bool_], _Mask]
 _GroupOptions: TypeAlias = tuple[int | None, str, str, bool, bool]
 
 def group_order(
-    function: str, arrays: tuple[NDArray[_Real], NDArray[_Real]], labels: _Labels, options: _GroupOptions
+    function: str,
+    arrays: tuple[NDArray[_Real], NDArray[_Real]],
+    labels: _Labels,
+    options: _GroupOptions,
+    slopes: bool,
 ) -> list[NDArray[Any]]: ...
 def group_order_vjp(
     function: str,
@@ -366,8 +371,9 @@ def group_order_vjp(
     labels: _Labels,
     options: _GroupOptions,
     order: NDArray[np.int32],
-    kept: tuple[NDArray[_Real], NDArray[_Real]],
+    gradient: NDArray[_Real],
 ) -> list[NDArray[_Real]]: ...
+def group_order_scaled(arrays: tuple[NDArray[_Real], NDArray[_Real]]) -> NDArray[Any]: ...
 def group_order_second(
     function: str,
     arrays: tuple[NDArray[np.float64], NDArray[np.float64]],

@@ -238,6 +238,13 @@ def is_compiling() -> bool:
     return torch.compiler.is_compiling()
 
 
+def is_recorded(x: Tensor) -> bool:
+    """Tell whether gradients may be asked for to what is made of this tensor; transforms may do so all the same."""
+    import torch
+
+    return bool(x.requires_grad) and torch.is_grad_enabled()
+
+
 def __getattr__(name: str) -> Any:
     # Not a cached function: torch.compile runs a module's __getattr__ as it is, but would trace into a function, and
     # registering an operator cannot be traced. So the first use of an operator may lie inside compiled code.

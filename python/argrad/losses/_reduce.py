@@ -16,6 +16,7 @@ def reduce(
     weights: Tensor | None = None,
     counted: Tensor | None = None,
     empty: str | float = "skip",
+    settled: bool = False,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
     """Return the weighted values themselves ("none"), their sum, or their mean over the values that count.
@@ -35,10 +36,11 @@ def reduce(
         weights: w, a constant or with gradient; any shape that broadcasts to that of the values.
         counted: C as booleans of the shape of the values; None: all count.
         empty: "skip", or a number: the value of examples outside C, which then count with it.
+        settled: whether the values outside C are 0 already, and so are the gradients to their inputs.
         dtype: of the result; None keeps that of the values.
     """
     number = values.numel()
-    if counted is not None:
+    if counted is not None and not (settled and isinstance(empty, str)):
         values = values.where(counted, 0.0 if isinstance(empty, str) else empty)
     if weights is not None:
         values = values * weights.to(values.dtype)

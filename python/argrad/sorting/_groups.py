@@ -4,11 +4,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from argrad import _check, _native, _torch
+from argrad import _array, _check, _native, _torch
 from argrad._array import Array
 from argrad.sorting import _lists, _network
 
 REDUCTIONS = ("none", "mean")
+_NOTHING = np.zeros(0)
 
 
 class GroupOrder(NamedTuple):
@@ -87,8 +88,9 @@ def group_order(
 
     Cost:
         A sort, and one product of P^T with a vector: O(c^2) for c items that take part (odd-even), two products for
-        lists with a negative of a probability below 1/32, which the first one does not hold to all digits. Memory
-        O(c^2) per thread; no matrix.
+        lists with a negative of a probability below 1/32, which the first one does not hold to all digits. For
+        few positives or few negatives half of an odd-even network is left out. Memory O(c^2) per thread; no matrix.
+        A mean of scores that require a gradient finds its slopes at once and keeps them, an array like `x`.
 
     References:
         Shvetsova, Petersen, Kukleva, Schiele, Kuehne, "Learning by Sorting: Self-supervised Learning with Group
@@ -108,11 +110,12 @@ def group_order(
     most = None if negatives is None else _check.integer(name, "negatives", negatives, low=1)
     _check.choice(name, "network", network, _network.NETWORKS)
     _check.choice(name, "distribution", distribution, _network.DISTRIBUTIONS)
-    if not isinstance(log, bool | np.bool_):
-        raise TypeError(f"{name}: log must be a boolean, got {log!r}")
+    log = _check.flag(name, "log", log)
     mean = _check.choice(name, "reduction", reduction, REDUCTIONS) == "mean"
     per_list = _lists.per_list(lists, "steepness", steepness, low=0.0, open_low=True)
-    options = (most, network, distribution, bool(log), mean)
+    # The slopes of a mean cost little where the mean is made, and spare the way back.
+    slopes = mean and _array.is_tensor(lists.x) and _torch.is_recorded(lists.x)
+    options = (most, network, distribution, log, mean, slopes)
     found, count = _lists.call("group_order", _forward, 2, lists.x, label, per_list, lists.mask, *options)
     return GroupOrder(found if mean else lists.leave(found), count)
 
@@ -123,9 +126,11 @@ def _label(lists: _lists.Lists, positive: Array) -> Array:
     _check.same_kind(lists.function, {"x": lists.x, "positive": positive})
     if _check.dtype_name(positive) != "bool":
         raise TypeError(f"{lists.function}: positive must be of dtype bool, got {_check.dtype_name(positive)}")
-    shape = tuple(lists.leave(lists.x).shape)
-    if tuple(positive.shape) != shape:
-        raise ValueError(f"{lists.function}: positive must be of shape {shape} like x, got {tuple(positive.shape)}")
+    shape = lists.x.shape if lists.dim == -1 else lists.leave(lists.x).shape
+    if positive.shape != shape:
+        raise ValueError(
+            f"{lists.function}: positive must be of shape {tuple(shape)} like x, got {tuple(positive.shape)}"
+        )
     return positive if lists.dim == -1 else _lists.move(positive, lists.dim, -1)
 
 
@@ -133,26 +138,34 @@ def _value_shape(x: Any, mean: bool) -> Any:
     return x.shape[:-1] if mean else x.shape
 
 
+def _slopes_shape(x: Any, slopes: bool) -> Any:
+    return x.shape if slopes else (*x.shape[:-1], 0)
+
+
 def _forward(x: Any, positive: Any, steepness: Any, mask: Any, *options: Any) -> tuple[np.ndarray[Any, Any], ...]:
-    """Return values and counts; for the derivatives the order of the items and their probabilities in this order."""
-    value, count, order, chance = _native.group_order("group_order", (x, steepness), (positive, mask), options)
-    batch = x.shape[:-1]
+    """Return values and counts; for the derivatives the order of the items, and the slopes of means if kept."""
+    value, count, order, slopes = _native.group_order(
+        "group_order", (x, steepness), (positive, mask), options[:-1], options[-1]
+    )
     return (
-        value.reshape(_value_shape(x, options[-1])),
-        count.reshape(batch),
+        value.reshape(_value_shape(x, options[-2])),
+        count.reshape(x.shape[:-1]),
         order.reshape(x.shape),
-        chance.reshape(x.shape),
+        slopes.reshape(_slopes_shape(x, options[-1])),
     )
 
 
 def _shapes(x: Any, positive: Any, steepness: Any, mask: Any, *options: Any) -> _torch.Shapes:
-    return (_value_shape(x, options[-1]), None), (x.shape[:-1], "int64"), (x.shape, "int32"), (x.shape, None)
+    value, slopes = _value_shape(x, options[-2]), _slopes_shape(x, options[-1])
+    return (value, None), (x.shape[:-1], "int64"), (x.shape, "int32"), (slopes, None)
 
 
 def _vjp(x: Any, positive: Any, steepness: Any, mask: Any, *rest: Any) -> tuple[np.ndarray[Any, Any], ...]:
-    *options, order, chance, gradient, _ = rest
+    *options, order, slopes, gradient, wanted = rest
+    if options[-1] and wanted == 1:  # to the scores alone
+        return _native.group_order_scaled((slopes, gradient)).reshape(x.shape), _NOTHING
     found = _native.group_order_vjp(
-        "group_order", (x, steepness), (positive, mask), tuple(options), order, (chance, gradient)
+        "group_order", (x, steepness), (positive, mask), tuple(options[:-1]), order, gradient
     )
     return found[0].reshape(x.shape), found[1].reshape(steepness.shape)
 
@@ -160,7 +173,7 @@ def _vjp(x: Any, positive: Any, steepness: Any, mask: Any, *rest: Any) -> tuple[
 def _second(x: Any, positive: Any, steepness: Any, mask: Any, *rest: Any) -> tuple[np.ndarray[Any, Any], ...]:
     *options, order, _, gradient, x_tangent, steepness_tangent = rest
     a, s, g, p, q = (y.astype(np.float64, copy=False) for y in (x, steepness, gradient, x_tangent, steepness_tangent))
-    found = _native.group_order_second("group_order", (a, s), (positive, mask), tuple(options), order, (g, (p, q)))
+    found = _native.group_order_second("group_order", (a, s), (positive, mask), tuple(options[:-1]), order, (g, (p, q)))
     return tuple(
         y.reshape(like.shape).astype(like.dtype, copy=False)
         for y, like in zip(found, (x, steepness, gradient), strict=True)
@@ -170,13 +183,13 @@ def _second(x: Any, positive: Any, steepness: Any, mask: Any, *rest: Any) -> tup
 _torch.declare_smooth(
     "group_order",
     "(Tensor x, Tensor positive, Tensor steepness, Tensor? mask, int? negatives, str network, str distribution, "
-    "bool log, bool mean) -> (Tensor probability, Tensor count, Tensor order, Tensor chance)",
+    "bool log, bool mean, bool keep) -> (Tensor probability, Tensor count, Tensor order, Tensor slopes)",
     forward=_forward,
     vjp=_vjp,
     second=_second,
     shapes=_shapes,
     differentiable=("x", "steepness"),
-    saved=("order", "chance"),
+    saved=("order", "slopes"),
     values=1,
     shown=2,
 )

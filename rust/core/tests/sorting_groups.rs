@@ -58,7 +58,7 @@ impl Case {
 
     fn found<T: Score>(&self) -> Found<T> {
         let narrow = |values: &[f64]| values.iter().map(|&value| <T as Lane>::of(value)).collect::<Vec<T>>();
-        forward(&self.groups(&narrow(&self.x), &narrow(&self.steepness)), &Job::default()).unwrap()
+        forward(&self.groups(&narrow(&self.x), &narrow(&self.steepness)), self.mean, &Job::default()).unwrap()
     }
 }
 
@@ -137,21 +137,21 @@ proptest! {
     fn gradients_are_the_slopes(case in case()) {
         let found = case.found::<f64>();
         let groups = case.groups(&case.x, &case.steepness);
-        let gradients = vjp(&groups, &found.order, &found.chance, &case.gradient, &Job::default()).unwrap();
+        let gradients = vjp(&groups, &found.order, &case.gradient, &Job::default()).unwrap();
         let (h, move_x) = (1e-6, |i: usize| ((i * i) as f64).sin());
         let along: Vec<f64> = (0..case.x.len()).map(move_x).collect();
         let inner: f64 = gradients.x.iter().zip(&along).map(|(a, b)| a * b).sum::<f64>()
             + gradients.steepness.iter().sum::<f64>();
-        // A tie that the shift undoes changes the order inside a group; dual numbers see no slope at one.
+        let ones = vec![1.0; case.steepness.len()];
+        let tangents: [&[f64]; 2] = [&along, &ones];
+        let (_, slopes) = second(&groups, &found.order, &case.gradient, tangents, &Job::default()).unwrap();
+        let total: f64 = slopes.iter().zip(&case.gradient).map(|(a, b)| a * b).sum();
+        prop_assert!((total - inner).abs() < 1e-9 * (1.0 + inner.abs()), "{total} {inner}");
+        // A tie that the shift undoes changes the order inside a group.
         let tied = case.x.chunks(case.length.max(1)).any(|list| {
             (0..list.len()).any(|i| (0..i).any(|j| (list[i] - list[j]).abs() < 1e-5))
         });
         if !tied {
-            let ones = vec![1.0; case.steepness.len()];
-            let tangents: [&[f64]; 2] = [&along, &ones];
-            let (_, slopes) = second(&groups, &found.order, &case.gradient, tangents, &Job::default()).unwrap();
-            let total: f64 = slopes.iter().zip(&case.gradient).map(|(a, b)| a * b).sum();
-            prop_assert!((total - inner).abs() < 1e-9 * (1.0 + inner.abs()), "{total} {inner}");
             let value = |sign: f64| {
                 let x = case.x.iter().zip(&along).map(|(x, t)| x + sign * h * t).collect();
                 let steepness = case.steepness.iter().map(|s| s + sign * h).collect();
@@ -160,6 +160,14 @@ proptest! {
             };
             let slope = (value(1.0) - value(-1.0)) / (2.0 * h);
             prop_assert!((slope - inner).abs() < 1e-6 * (1.0 + inner.abs()), "{slope} {inner}");
+        }
+        if case.mean {
+            let slopes = &found.slopes;
+            for (list, (&gradient, own)) in case.gradient.iter().zip(slopes.chunks(case.length.max(1))).enumerate() {
+                let expected = &gradients.x[list * case.length..];
+                let close = |(slope, x): (&f64, &f64)| (slope * gradient - x).abs() <= 1e-12 * (1.0 + x.abs());
+                prop_assert!(own.iter().zip(expected).all(close));
+            }
         }
         for (i, &counts) in case.mask.iter().flatten().enumerate() {
             prop_assert!(counts || gradients.x[i] == 0.0);

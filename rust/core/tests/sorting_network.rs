@@ -2,7 +2,7 @@
 
 use argrad_core::Job;
 use argrad_core::sorting::Lists;
-use argrad_core::sorting::network::{Batch, Distribution, Form, Lane, Wanted, product, vjp};
+use argrad_core::sorting::network::{Batch, Distribution, Form, Lane, Wanted, product, second, vjp};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -197,5 +197,25 @@ proptest! {
         for (i, &counts) in case.mask.iter().enumerate() {
             prop_assert!(counts || found.x[i] == 0.0);
         }
+    }
+}
+
+/// The relaxation is smooth where scores are equal, so its second derivative is the slope of the first across the tie.
+#[test]
+fn second_derivatives_at_exact_ties_are_slopes() {
+    let (x, steepness) = ([0.3, 0.3, 0.9, -0.2, 0.3], [2.0]);
+    let (v, u, along) = ([0.5, -1.0, 2.0, 0.25, 1.5], [1.0, -0.5, 0.75, 2.0, -1.5], [0.7, -0.4, 0.2, 0.9, 0.1]);
+    let lists = Lists::even(1, 5);
+    let (form, distribution, mask) = (Form::OddEven, Distribution::Logistic, None);
+    let batch = Batch { x: &x, steepness: &steepness, lists: &lists, mask, form, distribution, descending: false };
+    let wanted = Wanted { v: false, product: false };
+    let gradient = |h: f64| {
+        let moved: Vec<f64> = x.iter().zip(&along).map(|(x, t)| x + h * t).collect();
+        vjp(&Batch { x: &moved, ..batch }, &v, 1, false, &u, wanted, &Job::default()).unwrap().x
+    };
+    let found = second(&batch, &v, 1, false, &u, [&along, &[0.0; 5], &[0.0]], &Job::default()).unwrap().x;
+    let slopes = gradient(1e-5).into_iter().zip(gradient(-1e-5)).map(|(a, b)| (a - b) / 2e-5);
+    for (found, slope) in found.iter().zip(slopes) {
+        assert!((found - slope).abs() < 1e-8 * (1.0 + slope.abs()), "{found} {slope}");
     }
 }

@@ -97,7 +97,15 @@ def groco_loss(
         reduction="mean",
         mask=mask,
     )
-    return reduce(-logs, reduction, weights=sample_weight, counted=count > 0, empty=empty, dtype=lists.dtype)
+    return reduce(
+        -logs,
+        reduction,
+        weights=sample_weight,
+        counted=count > 0,
+        empty=empty,
+        settled=True,  # the mean logarithm of no item is 0
+        dtype=lists.dtype,
+    )
 
 
 def topk_cross_entropy_loss(

@@ -51,7 +51,7 @@ fn with<T: Score + Element, R: Send>(
     run_sized(py, function, nanoseconds, |job| work(&groups, job))
 }
 
-/// Probabilities, counts, and what the derivatives take.
+/// Probabilities, counts, the order of the items, and the slopes of the means if they are wanted.
 #[pyfunction]
 fn group_order<'py>(
     py: Python<'py>,
@@ -59,10 +59,11 @@ fn group_order<'py>(
     arrays: Arrays<'py>,
     labels: Labels<'py>,
     options: Options,
+    slopes: bool,
 ) -> PyResult<[Bound<'py, PyAny>; 4]> {
     match arrays {
-        Arrays::Single(arrays) => forward(py, function, &arrays, &labels, &options),
-        Arrays::Double(arrays) => forward(py, function, &arrays, &labels, &options),
+        Arrays::Single(arrays) => forward(py, function, &arrays, &labels, &options, slopes),
+        Arrays::Double(arrays) => forward(py, function, &arrays, &labels, &options, slopes),
     }
 }
 
@@ -72,13 +73,16 @@ fn forward<'py, T: Score + Element>(
     arrays: &Pair<'py, T>,
     labels: &Labels<'py>,
     options: &Options,
+    slopes: bool,
 ) -> PyResult<[Bound<'py, PyAny>; 4]> {
-    let Found { value, count, order, chance } = with(py, function, arrays, labels, options, 1, groups::forward)?;
+    let passes = if slopes { 3 } else { 1 };
+    let Found { value, count, order, slopes } =
+        with(py, function, arrays, labels, options, passes, |groups, job| groups::forward(groups, slopes, job))?;
     Ok([
         value.into_pyarray(py).into_any(),
         count.into_pyarray(py).into_any(),
         order.into_pyarray(py).into_any(),
-        chance.into_pyarray(py).into_any(),
+        slopes.into_pyarray(py).into_any(),
     ])
 }
 
@@ -91,18 +95,11 @@ fn group_order_vjp<'py>(
     labels: Labels<'py>,
     options: Options,
     order: PyReadonlyArrayDyn<'py, i32>,
-    kept: (Bound<'py, PyAny>, Bound<'py, PyAny>),
+    gradient: Bound<'py, PyAny>,
 ) -> PyResult<[Bound<'py, PyAny>; 2]> {
-    let (chance, gradient) = kept;
     match arrays {
-        Arrays::Single(arrays) => {
-            let kept = (chance.extract()?, gradient.extract()?);
-            vjp(py, function, &arrays, &labels, &options, &order, &kept)
-        }
-        Arrays::Double(arrays) => {
-            let kept = (chance.extract()?, gradient.extract()?);
-            vjp(py, function, &arrays, &labels, &options, &order, &kept)
-        }
+        Arrays::Single(arrays) => vjp(py, function, &arrays, &labels, &options, &order, &gradient.extract()?),
+        Arrays::Double(arrays) => vjp(py, function, &arrays, &labels, &options, &order, &gradient.extract()?),
     }
 }
 
@@ -113,13 +110,25 @@ fn vjp<'py, T: Score + Element>(
     labels: &Labels<'py>,
     options: &Options,
     order: &PyReadonlyArrayDyn<'py, i32>,
-    (chance, gradient): &Pair<'py, T>,
+    gradient: &PyReadonlyArrayDyn<'py, T>,
 ) -> PyResult<[Bound<'py, PyAny>; 2]> {
-    let (order, chance, gradient) = (order.as_slice()?, chance.as_slice()?, gradient.as_slice()?);
-    let Gradients { x, steepness } = with(py, function, arrays, labels, options, 3, |groups, job| {
-        groups::vjp(groups, order, chance, gradient, job)
-    })?;
+    let (order, gradient) = (order.as_slice()?, gradient.as_slice()?);
+    let Gradients { x, steepness } =
+        with(py, function, arrays, labels, options, 3, |groups, job| groups::vjp(groups, order, gradient, job))?;
     Ok([x.into_pyarray(py).into_any(), steepness.into_pyarray(py).into_any()])
+}
+
+/// The gradient to the scores from kept slopes and the gradient to the means, flat.
+#[pyfunction]
+fn group_order_scaled<'py>(py: Python<'py>, arrays: Arrays<'py>) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match arrays {
+        Arrays::Single((slopes, gradient)) => {
+            groups::scaled(slopes.as_slice()?, gradient.as_slice()?).into_pyarray(py).into_any()
+        }
+        Arrays::Double((slopes, gradient)) => {
+            groups::scaled(slopes.as_slice()?, gradient.as_slice()?).into_pyarray(py).into_any()
+        }
+    })
 }
 
 /// Gradients of `<tangents, group_order_vjp>` to scores, steepness and `gradient`, flat.
@@ -144,5 +153,6 @@ fn group_order_second<'py>(
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(group_order, module)?)?;
     module.add_function(wrap_pyfunction!(group_order_vjp, module)?)?;
+    module.add_function(wrap_pyfunction!(group_order_scaled, module)?)?;
     module.add_function(wrap_pyfunction!(group_order_second, module)?)
 }

@@ -1,12 +1,10 @@
 //! Which items of a list take part, and in which order.
 
-use super::Groups;
-use crate::elementary::ln_f32;
+use super::{Chance, Groups};
 use crate::error::Result;
 use crate::job::Job;
 use crate::simd::dispatch;
 use crate::sorting::lists::{Lists, Output};
-use crate::sorting::network::Lane;
 use crate::sorting::order::{self, Key, Packed};
 use std::hint::black_box;
 use std::ops::Range;
@@ -18,10 +16,8 @@ const BLOCK: usize = 64;
 /// Items that are counted at a time: one register of 64-bit numbers.
 const LANES: usize = 8;
 
-/// What lists are ordered by and logarithms are taken of.
-pub trait Score: Lane + Key {
-    /// Replaces positive, normal values by their natural logarithms.
-    fn logarithms(values: &mut [Self]);
+/// What lists are ordered by.
+pub trait Score: Chance + Key {
     /// The place of every item of lists of `length` items when those of group 0, 1 and 2 follow each other, each group by
     /// value; false where sorting is as fast.
     fn places(_x: &[Self], _groups: &[u8], _length: usize, _scratch: &mut Scratch) -> bool {
@@ -39,36 +35,18 @@ pub struct Scratch {
 }
 
 impl Score for f32 {
-    fn logarithms(values: &mut [Self]) {
-        logarithms_f32(values);
-    }
     fn places(x: &[Self], groups: &[u8], length: usize, scratch: &mut Scratch) -> bool {
         if x.is_empty() || length > SHORT {
             return false;
         }
-        scratch.keys.resize(x.len() + LANES, i64::MAX);
-        scratch.places.resize(x.len() + LANES, 0);
+        scratch.keys.resize(x.len() + SHORT, i64::MAX);
+        scratch.places.resize(x.len() + SHORT, 0);
         places_f32(x, groups, length, &mut scratch.keys, &mut scratch.places);
         true
     }
 }
 
-impl Score for f64 {
-    fn logarithms(values: &mut [Self]) {
-        values.iter_mut().for_each(|value| *value = value.ln());
-    }
-}
-
-dispatch! {
-    fn logarithms_f32(values: &mut [f32]) = logarithms_each
-}
-
-#[inline(always)]
-fn logarithms_each(values: &mut [f32]) {
-    for value in values {
-        *value = ln_f32(*value);
-    }
-}
+impl Score for f64 {}
 
 dispatch! {
     fn places_f32(x: &[f32], groups: &[u8], length: usize, keys: &mut [i64], places: &mut [i64]) = places_each
@@ -81,22 +59,29 @@ fn places_each(x: &[f32], groups: &[u8], length: usize, keys: &mut [i64], places
     for (i, ((key, &x), &group)) in keys.iter_mut().zip(x).zip(groups).enumerate() {
         *key = i64::from(group) << 53 | (Key::key(x) as i64) << 21 | i as i64;
     }
-    let keys = &*keys;
-    for first in (0..x.len()).step_by(length) {
+    match length.div_ceil(LANES) {
+        0..=1 => count::<LANES>(x.len(), length, keys, places),
+        2 => count::<{ 2 * LANES }>(x.len(), length, keys, places),
+        _ => count::<SHORT>(x.len(), length, keys, places),
+    }
+}
+
+/// Counts for `N` items at a time, no fewer than a list has.
+#[inline(always)]
+fn count<const N: usize>(items: usize, length: usize, keys: &[i64], places: &mut [i64]) {
+    for first in (0..items).step_by(length) {
         let list = &keys[first..first + length];
-        for at in (first..first + length).step_by(LANES) {
-            let own: &[i64; LANES] = keys[at..at + LANES].try_into().expect("the keys of a register");
-            let mut smaller = [0; LANES];
-            for j in 0..length {
-                // Not to know that items follow one another keeps the compiler at vectors of places.
-                let key = list[black_box(j)];
-                for l in 0..LANES {
-                    smaller[l] += i64::from(key < own[l]);
-                }
+        let own: &[i64; N] = keys[first..first + N].try_into().expect("the keys of some registers");
+        let mut smaller = [0; N];
+        for j in 0..length {
+            // Not to know that items follow one another keeps the compiler at vectors of places.
+            let key = list[black_box(j)];
+            for l in 0..N {
+                smaller[l] += i64::from(key < own[l]);
             }
-            // What goes beyond the list is written again for the next one.
-            places[at..at + LANES].copy_from_slice(&smaller);
         }
+        // What goes beyond the list is written again for the next one.
+        places[first..first + N].copy_from_slice(&smaller);
     }
 }
 
@@ -159,66 +144,5 @@ impl<T: Score> Groups<'_, T> {
             }
         }
         scratch.groups = groups;
-    }
-}
-
-/// Where the items that take part lie, list after list, when all others are left out.
-#[derive(Debug)]
-pub(super) struct Arranged<'a> {
-    /// As [`super::Found::order`].
-    order: &'a [i32],
-    /// Items of every list in `order`.
-    length: usize,
-    /// Where each list begins, then where the last ends.
-    pub bounds: Vec<i64>,
-}
-
-impl<'a> Arranged<'a> {
-    /// Reads the order of `lists` lists of `length` items.
-    pub fn new(order: &'a [i32], length: usize, lists: usize) -> Self {
-        let mut bounds = Vec::with_capacity(lists + 1);
-        if order.iter().fold(0, |low, &item| item.min(low)) == 0 {
-            bounds.extend((0..=lists).map(|list| (list * length) as i64));
-        } else {
-            let mut end = 0;
-            bounds.push(end);
-            for list in 0..lists {
-                end += order::counted(&order[list * length..(list + 1) * length]) as i64;
-                bounds.push(end);
-            }
-        }
-        Self { order, length, bounds }
-    }
-
-    /// Items that take part.
-    pub fn items(&self) -> usize {
-        self.bounds.last().map_or(0, |&end| end as usize)
-    }
-
-    /// Each list: its number, where its items lie among those that take part, and where in `order`.
-    #[inline]
-    pub fn lists(&self) -> impl Iterator<Item = (usize, Range<usize>, Range<usize>)> + '_ {
-        self.bounds.windows(2).enumerate().map(|(list, ends)| {
-            let (start, end, first) = (ends[0] as usize, ends[1] as usize, list * self.length);
-            (list, start..end, first..first + end - start)
-        })
-    }
-
-    /// For each item of a list that takes part what `of` has for it.
-    #[inline]
-    pub fn gather<'b, T: Copy>(&'b self, list: usize, of: &'b [T]) -> impl ExactSizeIterator<Item = T> + 'b {
-        let (first, count) = (list * self.length, (self.bounds[list + 1] - self.bounds[list]) as usize);
-        let of = &of[first..first + self.length];
-        self.order[first..first + count].iter().map(|&item| of[item as usize])
-    }
-
-    /// Gives `values`, one for each item of a list that takes part, to their items.
-    #[inline]
-    pub fn scatter<T: Copy>(&self, list: usize, values: &[T], mut give: impl FnMut(&mut T, T), to: &mut [T]) {
-        let first = list * self.length;
-        let to = &mut to[first..first + self.length];
-        for (&item, &value) in self.order[first..].iter().zip(values) {
-            give(&mut to[item as usize], value);
-        }
     }
 }

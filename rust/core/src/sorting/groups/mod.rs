@@ -8,23 +8,20 @@
 //! ```
 //!
 //! Columns of P sum to 1, so one product serves both groups; but `1 - c_i` has few digits left where it is small. Lists
-//! with such a negative run once more, with 1 - u, whose product is that difference.
+//! with such a negative run once more, with 1 - u as well, whose product is that difference.
 
 mod arrange;
+mod chance;
+mod sweep;
 
 pub use arrange::Score;
 
-use super::lists::Lists;
-use super::network::{self, Batch, Distribution, Form, Lane};
+use super::network::{Distribution, Form};
 use crate::dual::Dual;
 use crate::error::Result;
 use crate::job::Job;
-use arrange::Arranged;
-
-/// A negative of a smaller probability gets it from a product of its own.
-const CANCELS: f64 = 1.0 / 32.0;
-/// Logarithms of smaller probabilities are that of this one, with slope 0.
-const LEAST: f64 = 1e-12;
+use chance::Chance;
+use sweep::sweep;
 
 /// Lists of two groups.
 #[derive(Debug, Clone, Copy)]
@@ -60,8 +57,8 @@ pub struct Found<T> {
     pub count: Vec<i64>,
     /// Positions in the list of those that do, in the order in which they enter the network, then -1.
     pub order: Vec<i32>,
-    /// Probabilities in that order, then 1.
-    pub chance: Vec<T>,
+    /// The derivatives of the mean of a list to its scores; empty if they are not asked for.
+    pub slopes: Vec<T>,
 }
 
 /// Gradients of `<gradient, value>`.
@@ -73,43 +70,48 @@ pub struct Gradients<T> {
     pub steepness: Vec<T>,
 }
 
-/// Probabilities, counts, and what [`vjp`] wants to know again. Lists without negatives or without positives take no part.
-///
-/// # Errors
-/// [`crate::Error::Interrupted`].
-pub fn forward<T: Score>(groups: &Groups<'_, T>, job: &Job) -> Result<Found<T>> {
-    let (order, count) = groups.arrange(job)?;
-    let arranged = Arranged::new(&order, groups.length, count.len());
-    let chances = groups.chances(&arranged, job)?;
-    let chance = if chances.len() == order.len() {
-        chances.clone()
-    } else {
-        let mut chance = vec![<T as Lane>::of(1.0); order.len()];
-        arranged.lists().for_each(|(_, places, range)| chance[range].copy_from_slice(&chances[places]));
-        chance
-    };
-    let value = groups.value(&arranged, chances);
-    Ok(Found { value, count, order, chance })
+/// The gradients to the values that are taken back to the scores.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Upstream<'a, T> {
+    /// None are.
+    None,
+    /// 1 for the mean of every list.
+    Unit,
+    /// These.
+    Given(&'a [T]),
 }
 
-/// The vector-Jacobian product of [`forward`], from the order and the probabilities that it found.
+/// Probabilities and counts. Lists without negatives or without positives take no part. Where means are asked for, their
+/// `slopes` may be as well: they take half as long together with the probabilities as alone.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`].
-pub fn vjp<T: Lane>(
-    groups: &Groups<'_, T>,
-    order: &[i32],
-    chance: &[T],
-    gradient: &[T],
-    job: &Job,
-) -> Result<Gradients<T>> {
-    let arranged = Arranged::new(order, groups.length, groups.steepness.len());
-    if arranged.items() == chance.len() {
-        return groups.gradients(&arranged, chance, gradient, job);
+pub fn forward<T: Score>(groups: &Groups<'_, T>, slopes: bool, job: &Job) -> Result<Found<T>> {
+    let (order, count) = groups.arrange(job)?;
+    let upstream = if slopes && groups.mean { Upstream::Unit } else { Upstream::None };
+    let found = sweep(groups, &order, upstream, job)?;
+    Ok(Found { value: found.value, count, order, slopes: found.x })
+}
+
+/// The vector-Jacobian product of [`forward`], from the order that it found.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`].
+pub fn vjp<T: Score>(groups: &Groups<'_, T>, order: &[i32], gradient: &[T], job: &Job) -> Result<Gradients<T>> {
+    let found = sweep(groups, order, Upstream::Given(gradient), job)?;
+    Ok(Gradients { x: found.x, steepness: found.steepness })
+}
+
+/// The gradient to the scores from the slopes that [`forward`] found and the gradient to the means. What has no slope gets
+/// no gradient, infinite though it be.
+#[must_use]
+pub fn scaled<T: Score>(slopes: &[T], gradient: &[T]) -> Vec<T> {
+    let (zero, length) = (T::default(), slopes.len() / gradient.len().max(1));
+    let mut found = Vec::with_capacity(slopes.len());
+    for (list, &gradient) in slopes.chunks_exact(length.max(1)).zip(gradient) {
+        found.extend(list.iter().map(|&slope| if slope == zero { zero } else { slope * gradient }));
     }
-    let mut chances = Vec::with_capacity(arranged.items());
-    arranged.lists().for_each(|(_, _, range)| chances.extend_from_slice(&chance[range]));
-    groups.gradients(&arranged, &chances, gradient, job)
+    found
 }
 
 /// Gradients of `<tangents, vjp>` to the scores and the steepness, and to `gradient`.
@@ -124,30 +126,10 @@ pub fn second(
     job: &Job,
 ) -> Result<(Gradients<f64>, Vec<f64>)> {
     let (x, steepness) = (Dual::zip(groups.x, tangents[0]), Dual::zip(groups.steepness, tangents[1]));
-    let moved = groups.with(&x, &steepness);
-    let arranged = Arranged::new(order, groups.length, groups.steepness.len());
-    let chances = moved.chances(&arranged, job)?;
     let gradient: Vec<Dual> = gradient.iter().map(|&value| Dual::new(value, 0.0)).collect();
-    let found = moved.gradients(&arranged, &chances, &gradient, job)?;
+    let found = sweep(&groups.with(&x, &steepness), order, Upstream::Given(&gradient), job)?;
     let slopes = |duals: Vec<Dual>| duals.into_iter().map(|dual| dual.slope).collect();
-    let mut to_gradient = vec![0.0; gradient.len()];
-    let along: Vec<f64> = chances.iter().map(|&chance| moved.slope(chance).value * chance.slope).collect();
-    for (list, places, _) in arranged.lists() {
-        if groups.mean {
-            to_gradient[list] = along[places.clone()].iter().sum::<f64>() / places.len().max(1) as f64;
-        } else {
-            arranged.scatter(list, &along[places], |slot, slope| *slot = slope, &mut to_gradient);
-        }
-    }
-    Ok((Gradients { x: slopes(found.x), steepness: slopes(found.steepness) }, to_gradient))
-}
-
-/// Some of the lists as they enter the network, and the indicator of one group.
-#[derive(Debug)]
-struct Column<T> {
-    bounds: Vec<i64>,
-    x: Vec<T>,
-    u: Vec<T>,
+    Ok((Gradients { x: slopes(found.x), steepness: slopes(found.steepness) }, slopes(found.value)))
 }
 
 impl<T> Groups<'_, T> {
@@ -166,169 +148,4 @@ impl<T> Groups<'_, T> {
             mean: self.mean,
         }
     }
-}
-
-impl<T: Lane> Groups<'_, T> {
-    /// The lists that are `chosen`, all if none, and the indicator of their positives or negatives.
-    fn column(&self, arranged: &Arranged<'_>, positives: bool, chosen: Option<&[bool]>) -> Column<T> {
-        let items = arranged.items();
-        let mut column = Column { bounds: vec![0], x: Vec::with_capacity(items), u: Vec::with_capacity(items) };
-        // By the value of a boolean: choosing from a table is faster than branching.
-        let indicator = [!positives, positives].map(|one| T::of(f64::from(u8::from(one))));
-        for (list, ..) in arranged.lists() {
-            if chosen.is_none_or(|chosen| chosen[list]) {
-                column.x.extend(arranged.gather(list, self.x));
-                let group = arranged.gather(list, self.positive);
-                column.u.extend(group.map(|positive| indicator[usize::from(positive)]));
-            }
-            column.bounds.push(column.x.len() as i64);
-        }
-        column
-    }
-
-    fn batch<'b>(&'b self, x: &'b [T], lists: &'b Lists<'b>) -> Batch<'b, T> {
-        let (form, distribution) = (self.form, self.distribution);
-        Batch { x, steepness: self.steepness, lists, mask: None, form, distribution, descending: false }
-    }
-
-    /// Where the lists of a column lie.
-    fn lists<'b>(&self, column: &'b Column<T>) -> Result<Lists<'b>> {
-        // The network plans less for lists of one length.
-        if column.x.len() == self.x.len() {
-            return Ok(Lists::even(self.steepness.len(), self.length));
-        }
-        Lists::ragged(&column.bounds, column.x.len())
-    }
-
-    fn product(&self, column: &Column<T>, job: &Job) -> Result<Vec<T>> {
-        let lists = self.lists(column)?;
-        let mut out = vec![T::default(); column.x.len()];
-        network::product(&self.batch(&column.x, &lists), &column.u, 1, true, &mut out, job)?;
-        Ok(out)
-    }
-
-    /// Probabilities of the items that take part.
-    fn chances(&self, arranged: &Arranged<'_>, job: &Job) -> Result<Vec<T>> {
-        let column = self.column(arranged, true, None);
-        let mut chances = self.product(&column, job)?;
-        for (chance, &u) in chances.iter_mut().zip(&column.u) {
-            *chance = if u == T::default() { T::of(1.0) - *chance } else { *chance };
-        }
-        if let Some(again) = again(arranged, &column.u, &chances) {
-            let column = self.column(arranged, false, Some(&again));
-            let mut own = self.product(&column, job)?.into_iter().zip(column.u);
-            for (_, places, _) in arranged.lists().filter(|&(list, ..)| again[list]) {
-                for (chance, (own, u)) in chances[places].iter_mut().zip(&mut own) {
-                    *chance = if u != T::default() && cancels(*chance) { own } else { *chance };
-                }
-            }
-        }
-        Ok(chances)
-    }
-
-    /// The derivative of the value of an item by its probability.
-    fn slope(&self, chance: T) -> T {
-        if !self.log {
-            T::of(1.0)
-        } else if chance.wide() < LEAST {
-            T::default()
-        } else {
-            T::of(1.0) / chance
-        }
-    }
-
-    /// Gradients to the probabilities.
-    fn upstream(&self, arranged: &Arranged<'_>, chances: &[T], gradient: &[T]) -> Vec<T> {
-        let mut upstream = Vec::with_capacity(chances.len());
-        for (list, places, _) in arranged.lists() {
-            if self.mean {
-                let each = gradient[list] / T::of(places.len() as f64);
-                upstream.resize(places.end, each);
-            } else {
-                upstream.extend(arranged.gather(list, gradient));
-            }
-        }
-        upstream.iter_mut().zip(chances).for_each(|(g, &chance)| *g = *g * self.slope(chance));
-        upstream
-    }
-
-    fn gradients(&self, arranged: &Arranged<'_>, chances: &[T], gradient: &[T], job: &Job) -> Result<Gradients<T>> {
-        let zeros = |size| vec![T::default(); size];
-        let mut found = Gradients { x: zeros(self.x.len()), steepness: zeros(self.steepness.len()) };
-        let mut upstream = self.upstream(arranged, chances, gradient);
-        let column = self.column(arranged, true, None);
-        if let Some(again) = again(arranged, &column.u, chances) {
-            let column = self.column(arranged, false, Some(&again));
-            let mut own = Vec::with_capacity(column.x.len());
-            for (_, places, _) in arranged.lists().filter(|&(list, ..)| again[list]) {
-                for at in places {
-                    let alone = column.u[own.len()] != T::default() && cancels(chances[at]);
-                    own.push(if alone { std::mem::take(&mut upstream[at]) } else { T::default() });
-                }
-            }
-            self.add(arranged, &column, &own, &mut found, job)?;
-        }
-        upstream.iter_mut().zip(&column.u).for_each(|(g, &u)| *g = if u == T::default() { -*g } else { *g });
-        self.add(arranged, &column, &upstream, &mut found, job)?;
-        Ok(found)
-    }
-
-    /// Adds the gradients of `<gradient, product of the column>`.
-    fn add(
-        &self,
-        arranged: &Arranged<'_>,
-        column: &Column<T>,
-        gradient: &[T],
-        found: &mut Gradients<T>,
-        job: &Job,
-    ) -> Result<()> {
-        let lists = self.lists(column)?;
-        let wanted = network::Wanted { v: false, product: false };
-        let more = network::vjp(&self.batch(&column.x, &lists), &column.u, 1, true, gradient, wanted, job)?;
-        for (sum, &steepness) in found.steepness.iter_mut().zip(&more.steepness) {
-            *sum = *sum + steepness;
-        }
-        for (list, ends) in column.bounds.windows(2).enumerate() {
-            let slopes = &more.x[ends[0] as usize..ends[1] as usize];
-            arranged.scatter(list, slopes, |sum, slope| *sum = *sum + slope, &mut found.x);
-        }
-        Ok(())
-    }
-}
-
-impl<T: Score> Groups<'_, T> {
-    /// What is asked for, from the probabilities of the items that take part.
-    fn value(&self, arranged: &Arranged<'_>, mut chances: Vec<T>) -> Vec<T> {
-        let none = <T as Lane>::of(if self.log { 0.0 } else { 1.0 });
-        if self.log {
-            let least = <T as Lane>::of(LEAST);
-            chances.iter_mut().for_each(|chance| *chance = if *chance < least { least } else { *chance });
-            T::logarithms(&mut chances);
-        }
-        let mut value = vec![none; if self.mean { self.steepness.len() } else { self.x.len() }];
-        for (list, places, _) in arranged.lists() {
-            let found = &chances[places];
-            if !self.mean {
-                arranged.scatter(list, found, |slot, value| *slot = value, &mut value);
-            } else if !found.is_empty() {
-                let sum: f64 = found.iter().map(|&value| Lane::wide(value)).sum();
-                value[list] = <T as Lane>::of(sum / found.len() as f64);
-            }
-        }
-        value
-    }
-}
-
-/// Whether 1 - c has lost digits.
-fn cancels<T: Lane>(chance: T) -> bool {
-    chance.wide() < CANCELS
-}
-
-/// The lists with a negative whose probability [`cancels`]; none if there is no such list.
-fn again<T: Lane>(arranged: &Arranged<'_>, u: &[T], chances: &[T]) -> Option<Vec<bool>> {
-    let found = |u: &[T], chances: &[T]| {
-        u.iter().zip(chances).fold(false, |any, (&u, &chance)| any | (u == T::default() && cancels(chance)))
-    };
-    found(u, chances)
-        .then(|| arranged.lists().map(|(_, places, _)| found(&u[places.clone()], &chances[places])).collect())
 }

@@ -3,9 +3,10 @@
 //! Lists of one length are taken together, [`Lane::LANES`] at a time, where there are enough of them, and one by one
 //! where there are not.
 
-use super::tile::{self, Task, Tile, Work};
+use super::tile::{self, Tile};
 use super::weight::{Distribution, Lane};
 use super::wires::{Form, Network};
+use super::work::{Comparisons, Task, Work};
 use crate::error::Result;
 use crate::job::Job;
 use crate::sorting::lists::{Lists, Output};
@@ -204,7 +205,8 @@ impl<T: Lane> Batch<'_, T> {
                 scratch.positions.extend(range.filter(|&item| self.counts(item)).map(|item| (item - first) as u32));
             }
         }
-        let work = Work { network: &scratch.network, distribution: self.distribution, task, job };
+        let (distribution, comparisons) = (self.distribution, Comparisons::Made);
+        let work = Work { network: &scratch.network, distribution, task, comparisons, job };
         let tile = &mut scratch.tile;
         tile.clear(width, factors.columns, &work);
         self.load(lists, factors, &scratch.positions, tile);
@@ -283,12 +285,8 @@ impl<T: Lane> Batch<'_, T> {
         }
         if let Some(to_steepness) = &results.to_steepness {
             for (lane, &(_, list)) in lists.iter().enumerate() {
-                let mut sum = T::default();
-                for &part in tile.to_steepness.iter().skip(lane).step_by(tile.lists) {
-                    sum = sum + part;
-                }
                 // SAFETY: each list is in one group.
-                unsafe { to_steepness.part(list as usize..list as usize + 1)[0] = sum / tile.steepness[lane] };
+                unsafe { to_steepness.part(list as usize..list as usize + 1)[0] = tile.steepness_gradient(lane) };
             }
         }
         let Some(span) = self.span(lists) else {
@@ -336,7 +334,7 @@ impl<T: Lane> Batch<'_, T> {
 }
 
 /// Whether `count` lists of `n` items are faster as one tile than one by one: a tile costs as much as if it were full.
-fn together<T: Lane>(n: usize, count: usize) -> bool {
+pub fn together<T: Lane>(n: usize, count: usize) -> bool {
     // A block of one list costs about as much as three of a tile, for the way of its numbers to their lanes.
     let (width, tile) = (n / 2, T::LANES / T::SINGLE);
     count > 1 && width * tile <= count * 3 * width.div_ceil(T::SINGLE)

@@ -11,17 +11,24 @@ mod riffle;
 mod tile;
 mod weight;
 mod wires;
+mod work;
 
 pub use batch::{Batch, comparators};
 pub use weight::{Distribution, Lane};
 pub use wires::Form;
+pub(super) use {
+    batch::together,
+    tile::Tile,
+    tile::run as run_tile,
+    wires::Network,
+    work::{Comparisons, Task, Work},
+};
 
 use crate::dual::Dual;
 use crate::error::Result;
 use crate::job::Job;
 use crate::sorting::lists::Output;
 use batch::{Factors, Results, run};
-use tile::Task;
 
 /// Fills `out` with P v (a row per item in, per rank out), or with P^T v if `transposed` (the other way round): `columns`
 /// columns. Rows of masked items and of ranks that no item has are 0; a list with a NaN score gives NaN.

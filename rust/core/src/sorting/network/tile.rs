@@ -19,9 +19,8 @@
 use super::aligned::Aligned;
 use super::block::{Steepness, compare, descend, first_mut, mix, pick, unmix};
 use super::weight::{Distribution, Lane};
-use super::wires::Network;
+use super::work::{Comparisons, Task, Work};
 use crate::error::Result;
-use crate::job::Job;
 use crate::simd::dispatch;
 use std::ops::Range;
 
@@ -31,30 +30,6 @@ const RECORD: usize = 1 << 18;
 
 /// As [`RECORD`], where nothing has to be run again: it should stay in the fastest cache.
 const PRODUCT_RECORD: usize = 1 << 13;
-
-/// What is asked of a pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Task {
-    /// v becomes P v.
-    Product,
-    /// u becomes P^T u.
-    Transposed,
-    /// Both, and the gradient of `<u, P v>` to the scores and the steepness.
-    Bilinear,
-}
-
-/// What to run.
-#[derive(Debug)]
-pub struct Work<'a> {
-    /// The comparators, in blocks of the tile.
-    pub network: &'a Network,
-    /// How they mix.
-    pub distribution: Distribution,
-    /// What is asked for.
-    pub task: Task,
-    /// For interrupts.
-    pub job: &'a Job,
-}
 
 /// The state of one or several lists on the wires: arrays of (wire, column, list), two idle wires at the end.
 #[derive(Debug, Default)]
@@ -122,11 +97,11 @@ impl<T: Lane> Tile<T> {
     fn segment(&mut self, work: &Work<'_>) -> usize {
         let (depth, weights) = (work.network.depth(), work.network.width() * self.lists);
         // Only gradients need more than the weights: elsewhere each layer overwrites the distances of the last.
-        let (record, distances, differences) = match work.task {
-            Task::Product => (PRODUCT_RECORD, 0, 0),
-            Task::Transposed => (RECORD, 0, 0),
+        let (record, distances, differences) = match (work.task, work.comparisons) {
+            (Task::Product, Comparisons::Made) => (PRODUCT_RECORD, 0, 0),
+            (Task::Transposed, Comparisons::Made) => (RECORD, 0, 0),
             // The sums take the place of the first column.
-            Task::Bilinear => (RECORD, 1, self.columns.max(1)),
+            _ => (RECORD, 1, self.columns.max(1)),
         };
         let least = if work.task == Task::Product { 1 } else { (depth as f64).sqrt() as usize };
         let segment = (record / (weights * (1 + distances + differences)).max(1)).max(least).clamp(1, depth.max(1));
@@ -134,6 +109,17 @@ impl<T: Lane> Tile<T> {
         self.record.distances.resize(if distances == 0 { weights } else { segment * weights });
         self.record.differences.resize(segment * weights * differences);
         segment
+    }
+
+    /// The gradient to the steepness of the list in `lane`.
+    pub fn steepness_gradient(&self, lane: usize) -> T {
+        let parts = self.to_steepness.iter().skip(lane).step_by(self.lists);
+        parts.fold(T::default(), |sum, &part| sum + part) / self.steepness[lane]
+    }
+
+    /// Whether what a run on `work` records of all layers stays there to its end.
+    pub fn is_recorded(&mut self, work: &Work<'_>) -> bool {
+        self.segment(work) >= work.network.depth()
     }
 
     /// Whether all scores and distances are so small that nothing overflows, and that no weight has reached its limit.
@@ -262,9 +248,11 @@ pub fn forward<T: Lane, const B: usize, const W: usize>(
     work: &Work<'_>,
     layers: Range<usize>,
 ) -> Result<()> {
-    tile.tame = tile.is_tame::<B, W>();
-    for_each_distribution!(compare_all(tile, work, layers.clone()):
-        Logistic LogisticArt Reciprocal Cauchy Gaussian Optimal)?;
+    if work.comparisons != Comparisons::Known {
+        tile.tame = tile.is_tame::<B, W>();
+        for_each_distribution!(compare_all(tile, work, layers.clone()):
+            Logistic LogisticArt Reciprocal Cauchy Gaussian Optimal)?;
+    }
     match work.task {
         Task::Transposed => Ok(()),
         Task::Product if tile.columns == 1 => mix_all::<T, B, W, false>(tile, work, layers, 1),
@@ -309,7 +297,7 @@ fn compare_all<T: Lane, const B: usize, const W: usize, const TAME: bool>(
         let blocks = work.network.layer(layer).chunks_exact(B / W);
         let start = end;
         end += blocks.len();
-        let place = if work.task == Task::Bilinear { start } else { 0 };
+        let place = if work.task == Task::Bilinear || work.comparisons == Comparisons::Kept { start } else { 0 };
         for ((pairs, w), d) in blocks.zip(&mut weights[start..end]).zip(&mut distances[place..]) {
             (*w, *d) = compare::<T, B, W, TAME>(x, pairs, &steepness, distribution);
         }

@@ -6,9 +6,10 @@
 
 use super::riffle::{interleave_f32, interleave_f64, separate_f32, separate_f64};
 use super::tile::{
-    Tile, Work, backward, backward_f32, backward_f64, backward_single_f32, backward_single_f64, forward, forward_f32,
+    Tile, backward, backward_f32, backward_f64, backward_single_f32, backward_single_f64, forward, forward_f32,
     forward_f64, forward_single_f32, forward_single_f64,
 };
+use super::work::Work;
 use crate::dual::{Dual, Number};
 use crate::elementary::{cauchy_tail_f32, cauchy_tail_f64, decay_f32, decay_f64, normal_tail_f32, normal_tail_f64};
 use crate::error::Result;

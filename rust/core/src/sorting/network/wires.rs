@@ -12,6 +12,12 @@
 //! This is Batcher's network with the descending halves turned round. Where n is not a power of two, the lowest 2^k - n
 //! wires are thought to carry minus infinity: there they stay, so their comparators are left out and nothing mixes with
 //! them.
+//!
+//! On the way back a comparator between two equal numbers changes nothing. Where P^T u is wanted of a u that is constant
+//! on the first wires and on the last ones, an odd-even network needs only the comparators inside a cone: it begins
+//! between the two, with the last layer, and grows by a wire on either side with each layer before.
+
+use std::ops::Range;
 
 /// The shape of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +37,8 @@ pub struct Network {
     pairs: Vec<[u32; 2]>,
     /// Where each distinct layer begins, then where the last ends.
     starts: Vec<usize>,
-    /// The distinct layer that each layer is.
-    layers: Vec<u32>,
+    /// The comparators of each layer.
+    layers: Vec<Range<usize>>,
 }
 
 impl Network {
@@ -66,21 +72,20 @@ impl Network {
     #[inline]
     #[must_use]
     pub fn layer(&self, layer: usize) -> &[[u32; 2]] {
-        let distinct = self.layers[layer] as usize;
-        &self.pairs[self.starts[distinct]..self.starts[distinct + 1]]
+        &self.pairs[self.layers[layer].clone()]
     }
 
     /// The size of the largest layer.
     #[must_use]
     pub fn width(&self) -> usize {
-        self.starts.windows(2).map(|ends| ends[1] - ends[0]).max().unwrap_or(0)
+        self.layers.iter().map(ExactSizeIterator::len).max().unwrap_or(0)
     }
 
     fn odd_even(&mut self, block: usize) {
         for first in 0..2 {
             self.add((first..self.wires - 1).step_by(2).map(|i| [i, i + 1]), block);
         }
-        self.layers = (0..self.wires as u32).map(|layer| layer % 2).collect();
+        self.layers = (0..self.wires).map(|layer| self.distinct(layer % 2)).collect();
     }
 
     /// Layer 2 j is the one over the distance 2^j, layer 2 j + 1 the one that turns 2^(j + 1) wires round.
@@ -95,9 +100,35 @@ impl Network {
             self.add(clear(bit).map(|i| [i, i ^ ((2 << bit) - 1)]).filter(real).map(shifted), block);
         }
         for bit in 0..bits {
-            self.layers.push(2 * bit + 1);
-            self.layers.extend((0..bit).rev().map(|lower| 2 * lower));
+            for layer in std::iter::once(2 * bit + 1).chain((0..bit).rev().map(|lower| 2 * lower)) {
+                self.layers.push(self.distinct(layer as usize));
+            }
         }
+    }
+
+    /// The network without comparators, in whole blocks, that change no P^T u of a u that is constant on the wires before
+    /// `low` and on those from `high` on. Only odd-even networks have such: see [`self`].
+    #[must_use]
+    pub fn narrowed(mut self, form: Form, [mut low, mut high]: [usize; 2], block: usize) -> Self {
+        if form == Form::Bitonic {
+            return self;
+        }
+        for (t, layer) in self.layers.iter_mut().enumerate().rev() {
+            let odd = t % 2;
+            let from = low.saturating_sub(odd) / 2;
+            let to = ((high + 1).saturating_sub(odd) / 2).min((self.wires - odd) / 2);
+            if from < to {
+                (low, high) = (low.min(odd + 2 * from), high.max(odd + 2 * to));
+                *layer = layer.start + from / block * block..layer.start + to.next_multiple_of(block);
+            } else {
+                layer.end = layer.start;
+            }
+        }
+        self
+    }
+
+    fn distinct(&self, layer: usize) -> Range<usize> {
+        self.starts[layer]..self.starts[layer + 1]
     }
 
     fn add(&mut self, pairs: impl Iterator<Item = [usize; 2]>, block: usize) {
@@ -130,6 +161,41 @@ mod tests {
                     }
                 }
                 assert!(x[..wires].is_sorted(), "{form:?} {wires} {bits:b}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_stands_between_equal_numbers() {
+        for (wires, block) in (2..20).flat_map(|n| [1, 4].map(|block| (n, block))) {
+            let whole = Network::new(Form::OddEven, wires, block);
+            for (low, high) in (1..wires).flat_map(|low| (low..wires).map(move |high| (low, high))) {
+                let narrow = Network::new(Form::OddEven, wires, block).narrowed(Form::OddEven, [low, high], block);
+                // Numbers of one name are equal; all that leave a comparator between different ones may be anything.
+                let mut names: Vec<usize> = (0..wires)
+                    .map(|r| {
+                        if r < low {
+                            0
+                        } else if r < high {
+                            r + 1
+                        } else {
+                            wires + 1
+                        }
+                    })
+                    .collect();
+                let mut left = 0;
+                for layer in (0..whole.depth()).rev() {
+                    assert!(narrow.layer(layer).len().is_multiple_of(block));
+                    left += narrow.layer(layer).len();
+                    for pair in whole.layer(layer).iter().filter(|pair| (pair[0] as usize) < wires) {
+                        let [i, j] = pair.map(|wire| wire as usize);
+                        assert!(names[i] == names[j] || narrow.layer(layer).contains(pair), "{wires} {low} {high}");
+                        if names[i] != names[j] {
+                            (names[i], names[j]) = (100 * layer + 2 * i + 100, 100 * layer + 2 * j + 101);
+                        }
+                    }
+                }
+                assert!(block > 1 || (wires, low, high) != (11, 10, 10) || left == 30);
             }
         }
     }
