@@ -356,10 +356,10 @@ class TestBadInput:
             ),
             (
                 X.astype(np.float16),
-                np.full((3, 4), 2049),
+                np.full((3, 4), 2051),
                 {},
                 ValueError,
-                "target must be of integers that float16, the dtype of prediction, represents, got 2049 at index (0, "
+                "target must be of integers that float16, the dtype of prediction, represents, got 2051 at index (0, "
                 "0)",
             ),
             (
