@@ -153,8 +153,9 @@ class TestNumbers:
         assert equal(tensor, found)
 
     def test_large_integers_are_exact_or_refused(self):
-        x = np.array([2**53, 0, 2**53 - 1, 5])
-        assert barcode(x, filtration="superlevel").birth.tolist() == [2**53, 2**53 - 1]
+        for dtype in (np.int64, np.uint64):
+            x = np.array([2**53, 0, 2**53 - 1, 5], dtype=dtype)
+            assert barcode(x, filtration="superlevel").birth.tolist() == [2**53, 2**53 - 1]
         for bad in (np.array([[0, 2**53 + 1]]), np.array([[0, -(2**53) - 1]]), np.array([[0, 2**63]], dtype=np.uint64)):
             with pytest.raises(
                 ValueError, match=r"barcode: x must be of integers of at most 2\^53, got .* at index \(0, 1\)"
