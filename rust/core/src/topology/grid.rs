@@ -136,6 +136,7 @@ impl Grid {
 
     /// The voxel that gives a cell its value: of those with the largest key the last one, for cubes the first.
     #[must_use]
+    #[inline]
     pub fn voxel(&self, keys: &[u32], dimension: usize, cell: Cell) -> usize {
         let (voxel, kind) = (cell as usize / 4, cell as usize % 4);
         if dimension == 0 {

@@ -7,6 +7,7 @@ const DIGIT: u32 = 11;
 
 /// A key above a number.
 #[must_use]
+#[inline]
 pub const fn pack(key: u32, number: u32) -> u64 {
     (key as u64) << 32 | number as u64
 }

@@ -57,6 +57,9 @@ impl Space {
             self.take_vertices(plane, keys, agree, i);
         }
         for i in 1..=plane.height {
+            if i % PIECE == 0 {
+                job.check()?;
+            }
             self.collect(keys, plane.stride, i);
         }
         for kind in [Kind::Vertex, Kind::Square] {
@@ -211,6 +214,7 @@ fn on_body(parents: &[u32], mut at: [u32; LANES]) -> [u32; LANES] {
 }
 
 /// The places of the ones in a word, ascending.
+#[inline]
 fn ones(mut word: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let at = word.trailing_zeros() as usize;
@@ -221,6 +225,7 @@ fn ones(mut word: u64) -> impl Iterator<Item = usize> {
 
 impl Basins {
     /// One more basin.
+    #[inline]
     fn found(&mut self, root: usize, key: u32) {
         self.parents[root] = FOUND | self.cells.len() as u32;
         self.cells.push(root as u32);
@@ -229,6 +234,7 @@ impl Basins {
 }
 
 /// The basin of a cell; all cells on the way are told.
+#[inline]
 pub fn basin(parents: &mut [u32], cell: u32) -> u32 {
     let mut at = cell;
     let found = loop {

@@ -197,6 +197,7 @@ fn critical_body(codes: Codes<'_>, found: &mut [u8]) {
 }
 
 /// The four bits of 64 cells, each as a word.
+#[inline]
 pub fn masks(found: &[u8]) -> [u64; 4] {
     let mut masks = [0; 4];
     for (i, eight) in found.chunks_exact(8).enumerate() {

@@ -66,6 +66,7 @@ pub fn join<const SQUARES: bool>(
     Ok(())
 }
 
+#[inline]
 fn root(forest: &mut [u32], mut at: u32) -> u32 {
     loop {
         let next = forest[at as usize];
@@ -79,6 +80,7 @@ fn root(forest: &mut [u32], mut at: u32) -> u32 {
 }
 
 /// The elder and the younger of two labels.
+#[inline]
 pub fn labels(kind: Kind, a: u64, b: u64) -> (u64, u64) {
     let (low, high) = (a.min(b), a.max(b));
     if kind == Kind::Vertex { (low, high) } else { (high, low) }

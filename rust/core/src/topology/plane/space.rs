@@ -51,18 +51,21 @@ impl Plane {
     }
 
     /// The cell of the image that a vertex or square is.
+    #[inline]
     pub fn cell(&self, padded: u32) -> Cell {
         let (row, column) = (padded as usize / self.stride, padded as usize % self.stride);
         4 * ((row - 1) * self.width + column - 1) as Cell
     }
 
     /// The cell of the image that an edge is.
+    #[inline]
     pub fn edge(&self, edge: u32) -> Cell {
         self.cell(edge >> 1) + if self.flat { 0 } else { edge & 1 }
     }
 }
 
 /// The value of a square of a padded image.
+#[inline]
 pub fn square(keys: &[u32], stride: usize, p: u32) -> u32 {
     let p = p as usize;
     keys[p].max(keys[p + 1]).max(keys[p + stride]).max(keys[p + stride + 1])
@@ -120,16 +123,40 @@ thread_local! {
     static IMAGES: RefCell<Vec<Images>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Lends a value of this thread's store; fresh memory costs more than half of the work on an image.
+/// Voxels of the largest image whose buffers are kept: some hundred megabytes.
+const KEPT: usize = 1 << 22;
+
+impl Space {
+    fn room(&self) -> usize {
+        self.basins[0].parents.capacity()
+    }
+}
+
+impl Images {
+    fn room(&self) -> usize {
+        self.keys[0].capacity()
+    }
+}
+
+/// Lends a value of this thread's store: fresh memory costs a third of the work on an image.
 macro_rules! lend {
-    ($vis:vis fn $name:ident: $kind:ty = $store:ident) => {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident: $kind:ty = $store:ident) => {
+        $(#[$meta])*
         $vis fn $name<R>(work: impl FnOnce(&mut $kind) -> R) -> R {
             let mut lent = $store.with_borrow_mut(Vec::pop).unwrap_or_default();
             let found = work(&mut lent);
-            $store.with_borrow_mut(|store| store.push(lent));
+            if lent.room() <= KEPT {
+                $store.with_borrow_mut(|store| store.push(lent));
+            }
             found
         }
     };
 }
-lend!(pub fn with_space: Space = SPACES);
-lend!(pub fn with_images: Images = IMAGES);
+lend! {
+    /// Calls `work` with the buffers of one filtration.
+    pub fn with_space: Space = SPACES
+}
+lend! {
+    /// Calls `work` with the buffers of one image, or two.
+    pub fn with_images: Images = IMAGES
+}
