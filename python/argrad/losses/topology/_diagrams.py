@@ -136,7 +136,7 @@ def _certain(bars: _Bars, level: str) -> Tensor:
     birth, death = finite(bars.birth - start), finite(bars.death - (1.0 - start))
     length = finite(bars.birth - bars.death)
     terms = (birth.square() + death.square()).where(bars.kept, length.square() / 2)
-    return (bars.missing / 2).index_add(0, bars.example, terms)
+    return (bars.missing / 2).index_add(0, bars.example, terms.double())
 
 
 def betti_prior_loss(
@@ -207,7 +207,7 @@ def betti_prior_loss(
         options: dict[str, Any] = {"filtration": level, "connectivity": connectivity, "dims": wanted}
         bars = _longest(checked, numbers, {**options, "essential": True, "spatial_dims": checked.spatial})
         square = finite(bars.birth - bars.death).square()
-        values = values + bars.missing.index_add(0, bars.example, (1 - square).where(bars.kept, square))
+        values = values + bars.missing.index_add(0, bars.example, (1 - square).where(bars.kept, square).double())
     return reduce(values.reshape(checked.lead), reduction, weights=sample_weight, dtype=checked.dtype)
 
 
@@ -244,4 +244,4 @@ def _longest(checked: Images, betti: Tensor, options: dict[str, Any]) -> _Bars:
     count = number.new_zeros(math.prod(checked.lead) * d).index_add(0, group, torch.ones_like(group))
     missing = (number - count).clamp(min=0).reshape(-1, d)[:, list(options["dims"])].sum(-1)
     kept = rank < number.index_select(0, group)
-    return _Bars(bars.birth, death, example, kept, missing.to(checked.prediction.dtype))
+    return _Bars(bars.birth, death, example, kept, missing.double())

@@ -34,8 +34,10 @@ class Images(NamedTuple):
     dtype: torch.dtype
 
     def zeros(self) -> Tensor:
-        """Return a zero for each example, in one dimension."""
-        return self.prediction.new_zeros(math.prod(self.lead))
+        """Return a zero for each example, in one dimension; in float64, because many terms are added one by one."""
+        import torch
+
+        return self.prediction.new_zeros(math.prod(self.lead), dtype=torch.float64)
 
     def example(self, bars: Barcode) -> Tensor:
         """Return the number of the example that each bar belongs to."""
