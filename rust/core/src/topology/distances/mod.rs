@@ -89,6 +89,7 @@ impl Norm {
     }
 
     /// The distance of two bars.
+    #[must_use]
     #[inline]
     pub fn between(self, x: Point, y: Point) -> f64 {
         let (b, d) = ((x[0] - y[0]).abs(), (x[1] - y[1]).abs());
@@ -104,6 +105,7 @@ impl Norm {
     }
 
     /// The distance of a bar to the diagonal.
+    #[must_use]
     #[inline]
     pub fn to_diagonal(self, x: Point) -> f64 {
         // Halves first: the difference of huge ends may overflow.

@@ -84,7 +84,7 @@ fn slice_one(x: &[Point], y: &[Point], directions: usize, job: &Job) -> Result<S
         other.clear();
         for (i, &[birth, death]) in bars.iter().enumerate() {
             let direct = (birth * cosine + death * sine, i as u32);
-            let flat = ((birth + death) / 2.0 * (cosine + sine), i as u32);
+            let flat = (f64::midpoint(birth, death) * (cosine + sine), i as u32);
             own.push(if i < x.len() { direct } else { flat });
             other.push(if i < x.len() { flat } else { direct });
         }
@@ -92,7 +92,7 @@ fn slice_one(x: &[Point], y: &[Point], directions: usize, job: &Job) -> Result<S
             list.sort_unstable_by(|l, r| l.0.total_cmp(&r.0).then(l.1.cmp(&r.1)));
         }
         let mut push = |(_, i): Projection, sign: f64, direct: bool| {
-            let flat = (cosine + sine) / 2.0;
+            let flat = f64::midpoint(cosine, sine);
             let [birth, death] = if direct { [cosine, sine] } else { [flat, flat] };
             slopes[i as usize][0] += sign * birth;
             slopes[i as usize][1] += sign * death;
