@@ -58,12 +58,10 @@ def betti_matching_loss(processes: int, filtration: str = "superlevel") -> Any:
 
 
 def gudhi_top_cells(x: np.ndarray) -> list[np.ndarray]:
-    """GUDHI's fast routine: voxels as top cells, values only."""
-    import gudhi
+    """GUDHI's routine for planes, voxels as top cells, values only: what its scikit-learn class calls, without the class."""
+    from gudhi import _pers_cub_low_dim_ext
 
-    complex = gudhi.CubicalComplex(top_dimensional_cells=x)
-    complex.compute_persistence()
-    return [complex.persistence_intervals_in_dimension(k) for k in range(x.ndim)]
+    return _pers_cub_low_dim_ext._persistence_on_rectangle_from_top_cells(x, 0.0)
 
 
 def gudhi_vertices(x: np.ndarray) -> list[np.ndarray]:
