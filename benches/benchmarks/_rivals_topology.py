@@ -58,7 +58,7 @@ def betti_matching_loss(processes: int, filtration: str = "superlevel") -> Any:
 
 
 def gudhi_top_cells(x: np.ndarray) -> list[np.ndarray]:
-    """GUDHI's routine for planes, voxels as top cells, values only: what its scikit-learn class calls, without the class."""
+    """GUDHI's routine for planes, voxels as top cells, values only: what its scikit-learn class calls."""
     from gudhi import _pers_cub_low_dim_ext
 
     return _pers_cub_low_dim_ext._persistence_on_rectangle_from_top_cells(x, 0.0)
