@@ -105,6 +105,59 @@ fn degrees_that_are_not_wanted_change_nothing_in_the_others() {
     }
 }
 
+/// Vessels as a mask and a noisy map of them: smooth enough for long paths, large enough for heaps and trees.
+fn vessels(n: usize) -> (Grid, Vec<u32>, Vec<u32>) {
+    let (grid, mut state) = (Grid::new(&[n, n, n]), 9_u64);
+    let mut random = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as u32
+    };
+    let tube = |a: usize, b: usize| (a % 7).abs_diff(3) + (b % 9).abs_diff(4) < 3;
+    let mask: Vec<u32> = (0..grid.len())
+        .map(|voxel| {
+            let [x, y, z] = grid.coordinates(voxel);
+            if tube(x, y) || tube(y, z) { 0 } else { 1 << 30 }
+        })
+        .collect();
+    let map = mask.iter().map(|&key| 1 + key / 2 + random() * 24).collect();
+    (grid, map, mask)
+}
+
+#[test]
+fn threads_change_nothing() {
+    let (grid, f, g) = vessels(24);
+    let job = Job::default();
+    for how in each_how() {
+        for (f, g) in [(&f, &g), (&g, &f)] {
+            let one = engine::matching(&grid, f, g, how, [true; 3], &job).unwrap();
+            assert!(one.iter().all(|pairing| pairing.f.len().max(pairing.g.len()) > 20));
+            for threads in [2, 5] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let many = pool.install(|| engine::matching(&grid, f, g, how, [true; 3], &job).unwrap());
+                assert_eq!(many, one);
+            }
+        }
+    }
+}
+
+#[test]
+fn matching_is_symmetric_and_an_image_matches_itself() {
+    let (grid, f, g) = vessels(20);
+    let job = Job::default();
+    for how in each_how() {
+        let there = engine::matching(&grid, &f, &g, how, [true; 3], &job).unwrap();
+        let back = engine::matching(&grid, &g, &f, how, [true; 3], &job).unwrap();
+        let own = engine::matching(&grid, &f, &f, how, [true; 3], &job).unwrap();
+        for k in 0..3 {
+            let mut turned: Vec<_> = back[k].matches.iter().map(|&[a, b]| [b, a]).collect();
+            turned.sort_unstable();
+            assert_eq!((&there[k].f, &there[k].g, &there[k].matches), (&back[k].g, &back[k].f, &turned));
+            let all: Vec<_> = (0..own[k].f.len() as u32).map(|i| [i, i]).collect();
+            assert_eq!(own[k].matches, all);
+        }
+    }
+}
+
 #[test]
 fn a_stopped_job_ends() {
     let grid = Grid::new(&[3, 3, 3]);
