@@ -105,24 +105,39 @@ def _distinct(args: Sequence[Any]) -> list[Any]:
 def build_kernel(
     forward: Callable[..., tuple[Any, ...]], values: int, tensors: Sequence[int]
 ) -> Callable[..., tuple[Tensor, ...]]:
-    """Return `forward` as a function of CPU tensors, which its arguments at `tensors` are (or None)."""
+    """Return `forward` as a function of CPU tensors; `tensors` are their positions, `values` as in `declare`."""
+    compute = _compute(forward, values, tensors)
+
+    def kernel(*args: Any) -> tuple[Tensor, ...]:
+        return compute(*args)[0]
+
+    return kernel
+
+
+def _compute(
+    forward: Callable[..., tuple[Any, ...]], values: int, tensors: Sequence[int]
+) -> Callable[..., tuple[tuple[Tensor, ...], Any]]:
+    """Return a function that gives the outputs, and arguments and outputs as arrays (None if any is a copy)."""
     import torch
 
     memory, tensor, single, double = _array.memory, _array.tensor, torch.float32, torch.float64
 
-    def kernel(*args: Any) -> tuple[Tensor, ...]:
-        arrays, dtype = list(args), None
+    def compute(*args: Any) -> tuple[tuple[Tensor, ...], Any]:
+        arrays, dtype, copied = list(args), None, False
         for place in tensors:
             x = args[place]
             if x is not None:
-                arrays[place] = memory(x)
+                arrays[place] = array = memory(x)
+                copied = copied or array.flags.owndata
                 if dtype is None and x.is_floating_point():
                     dtype = x.dtype
-        computed = double if dtype is double else single
-        outputs = forward(*arrays)
-        return tuple([tensor(y, dtype if i < values else computed) for i, y in enumerate(outputs)])
+        wide = dtype is single or dtype is double
+        computed = dtype if wide else single
+        found = forward(*arrays)
+        outputs = tuple([tensor(y, dtype if i < values else computed) for i, y in enumerate(found)])
+        return outputs, (arrays, found) if wide and not copied else None
 
-    return kernel
+    return compute
 
 
 def _define(name: str, operator: Operator, kernel: Callable[..., tuple[Tensor, ...]]) -> Any:
@@ -164,6 +179,14 @@ def _define(name: str, operator: Operator, kernel: Callable[..., tuple[Tensor, .
     return raw
 
 
+def _hooked() -> Callable[[], bool]:
+    """Return a function that tells whether hooks for saved tensors are on (checkpoints, offloading)."""
+    import torch
+
+    top: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
+    return (lambda: True) if top is None else (lambda: top(False) is not None)
+
+
 def _functions(
     operator: Operator, schema: Schema, raw: Any, kernel: Callable[..., Any], apply: Callable[..., Any]
 ) -> tuple[Any, Any]:
@@ -172,6 +195,7 @@ def _functions(
 
     remember, gradients, direct = _tape(operator, schema)
     batch, several, nothing = fold if operator.folds else loop, operator.values > 1, (None,) * len(schema.names)
+    compute, hooked = _compute(operator.forward, operator.values, schema.tensors), _hooked()
     special, differentiated, tensor = special_route(), torch.is_grad_enabled, torch.Tensor
 
     class Traced(torch.autograd.Function):
@@ -195,8 +219,10 @@ def _functions(
     class Eager(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, *args: Any) -> Any:
-            outputs = kernel(*args)
+            outputs, arrays = compute(*args)
             remember(ctx, args, outputs)
+            # Hooks are there to keep saved tensors out of memory.
+            ctx.arrays = None if direct is None or hooked() else arrays
             # Otherwise torch makes zeros for the residuals, which have no gradient.
             if not several:
                 ctx.set_materialize_grads(False)
@@ -275,17 +301,27 @@ def _direct(operator: Operator, schema: Schema, held: Sequence[int], kept: Seque
     everything = [*schema.names, *schema.returns]
     tensor_slots = [operator.saved.index(everything[place]) for place in held]
     option_slots = [operator.saved.index(everything[place]) for place in kept]
+    outputs = [schema.returns.index(name) for name in operator.saved[len(schema.names) :]]
     inputs = [schema.names.index(name) for name in differentiable]
     bits = [1 << i for i in range(len(differentiable))]
     dtype_at = [schema.tensors.index(place) for place in inputs]
 
-    def direct(ctx: Any, grads: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+    def unpack(saved: Sequence[Tensor | None], options: Sequence[Any]) -> list[Any]:
         arguments: list[Any] = [None] * count
-        for slot, x in zip(tensor_slots, ctx.saved_tensors, strict=True):
+        for slot, x in zip(tensor_slots, saved, strict=True):
             if x is not None:
                 arguments[slot] = memory(x)
-        for slot, option in zip(option_slots, ctx.options, strict=True):
+        for slot, option in zip(option_slots, options, strict=True):
             arguments[slot] = option
+        return arguments
+
+    def direct(ctx: Any, grads: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+        saved, arrays = ctx.saved_tensors, ctx.arrays  # raises where a tensor was changed in place
+        if arrays is not None:
+            # Forgotten, as torch forgets what it saved: the node may outlive its use.
+            ctx.arrays, arguments = None, [*arrays[0], *[arrays[1][i] for i in outputs]]
+        else:
+            arguments = unpack(saved, ctx.options)
         needed, dtypes = ctx.needs_input_grad, ctx.dtypes
         wanted = sum([bit for bit, place in zip(bits, inputs, strict=True) if needed[place]])
         found = kernel(*arguments, *[memory(grad) for grad in grads[:values]], wanted)

@@ -50,7 +50,7 @@ def reduce(
         if counted is None or not isinstance(empty, str):
             values = values.sum() / max(number, 1)
         else:
-            values = values.sum() / counted.sum().clamp(min=1)
+            values = values.sum() / counted.count_nonzero().clamp(min=1)
     return values if dtype is None else values.to(dtype)
 
 

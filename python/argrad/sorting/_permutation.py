@@ -194,6 +194,9 @@ class SoftPermutation:
         if type(v) is not type(x) or v.dtype != x.dtype:
             _check.same_kind(function, {"x": x, argument: v})
             _check.same_precision(function, {"x": x, argument: v})
+        direct = getattr(self._held, "takes_vectors", False) and not self._straight_through
+        if direct and dim == -1 and v.shape == x.shape:
+            return self._held.product(v, transposed)
         at = x.ndim + dim
         length = self._rows if transposed else x.shape[-1]
         shape = (*x.shape[:at], length, *x.shape[at:-1])
@@ -201,7 +204,6 @@ class SoftPermutation:
         if given == shape:
             v = v if dim == -1 else _lists.move(v, dim, -1)
             # Each view costs a node on the tape, forward and backward.
-            direct = getattr(self._held, "takes_vectors", False) and not self._straight_through
             y = self._held.product(v, transposed) if direct else self._product(v[..., None], transposed)[..., 0]
             return y if dim == -1 else _lists.move(y, -1, dim)
         if given[:-1] != shape or given[-1] == 0:
@@ -353,26 +355,17 @@ def soft_permutation(
     """
     name = "soft_permutation"
     _check.choice(name, "method", method, tuple(METHODS))
-    for argument, flag in (("descending", descending), ("straight_through", straight_through)):
-        _check.flag(name, argument, flag)
-    options = {
-        "temperature": temperature,
-        "network": network,
-        "distribution": distribution,
-        "steepness": steepness,
-        "iterations": iterations,
-        "tolerance": tolerance,
-        "k": k,
-    }
-    used = METHODS[method]
+    descending = _check.flag(name, "descending", descending)
+    straight_through = _check.flag(name, "straight_through", straight_through)
+    given = (temperature, network, distribution, steepness, iterations, tolerance, k)
+    options, used = dict(zip(DEFAULTS, given, strict=True)), METHODS[method]
     for argument, value in options.items():
         default = DEFAULTS[argument]
         if value is not default and argument not in used and (_array.kind_of(value) or value != default):
             raise ValueError(f"{name}: {argument} must be left out with method {method!r}, got {value!r}")
     lists = _lists.enter(name, x, dim=dim, mask=mask, offsets=offsets)
-    chosen = {argument: options[argument] for argument in used}
-    held = _MODULES[method].enter(lists, descending=bool(descending), **chosen)
-    return SoftPermutation(method, held, bool(straight_through))
+    held = _MODULES[method].enter(lists, descending=descending, **{argument: options[argument] for argument in used})
+    return SoftPermutation(method, held, straight_through)
 
 
 def _identity(x: Array) -> Array:
