@@ -17,6 +17,8 @@ __all__ = [
     "diagram_matchings",
     "diagram_slices",
     "draw_included",
+    "euler_characteristics",
+    "euler_curves",
     "force_simd",
     "get_num_threads",
     "group_order",
