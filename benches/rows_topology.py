@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from benches.beside import Case, Row, forward_backward
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def _smaller(shape: tuple[int, ...], quick: bool) -> tuple[int, ...]:
@@ -147,8 +150,9 @@ def _memory(quick: bool) -> Case:
     size = 16 if quick else 96
     used = {}
     for who in ("ours", "rival"):
-        command = [sys.executable, "-P", "-c", MEMORY, who, str(size)]
-        used[who] = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        command = [sys.executable, "-c", MEMORY, who, str(size)]
+        found = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+        used[who] = float(found.stdout)
     text = f"bytes a voxel: ours {used['ours']:.0f}, rival {used['rival']:.0f}; times are those of 32^3"
     case = _matching(_pair((32, 32, 32)))(quick)
     return Case(case.ours, case.theirs, lambda a, b: text)

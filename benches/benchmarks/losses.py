@@ -13,6 +13,7 @@ from argrad import losses
 from . import _data
 
 BATCH, SIZE = (4, 24) if _data.SMOKE else (64, 240)
+IMAGES = (2, 1, 16, 16) if _data.SMOKE else (8, 1, 128, 128)
 NAMES = [
     f"{family}.{name}"
     for family in losses.__all__
@@ -20,9 +21,17 @@ NAMES = [
     if name.endswith("_loss")
 ]
 
+
+def _mask() -> Tensor:
+    return (torch.rand(IMAGES) < 0.3).float()
+
+
+ON_MASKS = ("betti_matching", "euler_characteristic", "wasserstein_topology")
 # What the arguments of a loss are, by their names; then the losses with arguments of another kind, and their settings.
 INPUTS: dict[str, Callable[[], Tensor]] = {
+    "betti": lambda: torch.tensor([1, 2]),
     "positive": lambda: torch.rand(BATCH, SIZE) < 0.1,
+    "prediction": lambda: torch.rand(IMAGES),
     "relevance": lambda: torch.randint(0, 5, (BATCH, SIZE)),
     "scores": lambda: torch.randn(BATCH, SIZE),
     "target": lambda: torch.randn(BATCH, SIZE),
@@ -30,10 +39,12 @@ INPUTS: dict[str, Callable[[], Tensor]] = {
 SPECIAL: dict[str, dict[str, Callable[[], Tensor]]] = {
     "lcron_loss": {"scores": lambda: torch.randn(BATCH, 2, SIZE), "state": lambda: torch.ones(2)},
     "topk_cross_entropy_loss": {"target": lambda: torch.randint(0, SIZE, (BATCH,))},
+    **{f"{name}_loss": {"target": _mask} for name in ON_MASKS},
 }
 SETTINGS: dict[str, dict[str, object]] = {
     "lcron_loss": {"quotas": (20, 10)},
     "topk_cross_entropy_loss": {"weights": (0.5, 0.0, 0.0, 0.0, 0.5)},
+    **{f"{name}_loss": {"spatial_dims": 2} for name in (*ON_MASKS, "betti_prior")},
 }
 
 
@@ -52,7 +63,7 @@ def saved_bytes(function: Callable[[], Tensor]) -> int:
 
 
 class Loss:
-    """One loss of 64 lists of 240 items, forward and backward, float32."""
+    """One loss of 64 lists of 240 items, or of 8 images of 128 x 128, forward and backward, float32."""
 
     params = (NAMES,)
     param_names = ("loss",)
