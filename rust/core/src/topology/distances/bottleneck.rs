@@ -4,9 +4,11 @@
 //! matching of all long bars of both diagrams as soon as there is one of the long bars of each diagram alone, so copies
 //! on the diagonal are not needed: two maximum matchings by Hopcroft and Karp, with a tree that gives neighbours.
 //!
-//!     halve the interval between what fails and what works; when it is short, search among the distances inside it
-//!         works: the long bars of x have partners in y, and those of y partners in x; t falls to what was needed
-//!     join the two matchings along their common paths
+//! ```text
+//! halve the interval between what fails and what works; when it is short, search among the distances inside it
+//!     works: the long bars of x have partners in y, and those of y partners in x; t falls to what was needed
+//! join the two matchings along their common paths
+//! ```
 
 use super::kd::Tree;
 use super::{Norm, Point};

@@ -4,16 +4,20 @@
 //! The copies of bars on the diagonal are never made. With c the cost of a pair, a and b those of the diagonal, the
 //! problem and its dual are
 //!
-//!     min  SUM of c over pairs, of a and b over bars without partner
-//!     max  SUM u + SUM v    with    u[x] + v[y] <= c[x, y],  u[x] <= a[x],  v[y] <= b[y]
+//! ```text
+//! min  SUM of c over pairs, of a and b over bars without partner
+//! max  SUM u + SUM v    with    u[x] + v[y] <= c[x, y],  u[x] <= a[x],  v[y] <= b[y]
+//! ```
 //!
 //! and successive shortest paths solve them: bars of both diagrams are settled one by one, from u = v = 0 on.
 //!
-//!     for each bar r that is not settled, first those of one side, then those of the other (A: its side, B: the other):
-//!         Dijkstra from r over the slacks c - u - v: from a bar of A to all of B, from a bar of B to its partner;
-//!         ends: a bar of A whose way to the diagonal has the least slack: it goes there;
-//!               a bar of B that has no partner yet, or that is on the diagonal: it takes one
-//!         u += end - distance,  v -= end - distance  at all bars nearer than the end; swap partners along the path
+//! ```text
+//! for each bar r that is not settled, first those of one side, then those of the other (A: its side, B: the other):
+//!     Dijkstra from r over the slacks c - u - v: from a bar of A to all of B, from a bar of B to its partner;
+//!     ends: a bar of A whose way to the diagonal has the least slack: it goes there;
+//!           a bar of B that has no partner yet, or that is on the diagonal: it takes one
+//!     u += end - distance,  v -= end - distance  at all bars nearer than the end; swap partners along the path
+//! ```
 //!
 //! Pairs with c >= a + b are never needed, so they are left out, which makes the graph sparse for short bars.
 
