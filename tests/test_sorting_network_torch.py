@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import torch_checks
-from argrad.sorting import _lists, _network
+from argrad.sorting import _lists, _network, soft_permutation
 
 
 def row(name, transposed, **options):
@@ -77,3 +77,24 @@ def test_derivatives_of_masked_and_ragged_lists():
     (gradient,) = torch.autograd.grad(call(*inputs).square().sum(), x)
     assert (gradient[~mask] == 0).all()
     assert gradient[mask].abs().min() > 0
+
+
+@pytest.mark.parametrize("scores", [[0.3, 0.3, 1.0, -0.5], [0.3, 0.3, float("inf"), 1.0]], ids=["finite", "infinite"])
+def test_second_derivatives_at_a_tie_are_those_of_a_smooth_function(scores):
+    x = torch.tensor(scores, dtype=torch.float64)
+    weights = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64)
+
+    def slope(x):
+        x = x.clone().requires_grad_()
+        y = soft_permutation(x, method="network", steepness=2.0) @ torch.arange(4.0, dtype=torch.float64)
+        return torch.autograd.grad((weights * y).sum(), x, create_graph=True)[0], x
+
+    first, at = slope(x)
+    for i in range(4):
+        if not x[i].isfinite():
+            continue
+        step = torch.zeros(4, dtype=torch.float64)
+        step[i] = 1e-5
+        expected = (slope(x + step)[0] - slope(x - step)[0]) / 2e-5
+        found = torch.autograd.grad(first[i], at, retain_graph=True)[0]
+        torch.testing.assert_close(found, expected.detach(), rtol=1e-5, atol=1e-6)
