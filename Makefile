@@ -86,8 +86,11 @@ clean: ## remove what was built and the virtual environments
 	$(UV) pip install --quiet --python $(BIN)/python $$(grep -E '^(uv|maturin)==' requirements/dev.txt)
 	touch $@
 
-.venv/.ready: .venv/.tools requirements/dev.txt
-	$(UV) pip install --quiet --python $(BIN)/python -r requirements/dev.txt
+# Rivals of the tests with a wheel for one version of Python alone.
+ONLY = $(wildcard requirements/cpython-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt)
+
+.venv/.ready: .venv/.tools requirements/dev.txt $(ONLY)
+	$(UV) pip install --quiet --python $(BIN)/python $(addprefix -r ,requirements/dev.txt $(ONLY))
 	touch $@
 
 # Rivals without a wheel, built without isolation so that they find torch.
@@ -99,11 +102,11 @@ clean: ## remove what was built and the virtual environments
 	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release --locked --uv --quiet
 	touch $@
 
-.venv-test/.ready: requirements/dev.txt
+.venv-test/.ready: requirements/dev.txt $(ONLY)
 .venv-demo/.ready: requirements/demo.txt
 .venv-test/.ready .venv-demo/.ready: .venv/.tools
 	$(UV) venv --quiet --allow-existing --python $(BIN)/python $(@D)
-	$(UV) pip install --quiet --python $(@D)/bin/python -r $(filter requirements/%,$^)
+	$(UV) pip install --quiet --python $(@D)/bin/python $(addprefix -r ,$(filter requirements/%,$^))
 	touch $@
 
 dist/.built: .venv/.tools $(WHEEL_SOURCES)

@@ -73,8 +73,7 @@ def test_numpy_is_the_only_hard_dependency():
 @pytest.mark.parametrize("path", sorted((ROOT / "requirements").iterdir()), ids=lambda path: path.name)
 def test_requirements_are_plain_pins(path):
     for line in path.read_text().splitlines():
-        # A marker only where a rival has no wheel for other versions of Python; never an address.
-        assert re.fullmatch(r'[\w.-]+==[\w.]+( ; python_version == "3\.\d+")?', line), line
+        assert re.fullmatch(r"[\w.-]+==[\w.]+", line), line
 
 
 # --- configuration ---
