@@ -1,7 +1,9 @@
 //! Barcodes and matchings of images of one and two dimensions against the reduction of boundary matrices.
 
+mod plain;
+
 use argrad_core::topology::grid::Grid;
-use argrad_core::topology::{Bar, Comparison, How, Pairing, Rule, plain, plane};
+use argrad_core::topology::{Bar, Comparison, How, Pairing, Rule, plane};
 use argrad_core::{Job, simd};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;

@@ -1,8 +1,10 @@
 //! Volumes: the engine finds the pairs of the definition, cell for cell.
 
+mod plain;
+
 use argrad_core::Job;
 use argrad_core::topology::grid::Grid;
-use argrad_core::topology::{Comparison, How, Rule, engine, plain};
+use argrad_core::topology::{Comparison, How, Rule, engine};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 

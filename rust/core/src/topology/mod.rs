@@ -12,7 +12,6 @@ mod euler;
 pub mod grid;
 mod image;
 mod memory;
-pub mod plain;
 pub mod plane;
 mod radix;
 mod volume;

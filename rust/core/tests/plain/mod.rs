@@ -10,8 +10,8 @@
 //! Rows and columns in the order of one image give its barcode; rows in the order of an image and columns in that of
 //! the comparison image give the barcode of the image of the inclusion between them.
 
-use super::grid::{Cell, Grid};
-use super::{Bar, Comparison, How, Pairing, Rule};
+use argrad_core::topology::grid::{Cell, Grid};
+use argrad_core::topology::{Bar, Comparison, How, Pairing, Rule};
 use std::collections::{HashMap, HashSet};
 
 /// Pairs of degree `k` as a map from column to row.
@@ -45,7 +45,6 @@ fn sum(a: &[usize], b: &[usize]) -> Vec<usize> {
 }
 
 /// The bars of one degree, in the order of their births' numbers.
-#[must_use]
 pub fn bars(grid: &Grid, k: usize, keys: &[u32]) -> Vec<Bar> {
     let mut found: Vec<_> = pairs(grid, k, keys, keys)
         .into_iter()
@@ -57,7 +56,6 @@ pub fn bars(grid: &Grid, k: usize, keys: &[u32]) -> Vec<Bar> {
 }
 
 /// The bars of two images in one degree, and which of them are matched.
-#[must_use]
 pub fn matching(grid: &Grid, k: usize, f: &[u32], g: &[u32], how: How) -> Pairing {
     let compared: Vec<_> = f.iter().zip(g).map(|(&a, &b)| how.comparison.of(a, b)).collect();
     let (bars_f, bars_g, c) = (bars(grid, k, f), bars(grid, k, g), &compared[..]);
