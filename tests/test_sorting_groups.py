@@ -56,6 +56,29 @@ def test_means_are_over_the_items_that_take_part(dtype, rng):
             np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12)
 
 
+def test_means_of_batches_are_over_the_lists_that_take_part(dtype, rng):
+    x, positive, mask = draw(rng, (3, 20, 9), dtype)
+    positive[0, :3], positive[1, 3:5], positive[2] = False, True, False
+    for log in (False, True):
+        options = {"negatives": 3, "mask": mask, "log": log}
+        lists, count = group_order(x, positive, reduction="mean", **options)
+        found, again = group_order(x, positive, reduction="batch_mean", **options)
+        np.testing.assert_array_equal(count, again)
+        taking = count > 0
+        assert 0 < taking[0].sum() <= 17
+        assert not taking[2].any()
+        expected = [lists[i][taking[i]].astype(float).mean() if i < 2 else 0 if log else 1 for i in range(3)]
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        assert found.dtype == dtype
+        alone = group_order(x[0, 5], positive[0, 5], reduction="batch_mean", log=log).probability
+        assert alone == group_order(x[0, 5], positive[0, 5], reduction="mean", log=log).probability
+    nothing = group_order(x[:, :0], positive[:, :0], reduction="batch_mean").probability
+    assert nothing.tolist() == [1, 1, 1]
+    x[1, 2, 0], positive[1, 2, :2], mask[1, 2] = np.nan, [True, False], True
+    found = group_order(x, positive, reduction="batch_mean", mask=mask).probability
+    assert np.isnan(found).tolist() == [False, True, False]
+
+
 def taking_part(x, positive, limit, mask):
     taking = np.zeros(x.shape, bool)
     for row in range(len(x)):

@@ -5,7 +5,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 import torch_checks
-from argrad.sorting import _network, group_order
+from argrad.sorting import _groups, _network, group_order
 
 
 def draw(size, seed):
@@ -35,13 +35,13 @@ def row(name, masked, options):
             distribution=distribution,
             steepness=steepness,
             log=log,
-            reduction="mean" if mean else "none",
+            reduction=mean,
             mask=mask(x),
         ).probability
 
     def arguments(inputs):
         x, steepness = inputs
-        return (x, labels(x), steepness.unsqueeze(-1), mask(x), *options, mean)
+        return (x, labels(x), steepness.unsqueeze(-1), mask(x), *options, mean != "none")
 
     return torch_checks.Row(
         name=name,
@@ -54,8 +54,9 @@ def row(name, masked, options):
 
 
 ROWS = [
-    row("probabilities", False, (None, "odd_even", "cauchy", False, False)),
-    row("mean logarithms, masked, limited", True, (3, "bitonic", "logistic", True, True)),
+    row("probabilities", False, (None, "odd_even", "cauchy", False, "none")),
+    row("mean logarithms, masked, limited", True, (3, "bitonic", "logistic", True, "mean")),
+    row("mean logarithm of the batch", False, (3, "odd_even", "cauchy", True, "batch_mean")),
 ]
 
 
@@ -67,7 +68,7 @@ def test_torch(operator, check):
 
 @pytest.mark.parametrize("distribution", _network.DISTRIBUTIONS)
 @pytest.mark.parametrize("log", [False, True])
-@pytest.mark.parametrize("mean", [False, True])
+@pytest.mark.parametrize("mean", _groups.REDUCTIONS)
 def test_both_derivatives_of_every_distribution(distribution, log, mean):
     operator = row(distribution, True, (2, "odd_even", distribution, log, mean))
     torch_checks.gradients_are_right(operator)
@@ -108,6 +109,29 @@ def test_the_count_has_no_gradient_and_survives_transforms():
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
     (found,) = torch.autograd.grad(compiled(x), x)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("empty", [False, True])
+def test_kept_slopes_of_the_mean_of_a_batch_are_the_gradient(log, empty):
+    x, steepness = draw(9, 2)
+    positive = labels(x).clone()
+    positive[1] = False
+    positive[2] &= not empty
+
+    def value_and_gradient(x, steepness):
+        options = {"negatives": 4, "steepness": steepness, "log": log}
+        found, count = group_order(x, positive, reduction="batch_mean", **options)
+        assert found.shape == ()
+        means = group_order(x, positive, reduction="mean", **options).probability
+        torch.testing.assert_close(found, means[count > 0].mean(), rtol=1e-14, atol=0)
+        (expected,) = torch.autograd.grad(means[count > 0].mean(), x)
+        (gradient,) = torch.autograd.grad(found, x, torch.tensor(2.0, dtype=torch.float64))
+        torch.testing.assert_close(gradient, 2 * expected, rtol=1e-12, atol=1e-14)
+        assert gradient[1].abs().max() == 0 < gradient[0].abs().max()
+
+    value_and_gradient(x.requires_grad_(), steepness)
+    value_and_gradient(x, steepness.requires_grad_())
 
 
 @pytest.mark.parametrize("log", [False, True])

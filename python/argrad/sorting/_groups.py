@@ -1,5 +1,6 @@
 """Two groups in a relaxed sorting network: how surely every item ends among the places of its own group."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ from argrad import _array, _check, _native, _torch
 from argrad._array import Array
 from argrad.sorting import _lists, _network
 
-REDUCTIONS = ("none", "mean")
+REDUCTIONS = ("none", "mean", "batch_mean")
 _NOTHING = np.zeros(0)
 
 
@@ -16,7 +17,7 @@ class GroupOrder(NamedTuple):
     """What `group_order` finds.
 
     Attributes:
-        probability: per item, or with `reduction="mean"` per list.
+        probability: per item, or with `reduction="mean"` per list, or with "batch_mean" of all lists together.
         count: how many items of each list take part, int64.
 
     Examples:
@@ -63,15 +64,17 @@ def group_order(
         distribution: of the relaxed comparators; see `soft_permutation`.
         steepness: of the comparators, > 0: a number, or an array of one per list (the shape of `x` without `dim`).
         log: return logarithms; probabilities below 1e-12 then count as 1e-12.
-        reduction: "none", or "mean" over the items of a list that take part.
+        reduction: "none", "mean" over the items of a list that take part, or "batch_mean": the mean of these over the
+            lists that have both groups, along the last dimension beside `dim` (there may be none).
         mask: booleans of the shape of `x`: which items count; None: all.
 
     Returns:
-        `probability`, of the dtype and kind of `x` and its shape, without `dim` for "mean"; and `count`, int64, of the
-        shape of `x` without `dim`. Items that are masked or beyond the limit take no part: their probability is 1, its
-        logarithm 0. So it is for all items of a list without negatives or without positives that count, whose count and
-        mean logarithm are 0 (mean probability 1). A list with a NaN among the items that take part is NaN at these.
-        Equal scores of one group have probabilities that depend on their position; infinite ones are sorted exactly.
+        `probability`, of the dtype and kind of `x` and its shape, without `dim` for "mean" and without two dimensions
+        for "batch_mean"; and `count`, int64, of the shape of `x` without `dim`. Items that are masked or beyond the
+        limit take no part: their probability is 1, its logarithm 0. So it is for all items of a list without negatives
+        or without positives that count, whose count and mean logarithm are 0 (mean probability 1); a mean over no list
+        is the same. A list with a NaN among the items that take part is NaN at these. Equal scores of one group have
+        probabilities that depend on their position; infinite ones are sorted exactly.
 
     Raises:
         TypeError: not an array, not of a floating dtype, arrays of two kinds, or `positive` or `mask` not boolean.
@@ -111,13 +114,14 @@ def group_order(
     _check.choice(name, "network", network, _network.NETWORKS)
     _check.choice(name, "distribution", distribution, _network.DISTRIBUTIONS)
     log = _check.flag(name, "log", log)
-    mean = _check.choice(name, "reduction", reduction, REDUCTIONS) == "mean"
+    _check.choice(name, "reduction", reduction, REDUCTIONS)
+    mean = "mean" if reduction == "batch_mean" and lists.x.ndim == 1 else reduction
     per_list = _lists.per_list(lists, "steepness", steepness, low=0.0, open_low=True)
     # The slopes of a mean cost little where the mean is made, and spare the way back.
-    slopes = mean and _array.is_tensor(lists.x) and _torch.is_recorded(lists.x)
+    slopes = mean != "none" and _array.is_tensor(lists.x) and _torch.is_recorded(lists.x)
     options = (most, network, distribution, log, mean, slopes)
     found, count = _lists.call("group_order", _forward, 2, lists.x, label, per_list, lists.mask, *options)
-    return GroupOrder(found if mean else lists.leave(found), count)
+    return GroupOrder(lists.leave(found) if mean == "none" else found, count)
 
 
 def _label(lists: _lists.Lists, positive: Array) -> Array:
@@ -134,8 +138,14 @@ def _label(lists: _lists.Lists, positive: Array) -> Array:
     return positive if lists.dim == -1 else _lists.move(positive, lists.dim, -1)
 
 
-def _value_shape(x: Any, mean: bool) -> Any:
-    return x.shape[:-1] if mean else x.shape
+def _value_shape(x: Any, mean: str) -> Any:
+    return x.shape[: x.ndim - REDUCTIONS.index(mean)]
+
+
+def _native_options(x: Any, options: Any) -> Any:
+    """Return the options as the kernels take them: the number of means instead of the reduction."""
+    *others, mean = options
+    return (*others, None if mean == "none" else math.prod(_value_shape(x, mean)))
 
 
 def _slopes_shape(x: Any, slopes: bool) -> Any:
@@ -145,7 +155,7 @@ def _slopes_shape(x: Any, slopes: bool) -> Any:
 def _forward(x: Any, positive: Any, steepness: Any, mask: Any, *options: Any) -> tuple[np.ndarray[Any, Any], ...]:
     """Return values and counts; for the derivatives the order of the items, and the slopes of means if kept."""
     value, count, order, slopes = _native.group_order(
-        "group_order", (x, steepness), (positive, mask), options[:-1], options[-1]
+        "group_order", (x, steepness), (positive, mask), _native_options(x, options[:-1]), options[-1]
     )
     return (
         value.reshape(_value_shape(x, options[-2])),
@@ -165,7 +175,7 @@ def _vjp(x: Any, positive: Any, steepness: Any, mask: Any, *rest: Any) -> tuple[
     if options[-1] and wanted == 1:  # to the scores alone
         return _native.group_order_scaled((slopes, gradient)).reshape(x.shape), _NOTHING
     found = _native.group_order_vjp(
-        "group_order", (x, steepness), (positive, mask), tuple(options[:-1]), order, gradient
+        "group_order", (x, steepness), (positive, mask), _native_options(x, options[:-1]), order, gradient
     )
     return found[0].reshape(x.shape), found[1].reshape(steepness.shape)
 
@@ -173,7 +183,8 @@ def _vjp(x: Any, positive: Any, steepness: Any, mask: Any, *rest: Any) -> tuple[
 def _second(x: Any, positive: Any, steepness: Any, mask: Any, *rest: Any) -> tuple[np.ndarray[Any, Any], ...]:
     *options, order, _, gradient, x_tangent, steepness_tangent = rest
     a, s, g, p, q = (y.astype(np.float64, copy=False) for y in (x, steepness, gradient, x_tangent, steepness_tangent))
-    found = _native.group_order_second("group_order", (a, s), (positive, mask), tuple(options[:-1]), order, (g, (p, q)))
+    given = _native_options(x, options[:-1])
+    found = _native.group_order_second("group_order", (a, s), (positive, mask), given, order, (g, (p, q)))
     return tuple(
         y.reshape(like.shape).astype(like.dtype, copy=False)
         for y, like in zip(found, (x, steepness, gradient), strict=True)
@@ -183,7 +194,7 @@ def _second(x: Any, positive: Any, steepness: Any, mask: Any, *rest: Any) -> tup
 _torch.declare_smooth(
     "group_order",
     "(Tensor x, Tensor positive, Tensor steepness, Tensor? mask, int? negatives, str network, str distribution, "
-    "bool log, bool mean, bool keep) -> (Tensor probability, Tensor count, Tensor order, Tensor slopes)",
+    "bool log, str mean, bool keep) -> (Tensor probability, Tensor count, Tensor order, Tensor slopes)",
     forward=_forward,
     vjp=_vjp,
     second=_second,

@@ -1,7 +1,7 @@
 //! The order of two groups against a naive twin that mixes one list at a time.
 
 use argrad_core::Job;
-use argrad_core::sorting::groups::{Found, Groups, Score, forward, second, vjp};
+use argrad_core::sorting::groups::{Found, Groups, Mean, Score, forward, second, vjp};
 use argrad_core::sorting::network::{Distribution, Form, Lane};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -16,16 +16,23 @@ struct Case {
     steepness: Vec<f64>,
     negatives: usize,
     log: bool,
-    mean: bool,
+    mean: Mean,
     gradient: Vec<f64>,
 }
 
 fn case() -> impl Strategy<Value = Case> {
     let score = prop_oneof![9 => -2.0..2.0f64, 1 => (-3i32..4).prop_map(f64::from)];
-    (prop_oneof![0usize..12, 12usize..40], 1usize..8, any::<[bool; 3]>(), prop_oneof![Just(usize::MAX), 1usize..6])
-        .prop_flat_map(move |(length, lists, [masked, log, mean], negatives)| {
+    let means = prop_oneof![Just(Mean::No), Just(Mean::Items), Just(Mean::Lists(1)), Just(Mean::Lists(2))];
+    let limits = prop_oneof![Just(usize::MAX), 1usize..6];
+    (prop_oneof![0usize..12, 12usize..40], 1usize..8, any::<[bool; 2]>(), means, limits).prop_flat_map(
+        move |(length, lists, [masked, log], mean, negatives)| {
+            let lists = if mean == Mean::Lists(2) { 2 * lists } else { lists };
             let size = length * lists;
-            let outputs = if mean { lists } else { size };
+            let outputs = match mean {
+                Mean::No => size,
+                Mean::Items => lists,
+                Mean::Lists(runs) => runs,
+            };
             (
                 prop::collection::vec(score.clone(), size),
                 prop::collection::vec(prop::bool::weighted(0.3), size),
@@ -37,7 +44,8 @@ fn case() -> impl Strategy<Value = Case> {
                     let mask = masked.then_some(mask);
                     Case { length, x, positive, mask, steepness, negatives, log, mean, gradient }
                 })
-        })
+        },
+    )
 }
 
 impl Case {
@@ -58,7 +66,8 @@ impl Case {
 
     fn found<T: Score>(&self) -> Found<T> {
         let narrow = |values: &[f64]| values.iter().map(|&value| <T as Lane>::of(value)).collect::<Vec<T>>();
-        forward(&self.groups(&narrow(&self.x), &narrow(&self.steepness)), self.mean, &Job::default()).unwrap()
+        forward(&self.groups(&narrow(&self.x), &narrow(&self.steepness)), self.mean != Mean::No, &Job::default())
+            .unwrap()
     }
 }
 
@@ -97,17 +106,24 @@ fn naive(case: &Case, list: usize) -> Vec<(usize, f64)> {
 
 fn expected(case: &Case) -> (Vec<f64>, Vec<i64>) {
     let none = if case.log { 0.0 } else { 1.0 };
-    let (mut value, mut count) = (vec![none; case.gradient.len()], Vec::new());
+    let (mut value, mut count, mut means) = (vec![none; case.gradient.len()], Vec::new(), Vec::new());
     for list in 0..case.steepness.len() {
         let mut chances = naive(case, list);
         count.push(chances.len() as i64);
         if case.log {
             chances.iter_mut().for_each(|(_, chance)| *chance = chance.max(1e-12).ln());
         }
-        if !case.mean {
+        if case.mean == Mean::No {
             chances.iter().for_each(|&(item, chance)| value[item] = chance);
         } else if !chances.is_empty() {
-            value[list] = chances.iter().map(|&(_, chance)| chance).sum::<f64>() / chances.len() as f64;
+            means.push((list, chances.iter().map(|&(_, chance)| chance).sum::<f64>() / chances.len() as f64));
+        }
+    }
+    let lists = if case.mean == Mean::No { 1 } else { case.steepness.len() / value.len() };
+    for (place, slot) in value.iter_mut().enumerate() {
+        let own: Vec<f64> = means.iter().filter(|&&(list, _)| list / lists == place).map(|&(_, mean)| mean).collect();
+        if !own.is_empty() {
+            *slot = own.iter().sum::<f64>() / own.len() as f64;
         }
     }
     (value, count)
@@ -161,10 +177,10 @@ proptest! {
             let slope = (value(1.0) - value(-1.0)) / (2.0 * h);
             prop_assert!((slope - inner).abs() < 1e-6 * (1.0 + inner.abs()), "{slope} {inner}");
         }
-        if case.mean {
-            let slopes = &found.slopes;
-            for (list, (&gradient, own)) in case.gradient.iter().zip(slopes.chunks(case.length.max(1))).enumerate() {
-                let expected = &gradients.x[list * case.length..];
+        if case.mean != Mean::No {
+            let (slopes, size) = (&found.slopes, case.x.len() / case.gradient.len());
+            for (place, (&gradient, own)) in case.gradient.iter().zip(slopes.chunks(size.max(1))).enumerate() {
+                let expected = &gradients.x[place * size..];
                 let close = |(slope, x): (&f64, &f64)| (slope * gradient - x).abs() <= 1e-12 * (1.0 + x.abs());
                 prop_assert!(own.iter().zip(expected).all(close));
             }

@@ -86,6 +86,8 @@ def groco_loss(
     steepness = _check.parameter(name, "steepness", steepness)
     most = None if negatives is None else integer(name, "negatives", negatives, low=1)
     _check.reducing(name, reduction, sample_weight, tuple(scores.shape[:-1]), empty)
+    # The operator's mean over the lists spares what torch takes for `reduce`, half as long as all the rest.
+    together = reduction == "mean" and sample_weight is None and empty == "skip" and scores.ndim <= 2
     logs, count = sorting.group_order(
         lists.scores,
         label,
@@ -94,11 +96,14 @@ def groco_loss(
         distribution=distribution,
         steepness=steepness,
         log=True,
-        reduction="mean",
+        reduction="batch_mean" if together else "mean",
         mask=mask,
     )
+    values: Tensor = -logs
+    if together:
+        return values.to(lists.dtype)
     return reduce(
-        -logs,
+        values,
         reduction,
         weights=sample_weight,
         counted=count > 0,

@@ -3,7 +3,7 @@
 use super::network::{cost, distribution, form, positive_steepness};
 use crate::call::{exception, run_sized};
 use argrad_core::sorting::Lists;
-use argrad_core::sorting::groups::{self, Found, Gradients, Groups, Score};
+use argrad_core::sorting::groups::{self, Found, Gradients, Groups, Mean, Score};
 use argrad_core::{Error, Job};
 use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -19,8 +19,17 @@ enum Arrays<'py> {
 
 /// Which items are positives, and which count.
 type Labels<'py> = (PyReadonlyArrayDyn<'py, bool>, Option<PyReadonlyArrayDyn<'py, bool>>);
-/// Negatives, network, distribution, logarithms, mean.
-type Options = (Option<usize>, String, String, bool, bool);
+/// Negatives, network, distribution, logarithms, and in how many runs of lists there are means; see [`mean`].
+type Options = (Option<usize>, String, String, bool, Option<usize>);
+
+/// One mean for each list, or one for each run of equally many lists.
+const fn mean(runs: Option<usize>, lists: usize) -> Mean {
+    match runs {
+        None => Mean::No,
+        Some(runs) if runs == lists => Mean::Items,
+        Some(runs) => Mean::Lists(runs),
+    }
+}
 
 /// Runs `work` on the borrowed arguments, in the time that `passes` over the networks take.
 fn with<T: Score + Element, R: Send>(
@@ -28,7 +37,7 @@ fn with<T: Score + Element, R: Send>(
     function: &str,
     (x, steepness): &Pair<'_, T>,
     (positive, mask): &Labels<'_>,
-    (negatives, network, law, log, mean): &Options,
+    (negatives, network, law, log, runs): &Options,
     passes: usize,
     work: impl FnOnce(&Groups<'_, T>, &Job) -> argrad_core::Result<R> + Send,
 ) -> PyResult<R> {
@@ -45,7 +54,7 @@ fn with<T: Score + Element, R: Send>(
         return Err(exception(function, error));
     }
     let negatives = negatives.unwrap_or(usize::MAX);
-    let (log, mean) = (*log, *mean);
+    let (log, mean) = (*log, mean(*runs, steepness.len()));
     let groups = Groups { x, steepness, length, positive, mask, negatives, form, distribution, log, mean };
     let nanoseconds = passes * 2 * cost(form, &Lists::even(steepness.len(), length));
     run_sized(py, function, nanoseconds, |job| work(&groups, job))

@@ -12,6 +12,7 @@
 
 mod arrange;
 mod chance;
+mod runs;
 mod sweep;
 
 pub use arrange::Score;
@@ -21,6 +22,7 @@ use crate::dual::Dual;
 use crate::error::Result;
 use crate::job::Job;
 use chance::Chance;
+use runs::Runs;
 use sweep::sweep;
 
 /// Lists of two groups.
@@ -44,20 +46,31 @@ pub struct Groups<'a, T> {
     pub distribution: Distribution,
     /// Whether logarithms are asked for, cut off at ln 1e-12.
     pub log: bool,
-    /// Whether the mean over each list is asked for.
-    pub mean: bool,
+    /// What values are averaged over.
+    pub mean: Mean,
+}
+
+/// What values are averaged over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mean {
+    /// Nothing: there is one per item.
+    No,
+    /// The items of each list that take part.
+    Items,
+    /// The same, and then the lists that take part: in so many runs of equally many lists.
+    Lists(usize),
 }
 
 /// What [`forward`] finds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found<T> {
-    /// Probabilities or their logarithms: per item, 1 or 0 where it takes no part, or their mean per list.
+    /// Probabilities or their logarithms: per item, 1 or 0 where it takes no part, or their mean per list or run.
     pub value: Vec<T>,
     /// How many items of each list take part.
     pub count: Vec<i64>,
     /// Positions in the list of those that do, in the order in which they enter the network, then -1.
     pub order: Vec<i32>,
-    /// The derivatives of the mean of a list to its scores; empty if they are not asked for.
+    /// The derivatives of the means to the scores; empty if they are not asked for.
     pub slopes: Vec<T>,
 }
 
@@ -88,8 +101,13 @@ enum Upstream<'a, T> {
 /// [`crate::Error::Interrupted`].
 pub fn forward<T: Score>(groups: &Groups<'_, T>, slopes: bool, job: &Job) -> Result<Found<T>> {
     let (order, count) = groups.arrange(job)?;
-    let upstream = if slopes && groups.mean { Upstream::Unit } else { Upstream::None };
-    let found = sweep(groups, &order, upstream, job)?;
+    let upstream = if slopes && groups.mean != Mean::No { Upstream::Unit } else { Upstream::None };
+    let mut found = sweep(groups, &order, upstream, job)?;
+    if let Mean::Lists(runs) = groups.mean {
+        let runs = Runs::new(runs, &order, groups);
+        found.value = runs.means(&found.value, if groups.log { 0.0 } else { 1.0 });
+        runs.share(&mut found.x);
+    }
     Ok(Found { value: found.value, count, order, slopes: found.x })
 }
 
@@ -98,6 +116,10 @@ pub fn forward<T: Score>(groups: &Groups<'_, T>, slopes: bool, job: &Job) -> Res
 /// # Errors
 /// [`crate::Error::Interrupted`].
 pub fn vjp<T: Score>(groups: &Groups<'_, T>, order: &[i32], gradient: &[T], job: &Job) -> Result<Gradients<T>> {
+    let gradient = match groups.mean {
+        Mean::Lists(runs) => &Runs::new(runs, order, groups).spread(gradient)[..],
+        _ => gradient,
+    };
     let found = sweep(groups, order, Upstream::Given(gradient), job)?;
     Ok(Gradients { x: found.x, steepness: found.steepness })
 }
@@ -126,10 +148,20 @@ pub fn second(
     job: &Job,
 ) -> Result<(Gradients<f64>, Vec<f64>)> {
     let (x, steepness) = (Dual::zip(groups.x, tangents[0]), Dual::zip(groups.steepness, tangents[1]));
+    let runs = match groups.mean {
+        Mean::Lists(runs) => Some(Runs::new(runs, order, groups)),
+        _ => None,
+    };
+    let spread = runs.as_ref().map(|runs| runs.spread(gradient));
+    let gradient = spread.as_deref().unwrap_or(gradient);
     let gradient: Vec<Dual> = gradient.iter().map(|&value| Dual::new(value, 0.0)).collect();
     let found = sweep(&groups.with(&x, &steepness), order, Upstream::Given(&gradient), job)?;
-    let slopes = |duals: Vec<Dual>| duals.into_iter().map(|dual| dual.slope).collect();
-    Ok((Gradients { x: slopes(found.x), steepness: slopes(found.steepness) }, slopes(found.value)))
+    let slopes = |duals: Vec<Dual>| duals.into_iter().map(|dual| dual.slope).collect::<Vec<f64>>();
+    let mut values = slopes(found.value);
+    if let Some(runs) = runs {
+        values = runs.means(&values, 0.0);
+    }
+    Ok((Gradients { x: slopes(found.x), steepness: slopes(found.steepness) }, values))
 }
 
 impl<T> Groups<'_, T> {

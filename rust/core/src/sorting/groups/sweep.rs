@@ -12,7 +12,7 @@
 //! back, and are left out.
 
 use super::chance::{Chance, chances, factor};
-use super::{Groups, Upstream};
+use super::{Groups, Mean, Upstream};
 use crate::error::Result;
 use crate::job::Job;
 use crate::sorting::lists::{Lists, Output};
@@ -69,7 +69,7 @@ pub(super) fn sweep<T: Chance>(
     let none = T::of(if groups.log { 0.0 } else { 1.0 });
     let gradient = |size| vec![T::default(); if upstream == Upstream::None { 0 } else { size }];
     let mut found = Swept {
-        value: vec![none; if groups.mean { lists } else { items }],
+        value: vec![none; if groups.mean == Mean::No { items } else { lists }],
         x: gradient(items),
         steepness: gradient(lists),
     };
@@ -137,10 +137,10 @@ impl<T: Chance> Sweep<'_, T> {
         let nan = T::of(f64::NAN);
         // SAFETY: nothing runs yet that writes to these results.
         unsafe {
-            if self.groups.mean {
-                self.value.part(list..list + 1).fill(nan);
-            } else {
+            if self.groups.mean == Mean::No {
                 order.iter().for_each(|&item| self.value.part(self.items(list))[item as usize] = nan);
+            } else {
+                self.value.part(list..list + 1).fill(nan);
             }
             if self.upstream != Upstream::None {
                 order.iter().for_each(|&item| self.to_x.part(self.items(list))[item as usize] = nan);
@@ -231,7 +231,7 @@ impl<T: Chance> Sweep<'_, T> {
         if self.groups.log {
             T::logarithms(values);
         }
-        if self.groups.mean {
+        if self.groups.mean != Mean::No {
             let mut means = vec![T::default(); lanes];
             T::means(values, &mut means);
             for (&(.., list), &mean) in entries.iter().zip(&means) {
@@ -262,11 +262,11 @@ impl<T: Chance> Sweep<'_, T> {
         };
         for (lane, &entry) in entries.iter().enumerate() {
             let rows = gradients.chunks_exact_mut(lanes);
-            if self.groups.mean {
+            if self.groups.mean == Mean::No {
+                rows.zip(self.places(entry)).for_each(|(row, item)| row[lane] = given[item]);
+            } else {
                 let each = given[entry.2 as usize] / count;
                 rows.for_each(|row| row[lane] = each);
-            } else {
-                rows.zip(self.places(entry)).for_each(|(row, item)| row[lane] = given[item]);
             }
         }
     }
