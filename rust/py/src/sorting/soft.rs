@@ -2,6 +2,7 @@
 
 use super::{Floats, lists};
 use crate::call::{exception, run_sized};
+use crate::fresh::zeros;
 use argrad_core::sorting::order::Key;
 use argrad_core::sorting::soft::{self, Operation, Options, Regularization, rank, second, sort};
 use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
@@ -76,8 +77,8 @@ fn forward<'py, T: Key + Element>(
 ) -> PyResult<(Flat<'py>, Bound<'py, PyArray1<i32>>, Flat<'py>)> {
     with_options(function, arrays[0].shape(), how, |operation, options| {
         let (x, strength) = (arrays[0].as_slice()?, arrays[1].as_slice()?);
-        let (mut value, mut index) = (vec![T::ZERO; x.len()], vec![0; x.len()]);
-        let mut weight = vec![T::ZERO; if options.regularization == Regularization::L2 { 0 } else { x.len() }];
+        let (mut value, mut index) = (zeros(x.len()), zeros(x.len()));
+        let mut weight = zeros(if options.regularization == Regularization::L2 { 0 } else { x.len() });
         let (values, indices, weights) = (&mut value[..], &mut index[..], &mut weight[..]);
         run_sized(py, function, cost(x.len(), options), |job| match operation {
             Operation::Rank => {
@@ -121,7 +122,7 @@ fn vjp<'py, T: Key + Element>(
     with_options(function, arrays[0].shape(), how, |operation, options| {
         let (x, strength) = (arrays[0].as_slice()?, arrays[1].as_slice()?);
         let (weight, grad, index) = (arrays[2].as_slice()?, arrays[3].as_slice()?, index.as_slice()?);
-        let (mut to_x, mut to_strength) = (vec![T::ZERO; x.len()], vec![T::ZERO; strength.len()]);
+        let (mut to_x, mut to_strength) = (zeros(x.len()), vec![T::ZERO; strength.len()]);
         let items = &mut to_x[..];
         run_sized(py, function, cost(x.len(), options) / 2, |job| match operation {
             Operation::Rank => {
@@ -168,7 +169,7 @@ fn derive_again<'py, T: Key + Element>(
         let (x, strength) = (slices[0], slices[1]);
         let (grad, x_tangent, strength_tangent) = (slices[2], slices[3], slices[4]);
         let known = second::Known { x, strength, grad, x_tangent, strength_tangent };
-        let (mut to_x, mut to_grad) = (vec![T::ZERO; x.len()], vec![T::ZERO; x.len()]);
+        let (mut to_x, mut to_grad) = (zeros(x.len()), zeros(x.len()));
         let mut to_strength = vec![T::ZERO; strength.len()];
         let mut outputs = second::Outputs { to_x: &mut to_x, to_strength: &mut to_strength, to_grad: &mut to_grad };
         run_sized(py, function, 10 * cost(x.len(), options), |job| {
