@@ -4,7 +4,9 @@ The only module that tells numpy arrays, torch tensors and cupy arrays apart. It
 can be of such a kind only when its library is loaded already, so looking into `sys.modules` is enough.
 """
 
+import math
 import sys
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -20,6 +22,15 @@ def is_tensor(x: object) -> bool:
     """Tell whether `x` is a torch tensor, without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(x, torch.Tensor)
+
+
+def is_plain(x: Any) -> bool:
+    """Tell whether `x` is a dense CPU tensor of one of the four floating dtypes: what almost every call brings."""
+    torch = sys.modules.get("torch")
+    if torch is None or type(x) not in (torch.Tensor, torch.nn.Parameter):
+        return False
+    # The floating dtypes of one byte are not ours.
+    return bool(x.is_cpu and x.is_floating_point() and x.itemsize > 1 and x.layout is torch.strided)
 
 
 def kind_of(x: object) -> Kind | None:
@@ -135,13 +146,23 @@ def cast(x: Array, name: str) -> Array:
 
 
 def full(shape: tuple[int, ...], number: float, reference: Array) -> Array:
-    """Return an array of one number: kind and device of `reference`, the dtype that it is computed in."""
+    """Return an array of one number, to be read only: kind and device of `reference`, the dtype that is computed in."""
     if not is_tensor(reference):
         return np.full(shape, number, computed(reference))
+    torch = sys.modules["torch"]
+    # torch takes longer to make a few numbers than to take over an array.
+    if is_plain(reference) and math.prod(shape) <= 1024 and not torch.compiler.is_compiling():
+        return torch.from_numpy(_kept(tuple(shape), number, math.copysign(1.0, number), computed(reference)))
     # No broadcast view: that takes longer to make than a few numbers, and kernels would copy it.
     if reference.element_size() > 2:
         return reference.new_full(shape, number)
-    return reference.new_full(shape, number, dtype=sys.modules["torch"].float32)
+    return reference.new_full(shape, number, dtype=torch.float32)
+
+
+@lru_cache(maxsize=64)
+def _kept(shape: tuple[int, ...], number: float, sign: float, name: str) -> np.ndarray[Any, Any]:
+    """Return an array of one number; the sign tells 0 from -0."""
+    return np.full(shape, math.copysign(number, sign), name)
 
 
 def location(x: Array) -> str:

@@ -6,7 +6,7 @@ dtypes and shapes of arrays; it reads values only where it says so.
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,8 @@ def floating(function: str, argument: str, x: Array) -> None:
         TypeError: not an array, or another dtype.
         RuntimeError: an array on a device.
     """
+    if _array.is_plain(x):
+        return
     array(function, argument, x)
     name = dtype_name(x)
     if name not in FLOATS:
@@ -194,7 +196,7 @@ def _range(low: float | None, high: float | None, open_low: bool = False, open_h
     return (" " + " and ".join(bounds)) if bounds else ""
 
 
-def choice(function: str, argument: str, value: object, options: Sequence[str]) -> str:
+def choice(function: str, argument: str, value: object, options: Collection[str]) -> str:
     """Require one of the named options.
 
     Raises:

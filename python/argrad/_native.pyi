@@ -5,14 +5,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "ScanMemo",
     "__version__",
     "assign",
     "auto_strength",
     "barcodes",
     "betti_matchings",
     "betti_numbers",
+    "borrow",
     "center_chain",
     "cluster_order",
+    "connect",
     "cuda_source",
     "diagram_matchings",
     "diagram_slices",
@@ -90,6 +93,10 @@ def simd_levels() -> list[str]: ...
 def simd_level() -> str: ...
 def force_simd(name: str) -> None: ...
 def cuda_source(name: str) -> str | None: ...
+
+# exchange: tensors as arrays, by the table of C functions of their class
+def connect(table: object) -> None: ...
+def borrow(args: tuple[Any, ...], places: tuple[int, ...], memory: Callable[[Any], NDArray[Any]]) -> list[Any]: ...
 
 # seeding: contiguous matrices of one of the two number types; `function` is the public name that opens error texts
 def seed(
@@ -272,6 +279,9 @@ def laplace_gradients(
     descending: bool,
     tangents: tuple[NDArray[_Real], NDArray[_Real]] | None,
 ) -> tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real]]: ...
+
+class ScanMemo: ...
+
 def scan_product(
     function: str,
     method: str,
@@ -282,7 +292,8 @@ def scan_product(
     mask: _Mask,
     descending: bool,
     transposed: bool,
-) -> tuple[NDArray[_Real], NDArray[np.int32]]: ...
+    keep: bool,
+) -> tuple[NDArray[_Real], NDArray[np.int32], ScanMemo | None]: ...
 def scan_gradients(
     function: str,
     method: str,
@@ -294,6 +305,8 @@ def scan_gradients(
     places: NDArray[np.int32],
     descending: bool,
     tangents: tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real], bool] | None,
+    inner: bool,
+    memo: ScanMemo | None,
 ) -> tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real], NDArray[_Real]]: ...
 
 # sorting, neuralsort: v has a row of numbers for each item, or for each rank if the product is transposed
@@ -356,9 +369,9 @@ def network_second(
 ) -> list[NDArray[np.float64]]: ...
 
 # two groups in a network: arrays are (scores, steepness), labels (positive, mask), options (negatives, network,
-# distribution, log, mean)
+# distribution, log, runs of lists that have a mean each, or None for values by item)
 _Labels: TypeAlias = tuple[NDArray[np.bool_], _Mask]
-_GroupOptions: TypeAlias = tuple[int | None, str, str, bool, bool]
+_GroupOptions: TypeAlias = tuple[int | None, str, str, bool, int | None]
 
 def group_order(
     function: str,

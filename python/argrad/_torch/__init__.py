@@ -57,6 +57,7 @@ class Operator:
     saved: tuple[str, ...]
     folds: bool = False
     vjp: Smooth | None = None
+    memo: bool = False
     shown: int | None = None
 
 
@@ -140,6 +141,7 @@ def declare_smooth(
     saved: tuple[str, ...],
     values: int,
     shown: int | None = None,
+    memo: bool = False,
 ) -> None:
     """Declare an operator whose derivatives are kernels too: `name`, `name_vjp` and `name_second`.
 
@@ -162,6 +164,8 @@ def declare_smooth(
         saved: names of the outputs that `vjp` and `second` take.
         values: number of outputs that are values.
         shown: as in `declare`.
+        memo: whether `forward` takes `memo=True` and then returns one object more, of any kind, that spares `vjp` work:
+            its last argument in an eager backward pass, and missing in all others.
     """
     arguments, returns = schema.split("->")
     inputs = [argument.split()[-1] for argument in arguments.strip(" ()").split(",")]
@@ -206,6 +210,7 @@ def declare_smooth(
         saved=(*inputs, *saved),
         folds=True,
         vjp=Smooth(vjp, differentiable),
+        memo=memo,
         shown=shown,
     )
     declare(

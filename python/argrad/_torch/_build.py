@@ -6,9 +6,11 @@ per call only the tensors are touched.
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple
 
-from argrad import _array
+from argrad import _array, _native
 from argrad._torch import Operator, Tensor
 from argrad._torch._batch import fold, loop
 
@@ -34,7 +36,7 @@ def build(name: str, operator: Operator) -> Callable[..., Any]:
     import torch
 
     schema = read(name, operator.schema)
-    kernel = build_kernel(operator.forward, operator.values, schema.tensors)
+    kernel = build_kernel(operator.forward, operator.values, schema)
     raw = _define(name, operator, kernel)
     special, is_compiling, is_grad_enabled = special_route(), torch.compiler.is_compiling, torch.is_grad_enabled
     tensor, parameter, tensors = torch.Tensor, torch.nn.Parameter, schema.tensors
@@ -103,10 +105,10 @@ def _distinct(args: Sequence[Any]) -> list[Any]:
 
 
 def build_kernel(
-    forward: Callable[..., tuple[Any, ...]], values: int, tensors: Sequence[int]
+    forward: Callable[..., tuple[Any, ...]], values: int, schema: Schema
 ) -> Callable[..., tuple[Tensor, ...]]:
-    """Return `forward` as a function of CPU tensors; `tensors` are their positions, `values` as in `declare`."""
-    compute = _compute(forward, values, tensors)
+    """Return `forward` as a function of CPU tensors; `values` as in `declare`."""
+    compute = _compute(forward, values, schema)
 
     def kernel(*args: Any) -> tuple[Tensor, ...]:
         return compute(*args)[0]
@@ -115,27 +117,28 @@ def build_kernel(
 
 
 def _compute(
-    forward: Callable[..., tuple[Any, ...]], values: int, tensors: Sequence[int]
-) -> Callable[..., tuple[tuple[Tensor, ...], Any]]:
-    """Return a function that gives the outputs, and arguments and outputs as arrays (None if any is a copy)."""
+    forward: Callable[..., tuple[Any, ...]], values: int, schema: Schema
+) -> Callable[..., tuple[tuple[Tensor, ...], tuple[Any, ...]]]:
+    """Return a function that gives the outputs as tensors, and what `forward` returns beyond them."""
     import torch
 
-    memory, tensor, single, double = _array.memory, _array.tensor, torch.float32, torch.float64
+    places, count, single = schema.tensors, len(schema.returns), torch.float32
+    tensor, memory, borrow = _array.tensor, _array.memory, _native.borrow
+    wide = (torch.float32, torch.float64)
+    _native.connect(getattr(torch.Tensor, "__dlpack_c_exchange_api__", None))  # torch >= 2.10
 
-    def compute(*args: Any) -> tuple[tuple[Tensor, ...], Any]:
-        arrays, dtype, copied = list(args), None, False
-        for place in tensors:
+    def compute(*args: Any) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
+        dtype = single
+        for place in places:
             x = args[place]
-            if x is not None:
-                arrays[place] = array = memory(x)
-                copied = copied or array.flags.owndata
-                if dtype is None and x.is_floating_point():
-                    dtype = x.dtype
-        wide = dtype is single or dtype is double
-        computed = dtype if wide else single
-        found = forward(*arrays)
-        outputs = tuple([tensor(y, dtype if i < values else computed) for i, y in enumerate(found)])
-        return outputs, (arrays, found) if wide and not copied else None
+            if x is not None and x.is_floating_point():
+                dtype = x.dtype
+                break
+        found = forward(*borrow(args, places, memory))
+        if dtype in wide:
+            return tuple([tensor(y, dtype) for y in found[:count]]), found[count:]
+        outputs = [tensor(y, dtype if i < values else single) for i, y in enumerate(found[:count])]
+        return tuple(outputs), found[count:]
 
     return compute
 
@@ -193,9 +196,11 @@ def _functions(
     """Return two `torch.autograd.Function`: one for transforms and tracers, a faster one for eager calls."""
     import torch
 
-    remember, gradients, direct = _tape(operator, schema)
+    remember, gradients = _tape(operator, schema)
+    direct = _direct(operator, schema)
     batch, several, nothing = fold if operator.folds else loop, operator.values > 1, (None,) * len(schema.names)
-    compute, hooked = _compute(operator.forward, operator.values, schema.tensors), _hooked()
+    forward = partial(operator.forward, memo=True) if operator.memo else operator.forward
+    compute, hooked = _compute(forward, operator.values, schema), _hooked()
     special, differentiated, tensor = special_route(), torch.is_grad_enabled, torch.Tensor
 
     class Traced(torch.autograd.Function):
@@ -219,10 +224,10 @@ def _functions(
     class Eager(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, *args: Any) -> Any:
-            outputs, arrays = compute(*args)
+            outputs, memo = compute(*args)
             remember(ctx, args, outputs)
             # Hooks are there to keep saved tensors out of memory.
-            ctx.arrays = None if direct is None or hooked() else arrays
+            ctx.memo = () if memo and hooked() else memo
             # Otherwise torch makes zeros for the residuals, which have no gradient.
             if not several:
                 ctx.set_materialize_grads(False)
@@ -242,20 +247,23 @@ def _functions(
     return Traced, Eager
 
 
-def _tape(operator: Operator, schema: Schema) -> tuple[Any, Any, Any]:
-    """Return the functions that fill and read the context of a `torch.autograd.Function`.
+def _saved(operator: Operator, schema: Schema) -> tuple[list[int], list[int]]:
+    """Return where among inputs and outputs the saved tensors and the saved options are."""
+    everything = [*schema.names, *schema.returns]
+    places = [everything.index(name) for name in operator.saved]
+    held = [place for place in places if place in schema.tensors or place >= len(schema.names)]
+    return held, [place for place in places if place not in held]
 
-    The third reads it without the way back through an operator, or is None: see `_direct`.
-    """
+
+def _tape(operator: Operator, schema: Schema) -> tuple[Any, Any]:
+    """Return the functions that fill and read the context of a `torch.autograd.Function`."""
     import torch
 
     # Closures over plain values: torch.compile cannot carry an object of a foreign class into its trace.
     names, inputs_of = schema.names, schema.tensors
     values, backward, residuals = operator.values, operator.backward, len(schema.returns) > operator.values
     everything = [*names, *schema.returns]
-    places = [everything.index(name) for name in operator.saved]
-    held = [place for place in places if place in inputs_of or place >= len(names)]
-    kept = [place for place in places if place not in held]
+    held, kept = _saved(operator, schema)
     held_names, kept_names = [everything[place] for place in held], [everything[place] for place in kept]
     halves, autocasting = (torch.float16, torch.bfloat16), torch.is_autocast_enabled
 
@@ -289,42 +297,33 @@ def _tape(operator: Operator, schema: Schema) -> tuple[Any, Any, Any]:
             results[place] = x if x is None or x.dtype == dtype else x.to(dtype)
         return tuple(results)
 
-    return remember, gradients, _direct(operator, schema, held, kept)
+    return remember, gradients
 
 
-def _direct(operator: Operator, schema: Schema, held: Sequence[int], kept: Sequence[int]) -> Any:
+def _direct(operator: Operator, schema: Schema) -> Any:
     """Return an eager backward pass that calls the kernel of the first derivative itself; None where there is none."""
     if operator.vjp is None:
         return None
-    (kernel, differentiable), values, count = operator.vjp, operator.values, len(operator.saved)
-    memory, tensor, blank = _array.memory, _array.tensor, [None] * len(schema.names)
+    (kernel, differentiable), values = operator.vjp, operator.values
+    tensor, memory, borrow = _array.tensor, _array.memory, _native.borrow
     everything = [*schema.names, *schema.returns]
-    tensor_slots = [operator.saved.index(everything[place]) for place in held]
-    option_slots = [operator.saved.index(everything[place]) for place in kept]
-    outputs = [schema.returns.index(name) for name in operator.saved[len(schema.names) :]]
-    inputs = [schema.names.index(name) for name in differentiable]
-    bits = [1 << i for i in range(len(differentiable))]
-    dtype_at = [schema.tensors.index(place) for place in inputs]
-
-    def unpack(saved: Sequence[Tensor | None], options: Sequence[Any]) -> list[Any]:
-        arguments: list[Any] = [None] * count
-        for slot, x in zip(tensor_slots, saved, strict=True):
-            if x is not None:
-                arguments[slot] = memory(x)
-        for slot, option in zip(option_slots, options, strict=True):
-            arguments[slot] = option
-        return arguments
+    held, kept = _saved(operator, schema)
+    tensors = tuple(range(len(held) + values))
+    # The kernel takes what is saved in order, and the upstream gradients; at hand are tensors, gradients, options.
+    order = {everything[place]: at for at, place in enumerate(held)}
+    order |= {everything[place]: len(tensors) + at for at, place in enumerate(kept)}
+    arrange = itemgetter(*[order[name] for name in operator.saved], *tensors[len(held) :])
+    inputs = tuple([schema.names.index(name) for name in differentiable])
+    dtype_at, blank = [schema.tensors.index(place) for place in inputs], [None] * len(schema.names)
 
     def direct(ctx: Any, grads: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
-        saved, arrays = ctx.saved_tensors, ctx.arrays  # raises where a tensor was changed in place
-        if arrays is not None:
-            # Forgotten, as torch forgets what it saved: the node may outlive its use.
-            ctx.arrays, arguments = None, [*arrays[0], *[arrays[1][i] for i in outputs]]
-        else:
-            arguments = unpack(saved, ctx.options)
-        needed, dtypes = ctx.needs_input_grad, ctx.dtypes
-        wanted = sum([bit for bit, place in zip(bits, inputs, strict=True) if needed[place]])
-        found = kernel(*arguments, *[memory(grad) for grad in grads[:values]], wanted)
+        arrays = borrow((*ctx.saved_tensors, *grads[:values]), tensors, memory)
+        memo, needed, dtypes = ctx.memo, ctx.needs_input_grad, ctx.dtypes
+        ctx.memo = ()  # forgotten, as torch forgets what it saved: the node may outlive its use
+        wanted = 0
+        for i, place in enumerate(inputs):
+            wanted |= needed[place] << i
+        found = kernel(*arrange([*arrays, *ctx.options]), wanted, *memo)
         results: list[Tensor | None] = blank.copy()
         for place, at, array in zip(inputs, dtype_at, found, strict=True):
             if needed[place]:

@@ -16,7 +16,7 @@ def build(name: str, operator: Ragged) -> Callable[..., Any]:
     import torch
 
     schema = read(name, operator.schema)
-    kernel = build_kernel(operator.forward, 0, schema.tensors)
+    kernel = build_kernel(operator.forward, 0, schema)
     raw = _define(name, operator, kernel)
     special, is_compiling, tensors = special_route(), torch.compiler.is_compiling, schema.tensors
     plain = (torch.Tensor, torch.nn.Parameter)

@@ -64,8 +64,9 @@ def enter(
     _check.floating(function, name, x)
     if x.ndim == 0:
         raise ValueError(f"{function}: {name} must have at least one dimension, got a 0-dimensional array")
-    dim = _check.integer(function, "dim", dim, low=-x.ndim, high=x.ndim - 1)
-    dim = dim - x.ndim if dim >= 0 else dim
+    if dim != -1 or type(dim) is not int:
+        dim = _check.integer(function, "dim", dim, low=-x.ndim, high=x.ndim - 1)
+        dim = dim - x.ndim if dim >= 0 else dim
     prefix = "" if name == "x" else f"{name}_"
     if mask is not None or offsets is not None:
         _check.same_kind(function, {name: x, f"{prefix}mask": mask, f"{prefix}offsets": offsets})

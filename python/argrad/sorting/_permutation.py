@@ -26,6 +26,9 @@ DEFAULTS: dict[str, object] = {
     "tolerance": None,
     "k": None,
 }
+_PLACES = {argument: place for place, argument in enumerate(DEFAULTS)}
+_USED = {method: tuple((x, _PLACES[x]) for x in used) for method, used in METHODS.items()}
+_UNUSED = {method: tuple((x, _PLACES[x]) for x in DEFAULTS if x not in used) for method, used in METHODS.items()}
 _MODULES: dict[str, Any] = {
     "neuralsort": _neuralsort,
     "softsort": _softsort,
@@ -354,17 +357,17 @@ def soft_permutation(
         [0.12 1.   0.   0.88]
     """
     name = "soft_permutation"
-    _check.choice(name, "method", method, tuple(METHODS))
+    _check.choice(name, "method", method, METHODS)
     descending = _check.flag(name, "descending", descending)
     straight_through = _check.flag(name, "straight_through", straight_through)
     given = (temperature, network, distribution, steepness, iterations, tolerance, k)
-    options, used = dict(zip(DEFAULTS, given, strict=True)), METHODS[method]
-    for argument, value in options.items():
-        default = DEFAULTS[argument]
-        if value is not default and argument not in used and (_array.kind_of(value) or value != default):
+    for argument, place in _UNUSED[method]:
+        value, default = given[place], DEFAULTS[argument]
+        if value is not default and (_array.kind_of(value) or value != default):
             raise ValueError(f"{name}: {argument} must be left out with method {method!r}, got {value!r}")
     lists = _lists.enter(name, x, dim=dim, mask=mask, offsets=offsets)
-    held = _MODULES[method].enter(lists, descending=descending, **{argument: options[argument] for argument in used})
+    options = {argument: given[place] for argument, place in _USED[method]}
+    held = _MODULES[method].enter(lists, descending=descending, **options)
     return SoftPermutation(method, held, straight_through)
 
 

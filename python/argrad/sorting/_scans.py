@@ -43,10 +43,15 @@ def _forward(
     method: str,
     descending: bool,
     transposed: bool,
-) -> _Arrays:
+    *,
+    memo: bool = False,
+) -> tuple[Any, ...]:
     bounds = _lists.bounds(function, x.shape, offsets)
-    y, places = _native.scan_product(function, method, x, v, temperature, bounds, mask, descending, transposed)
-    return y.reshape(v.shape), places.reshape(x.shape)
+    y, places, kept = _native.scan_product(
+        function, method, x, v, temperature, bounds, mask, descending, transposed, memo
+    )
+    outputs = y.reshape(v.shape), places.reshape(x.shape)
+    return (*outputs, kept) if memo else outputs
 
 
 def _vjp(
@@ -62,16 +67,17 @@ def _vjp(
     places: np.ndarray[Any, Any],
     y_grad: np.ndarray[Any, Any],
     wanted: int,
+    memo: Any = None,
 ) -> _Arrays:
     bounds = _lists.bounds(function, x.shape, offsets)
     if wanted == 2:  # the product is linear in v
-        back, _ = _native.scan_product(
-            function, method, x, y_grad, temperature, bounds, mask, descending, not transposed
+        back, *_ = _native.scan_product(
+            function, method, x, y_grad, temperature, bounds, mask, descending, not transposed, False
         )
         return np.empty_like(x), back.reshape(v.shape), np.empty_like(temperature)
     items, rows = (y_grad, v) if transposed else (v, y_grad)
     to_x, to_items, to_rows, to_temperature = _native.scan_gradients(
-        function, method, x, items, rows, temperature, bounds, places, descending, None
+        function, method, x, items, rows, temperature, bounds, places, descending, None, not transposed, memo
     )
     to_v = to_rows if transposed else to_items
     return to_x.reshape(x.shape), to_v.reshape(v.shape), to_temperature.reshape(temperature.shape)
@@ -104,6 +110,8 @@ def _second(
         places,
         descending,
         (*tangents, transposed),  # type: ignore[arg-type]
+        False,
+        None,
     )
     to_v, to_grad = (to_rows, to_items) if transposed else (to_items, to_rows)
     return (
@@ -129,4 +137,5 @@ _torch.declare_smooth(
     differentiable=("x", "v", "temperature"),
     saved=("places",),
     values=1,
+    memo=True,
 )

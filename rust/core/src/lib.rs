@@ -1,6 +1,6 @@
 //! The core of argrad: slices in, slices out.
 //!
-//! No Python, no array library, no global state but the thread pool. Every function here runs in whatever rayon pool the
+//! No Python, no array library, no global state but the thread pool and working memory. Every function here runs in whatever rayon pool the
 //! caller has installed ([`pool::pool`]) and gives the same result for any number of threads and any instruction set.
 
 pub mod dual;
@@ -8,6 +8,7 @@ pub mod elementary;
 pub mod error;
 pub mod job;
 mod lanes;
+pub mod lent;
 pub mod pool;
 pub mod real;
 pub mod rng;

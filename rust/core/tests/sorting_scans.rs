@@ -1,10 +1,11 @@
 //! `SoftSort` and `LapSum` against naive twins that loop over all pairs.
 
 use argrad_core::Job;
+use argrad_core::lent::Lent;
 use argrad_core::sorting::Lists;
 use argrad_core::sorting::laplace::{self, Task};
 use argrad_core::sorting::products::{self, Gradients, Inputs, Method};
-use argrad_core::sorting::softsort_vector;
+use argrad_core::sorting::softsort_vector::{self, Room};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -37,8 +38,22 @@ fn product(method: Method, x: &[f64], v: &[f64], t: f64, transposed: bool) -> (V
     let (mut y, mut places) = (vec![0.0; v.len()], vec![0; x.len()]);
     let lists = Lists::even(1, x.len());
     let m = v.len() / x.len();
-    products::product(method, x, v, &lists, None, &[t], false, transposed, m, &mut y, &mut places, &Job::default())
-        .unwrap();
+    products::product(
+        method,
+        x,
+        v,
+        &lists,
+        None,
+        &[t],
+        false,
+        transposed,
+        m,
+        &mut y,
+        &mut places,
+        None,
+        &Job::default(),
+    )
+    .unwrap();
     (y, places)
 }
 
@@ -135,7 +150,8 @@ fn blocks_of_one_column_are_the_whole_list() {
         let (lists, job, t) = (Lists::even(1, x.len()), Job::default(), 1e-3);
         let (mut y, mut places) = (vec![0.0; x.len()], vec![0; x.len()]);
         let method = Method::SoftSort;
-        products::product(method, &x, &v, &lists, None, &[t], descending, false, 1, &mut y, &mut places, &job).unwrap();
+        products::product(method, &x, &v, &lists, None, &[t], descending, false, 1, &mut y, &mut places, None, &job)
+            .unwrap();
         let inputs = Inputs {
             x: |i: usize| x[i],
             v: |i: usize| v[i],
@@ -150,7 +166,7 @@ fn blocks_of_one_column_are_the_whole_list() {
         let mut out = Gradients { x: &mut whole.0, v: &mut whole.1, g: &mut whole.2, temperature: &mut whole.3 };
         products::gradients(method, &lists, &inputs, |y| y, &mut out, &job).unwrap();
         let mut out = Gradients { x: &mut blocks.0, v: &mut blocks.1, g: &mut blocks.2, temperature: &mut blocks.3 };
-        softsort_vector::gradients(&lists, &x, &v, &g, &[t], &places, descending, &mut out, &job).unwrap();
+        softsort_vector::gradients(&lists, &x, &v, &g, &[t], &places, descending, None, &mut out, &job).unwrap();
         let close = |a: &[f64], b: &[f64]| {
             let size = b.iter().fold(1e-300, |most: f64, b| most.max(b.abs()));
             a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-10 * size)
@@ -163,4 +179,37 @@ fn blocks_of_one_column_are_the_whole_list() {
         let total = if levels == 3 { [-3.417_942_057_315_948e-140].to_vec() } else { whole.3 };
         assert!(close(&blocks.3, &total), "temperature of {n}: {:?} {total:?}", blocks.3);
     }
+}
+
+/// What a product keeps changes no bit of its derivatives.
+#[test]
+fn derivatives_are_the_same_from_what_was_kept() {
+    let lists = [0, 300, 600, 5600, 5600, 5602];
+    let items = lists[5] as usize;
+    let number = |i: usize| ((i * 7919 % 10_007) as f32 / 500.0).sin();
+    let [mut x, v, g] = [1, 2, 3].map(|factor| (0..items).map(|i| number(factor * i + 77)).collect::<Vec<f32>>());
+    x[items - 1] = f32::NAN;
+    let mask: Vec<bool> = (0..items).map(|i| i % 11 != 3 || i > 5600 || (300..303).contains(&i)).collect();
+    let (bounds, job, t) = (Lists::ragged(&lists, items).unwrap(), Job::default(), [0.1f32; 5]);
+    let (mut y, mut again, mut places) = (vec![0.0; items], vec![0.0; items], vec![0; items]);
+    let mut memo: Vec<_> = (0..5).map(|_| Lent::<Room<f32>>::new()).collect();
+    let method = Method::SoftSort;
+    let mask = Some(&mask[..]);
+    products::product(method, &x, &v, &bounds, mask, &t, true, false, 1, &mut y, &mut places, None, &job).unwrap();
+    let kept = Some(&mut memo[..]);
+    products::product(method, &x, &v, &bounds, mask, &t, true, false, 1, &mut again, &mut places, kept, &job).unwrap();
+    let bits = |numbers: &[f32]| numbers.iter().map(|y| y.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&y), bits(&again));
+    let gradients = |memo: Option<&mut [Lent<Room<f32>>]>, rows: usize| {
+        let (mut a, mut b, mut c, mut d) = (vec![0.0; items], vec![0.0; items], vec![0.0; rows], vec![0.0; 5]);
+        let mut out = Gradients { x: &mut a, v: &mut b, g: &mut c, temperature: &mut d };
+        softsort_vector::gradients(&bounds, &x, &v, &g, &t, &places, true, memo, &mut out, &job).unwrap();
+        [bits(&a), bits(&b), bits(&c), bits(&d)]
+    };
+    let plain = gradients(None, items);
+    assert!(plain[0].iter().any(|&bits| f32::from_bits(bits).is_nan()));
+    for _ in 0..2 {
+        assert_eq!(gradients(Some(&mut memo), items), plain);
+    }
+    assert_eq!(gradients(Some(&mut memo), 0)[..2], plain[..2]);
 }

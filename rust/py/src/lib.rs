@@ -3,6 +3,8 @@
 
 mod call;
 mod distances;
+mod exchange;
+mod fresh;
 mod seeding;
 mod selection;
 mod sorting;
@@ -15,6 +17,7 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     distances::register(module)?;
+    exchange::register(module)?;
     seeding::register(module)?;
     selection::register(module)?;
     sorting::register(module)?;

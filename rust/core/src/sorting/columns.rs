@@ -198,6 +198,11 @@ impl Sides {
         self.all.resize(6 * self.stride, Row::default());
     }
 
+    /// Rows of memory.
+    pub const fn rows(&self) -> usize {
+        self.all.capacity()
+    }
+
     /// Both numbers, both sums before, both sums behind.
     #[inline(always)]
     pub fn parts(&self) -> [&[Row]; 6] {

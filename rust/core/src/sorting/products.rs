@@ -4,10 +4,11 @@
 use crate::dual::Number;
 use crate::error::{Result, invalid};
 use crate::job::Job;
+use crate::lent::Lent;
 use crate::sorting::lists::{Lists, Output};
 use crate::sorting::order::{Key, Scratch, counted, order};
 use crate::sorting::scans::Links;
-use crate::sorting::softsort_vector::{self, Room};
+use crate::sorting::softsort_vector::{self, Room, Roomy};
 use crate::sorting::{laplace_product, order_columns, softsort};
 use std::ops::Range;
 
@@ -53,12 +54,12 @@ impl<N: Number> Walk<'_, N> {
 }
 
 /// Fills `y` with the products `P V`, or with `P^T U` if `transposed`, and `places` with the order of each list. `v`, `u`
-/// and `y` have `m` columns. Rows and items that do not count get 0; all others of a list with a NaN get NaN.
+/// and `y` have `m` columns. `memo`, a room for each list, keeps what [`softsort_vector::gradients`] can use. Rows and items that do not count get 0; all others of a list with a NaN get NaN.
 ///
 /// # Errors
 /// When a temperature is not finite and positive, or [`crate::Error::Interrupted`].
 #[allow(clippy::too_many_arguments)]
-pub fn product<T: Key>(
+pub fn product<T: Roomy>(
     method: Method,
     x: &[T],
     v: &[T],
@@ -70,13 +71,14 @@ pub fn product<T: Key>(
     m: usize,
     y: &mut [T],
     places: &mut [i32],
+    memo: Option<&mut [Lent<Room<T>>]>,
     job: &Job,
 ) -> Result<()> {
     if let Some(t) = temperature.iter().find(|t| !(t.wide() > 0.0 && t.is_finite())) {
         return Err(invalid!("temperature must be finite and > 0, got {t}"));
     }
-    let (y, out) = (Output::new(y), Output::new(places));
-    let scratch = || (Scratch::default(), Vec::new(), Links::default(), Room::default());
+    let (y, out, memo) = (Output::new(y), Output::new(places), memo.map(Output::new));
+    let scratch = || (Scratch::default(), Vec::new(), Links::default(), Lent::<Room<T>>::new());
     lists.each(job, scratch, |(keys, rows, links, room), list, range| {
         // SAFETY: lists do not overlap.
         let (places, y) = unsafe { (out.part(range.clone()), y.part(wide(&range, m))) };
@@ -93,6 +95,8 @@ pub fn product<T: Key>(
         }
         let t = temperature[list].wide();
         if (method, m, transposed) == (Method::SoftSort, 1, false) {
+            // SAFETY: each list has its own.
+            let room = memo.as_ref().map_or(room, |memo| unsafe { &mut memo.part(list..list + 1)[0] });
             return softsort_vector::product(places, [x, v], t, y, room, job);
         }
         links.join(count, t, |r| x[at(r, false)].wide());

@@ -13,14 +13,17 @@
 use crate::elementary::decay_f64;
 use crate::error::Result;
 use crate::job::Job;
+use crate::lent::{Keep, Lent, Store};
 use crate::simd::dispatch;
 use crate::sorting::columns::{self, COLUMNS, Entry, Piece, Row, Sides, flat, flat_mut, passage, sweep};
 use crate::sorting::lists::{Lists, Output};
 use crate::sorting::order::{Key, counted};
 use crate::sorting::products::{Gradients, spoilt};
+use std::cell::RefCell;
 use std::ops::Range;
+use std::thread::LocalKey;
 
-/// Working memory, kept from list to list.
+/// Working memory. After a product it holds what the derivatives need of a list that is one piece.
 #[derive(Debug, Default)]
 pub struct Room<T> {
     list: Sorted<T>,
@@ -30,6 +33,43 @@ pub struct Room<T> {
     back: Vec<T>,
     /// What crosses each gap, times its width.
     crossings: Vec<f64>,
+}
+
+/// A room can be kept only for one of these.
+pub trait Roomy: Key {
+    /// Where the thread keeps rooms.
+    fn rooms() -> &'static LocalKey<RefCell<Store<Room<Self>>>>;
+}
+
+macro_rules! rooms {
+    ($($t:ty = $store:ident),*) => {$(
+        thread_local! {
+            static $store: RefCell<Store<Room<$t>>> = const { RefCell::new(Store::new()) };
+        }
+        impl Roomy for $t {
+            fn rooms() -> &'static LocalKey<RefCell<Store<Room<Self>>>> {
+                &$store
+            }
+        }
+    )*};
+}
+rooms!(f32 = SINGLE, f64 = DOUBLE);
+
+impl<T: Roomy> Keep for Room<T> {
+    const MOST: usize = 8 << 20;
+    fn store() -> &'static LocalKey<RefCell<Store<Self>>> {
+        T::rooms()
+    }
+    fn bytes(&self) -> usize {
+        let Self { list, sums, push, back, crossings } = self;
+        let narrow = list.x.capacity() + list.v.capacity() + list.g.capacity() + push.capacity() + back.capacity();
+        let wide = sums.steps.capacity() + sums.inverse.capacity() + sums.y.capacity() + crossings.capacity();
+        let rows = sums.links.capacity() + sums.v.rows() + sums.a.rows();
+        narrow * size_of::<T>() + wide * size_of::<f64>() + rows * size_of::<Row>()
+    }
+    fn forget(&mut self) {
+        self.list.pieces.clear();
+    }
 }
 
 /// A list in sorted order.
@@ -58,6 +98,11 @@ struct Sums {
 }
 
 impl<T: Key> Sorted<T> {
+    /// Whether it holds a list of so many items as one piece.
+    fn is_one_piece(&self, items: usize) -> bool {
+        self.pieces.len() == 1 && self.pieces[0].items.len() == items
+    }
+
     /// `places` is the order of the items that count.
     fn lay(&mut self, places: &[i32], [x, v]: [&[T]; 2]) {
         let item = |rank: usize| places[rank] as usize;
@@ -157,12 +202,14 @@ pub(super) fn product<T: Key>(
     Ok(())
 }
 
-/// As [`products::gradients`](crate::sorting::products::gradients) for this method and one column.
+/// As [`products::gradients`](crate::sorting::products::gradients) for this method and one column; `out.g` may be empty.
+/// `memo` is what [`products::product`](crate::sorting::products::product) of the same lists has kept: it spares a third
+/// of the work.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`].
 #[allow(clippy::too_many_arguments)]
-pub fn gradients<T: Key>(
+pub fn gradients<T: Roomy>(
     lists: &Lists<'_>,
     x: &[T],
     v: &[T],
@@ -170,18 +217,20 @@ pub fn gradients<T: Key>(
     temperature: &[T],
     places: &[i32],
     descending: bool,
+    memo: Option<&mut [Lent<Room<T>>]>,
     out: &mut Gradients<'_, T>,
     job: &Job,
 ) -> Result<()> {
+    let (memo, rows) = (memo.map(Output::new), !out.g.is_empty());
     let (to_x, to_v, to_g) = (Output::new(out.x), Output::new(out.v), Output::new(out.g));
     let to_temperature = Output::new(out.temperature);
-    lists.each(job, Room::default, |room, list, range| {
+    lists.each(job, Lent::<Room<T>>::new, |room, list, range| {
         // SAFETY: lists do not overlap.
         let mut to = unsafe {
             Gradients {
                 x: to_x.part(range.clone()),
                 v: to_v.part(range.clone()),
-                g: to_g.part(range.clone()),
+                g: to_g.part(if rows { range.clone() } else { 0..0 }),
                 temperature: to_temperature.part(list..list + 1),
             }
         };
@@ -193,42 +242,56 @@ pub fn gradients<T: Key>(
         let (x, v, g) = (&x[range.clone()], &v[range.clone()], &g[range]);
         if spoilt(places.len(), |r| x[places[r] as usize].wide()) {
             let nan = T::of(f64::NAN);
-            for (r, &place) in places.iter().enumerate() {
-                (to.x[place as usize], to.v[place as usize], to.g[r]) = (nan, nan, nan);
+            for &place in places {
+                (to.x[place as usize], to.v[place as usize]) = (nan, nan);
             }
+            to.g.iter_mut().take(places.len()).for_each(|to| *to = nan);
             to.temperature[0] = nan;
             return Ok(());
         }
-        room.list.lay(places, [x, v]);
+        // SAFETY: each list has its own.
+        let kept = memo.as_ref().map(|memo| unsafe { &mut *memo.part(list..list + 1)[0] });
+        let (room, entries) = if let Some(kept) = kept.filter(|kept| kept.list.is_one_piece(places.len())) {
+            (kept, None)
+        } else {
+            let room = &mut **room;
+            room.list.lay(places, [x, v]);
+            let entries = room.list.entries(temperature[list].wide(), &mut room.sums, job)?;
+            (room, Some(entries))
+        };
         columns::lay(&room.list.pieces, &mut room.list.g, |rank| g[rank]);
-        of_list(places, temperature[list].wide(), descending, &mut to, room, job)
+        of_list(places, temperature[list].wide(), descending, entries.as_deref(), &mut to, room, job)
     })
 }
 
-/// [`gradients`] of the list in `room`.
+/// [`gradients`] of the list in `room`; without `entries` its sums and means of (1, v) are there as well.
 fn of_list<T: Key>(
     places: &[i32],
     temperature: f64,
     descending: bool,
+    entries: Option<&[Entry]>,
     to: &mut Gradients<'_, T>,
     room: &mut Room<T>,
     job: &Job,
 ) -> Result<()> {
     let Room { list, sums, push, back, crossings } = room;
-    let entries = list.entries(temperature, sums, job)?;
-    let mut passages = Vec::with_capacity(entries.len());
-    for (piece, entry) in list.pieces.iter().zip(&entries) {
+    let mut passages = Vec::with_capacity(list.pieces.len());
+    for (number, piece) in list.pieces.iter().enumerate() {
         job.check()?;
-        list.average(piece, temperature, entry, sums);
+        if let Some(entries) = entries {
+            list.average(piece, temperature, &entries[number], sums);
+        }
         list.weigh(piece, sums);
         passages.push(passage(&sums.links, &sums.a));
-        hand_out(piece, &sums.y, to.g);
+        if !to.g.is_empty() {
+            hand_out(piece, &sums.y, to.g);
+        }
     }
     let (mut total, scale) = (0.0, if descending { 1.0 } else { -1.0 } / temperature);
-    for ((piece, entry), entry_a) in list.pieces.iter().zip(&entries).zip(&columns::entries(&passages)) {
+    for (number, (piece, entry_a)) in list.pieces.iter().zip(&columns::entries(&passages)).enumerate() {
         job.check()?;
-        if list.pieces.len() > 1 {
-            list.average(piece, temperature, entry, sums);
+        if let (Some(entries), 2..) = (entries, list.pieces.len()) {
+            list.average(piece, temperature, &entries[number], sums);
             list.weigh(piece, sums);
         }
         sweep(&sums.links, &mut sums.a, entry_a);

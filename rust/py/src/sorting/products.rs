@@ -2,10 +2,11 @@
 
 use super::{Floats, lists};
 use crate::call::{exception, run_sized};
+use crate::fresh::zeros;
 use argrad_core::Dual;
-use argrad_core::sorting::order::Key;
+use argrad_core::lent::Lent;
 use argrad_core::sorting::products::{self, Gradients, Inputs, Method};
-use argrad_core::sorting::softsort_vector;
+use argrad_core::sorting::softsort_vector::{self, Room, Roomy};
 use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -31,7 +32,44 @@ fn columns<T: Element>(x: &Dense<'_, T>, v: &Dense<'_, T>) -> usize {
     if v.ndim() == x.ndim() { 1 } else { v.shape().last().copied().unwrap_or(1) }
 }
 
-/// `P V`, or `P^T V`, and the order of each list, as flat arrays.
+/// What a product of short lists leaves for its derivatives: rooms, one for each list.
+#[pyclass]
+struct ScanMemo(Rooms);
+
+enum Rooms {
+    Single(Vec<Lent<Room<f32>>>),
+    Double(Vec<Lent<Room<f64>>>),
+}
+
+/// Rooms take a hundred bytes an item, and in long lists they hold nothing that derivatives can use.
+const MOST: usize = 1 << 16;
+
+/// Types whose rooms a [`ScanMemo`] can hold.
+trait Kept: Roomy {
+    fn memo(rooms: Vec<Lent<Room<Self>>>) -> ScanMemo;
+    fn rooms_of(memo: &mut ScanMemo) -> Option<&mut [Lent<Room<Self>>]>;
+}
+
+impl Kept for f32 {
+    fn memo(rooms: Vec<Lent<Room<Self>>>) -> ScanMemo {
+        ScanMemo(Rooms::Single(rooms))
+    }
+    fn rooms_of(memo: &mut ScanMemo) -> Option<&mut [Lent<Room<Self>>]> {
+        if let Rooms::Single(rooms) = &mut memo.0 { Some(rooms) } else { None }
+    }
+}
+
+impl Kept for f64 {
+    fn memo(rooms: Vec<Lent<Room<Self>>>) -> ScanMemo {
+        ScanMemo(Rooms::Double(rooms))
+    }
+    fn rooms_of(memo: &mut ScanMemo) -> Option<&mut [Lent<Room<Self>>]> {
+        if let Rooms::Double(rooms) = &mut memo.0 { Some(rooms) } else { None }
+    }
+}
+
+/// `P V`, or `P^T V`, and the order of each list, as flat arrays; and what is kept for [`scan_gradients`] if that is
+/// asked for and pays.
 #[pyfunction]
 fn scan_product<'py>(
     py: Python<'py>,
@@ -44,22 +82,23 @@ fn scan_product<'py>(
     mask: Option<Dense<'py, bool>>,
     descending: bool,
     transposed: bool,
-) -> PyResult<(Bound<'py, PyAny>, Flat<'py, i32>)> {
+    keep: bool,
+) -> PyResult<(Bound<'py, PyAny>, Flat<'py, i32>, Option<ScanMemo>)> {
     use Floats::{Double, Single};
     match (x, v, temperature) {
         (Single(x), Single(v), Single(t)) => {
-            product(py, function, method, &x, &v, &t, bounds, mask, descending, transposed)
-                .map(|(y, o)| (y.into_any(), o))
+            product(py, function, method, &x, &v, &t, bounds, mask, descending, transposed, keep)
+                .map(|(y, o, memo)| (y.into_any(), o, memo))
         }
         (Double(x), Double(v), Double(t)) => {
-            product(py, function, method, &x, &v, &t, bounds, mask, descending, transposed)
-                .map(|(y, o)| (y.into_any(), o))
+            product(py, function, method, &x, &v, &t, bounds, mask, descending, transposed, keep)
+                .map(|(y, o, memo)| (y.into_any(), o, memo))
         }
         _ => Err(mixed()),
     }
 }
 
-fn product<'py, T: Key + Element>(
+fn product<'py, T: Kept + Element>(
     py: Python<'py>,
     function: &str,
     method: &str,
@@ -70,21 +109,39 @@ fn product<'py, T: Key + Element>(
     mask: Option<Dense<'py, bool>>,
     descending: bool,
     transposed: bool,
-) -> PyResult<(Flat<'py, T>, Flat<'py, i32>)> {
+    keep: bool,
+) -> PyResult<(Flat<'py, T>, Flat<'py, i32>, Option<ScanMemo>)> {
     let method = known(method)?;
     let bounds = bounds.as_ref().map(|bounds| bounds.as_slice()).transpose()?;
     let mask = mask.as_ref().map(|mask| mask.as_slice()).transpose()?;
     let lists = lists(x.shape(), bounds).map_err(|error| exception(function, error))?;
     let m = columns(x, v);
     let (x, v, t) = (x.as_slice()?, v.as_slice()?, temperature.as_slice()?);
-    let (mut y, mut places) = (vec![T::ZERO; v.len()], vec![-1; x.len()]);
+    let (mut y, mut places) = (zeros(v.len()), zeros(x.len()));
+    let keep = keep && (method, m, transposed) == (Method::SoftSort, 1, false) && x.len() <= MOST;
+    let mut rooms = keep.then(|| (0..lists.count()).map(|_| Lent::new()).collect::<Vec<_>>());
     run_sized(py, function, x.len() * (products::COST + 8 * m), |job| {
-        products::product(method, x, v, &lists, mask, t, descending, transposed, m, &mut y, &mut places, job)
+        products::product(
+            method,
+            x,
+            v,
+            &lists,
+            mask,
+            t,
+            descending,
+            transposed,
+            m,
+            &mut y,
+            &mut places,
+            rooms.as_deref_mut(),
+            job,
+        )
     })?;
-    Ok((y.into_pyarray(py), places.into_pyarray(py)))
+    Ok((y.into_pyarray(py), places.into_pyarray(py), rooms.map(T::memo)))
 }
 
-/// The gradients of `<rows, P items>` to scores, items, rows and temperatures; or, with tangents of the scores, of items
+/// The gradients of `<rows, P items>` to scores, items, rows and temperatures, those to rows empty where only `inner` ones
+/// are wanted; or, with tangents of the scores, of items
 /// or rows, and of the temperatures, the derivatives of these gradients along the tangents.
 #[pyfunction]
 fn scan_gradients<'py>(
@@ -99,26 +156,45 @@ fn scan_gradients<'py>(
     places: Dense<'py, i32>,
     descending: bool,
     tangents: Option<(Floats<'py>, Floats<'py>, Floats<'py>, bool)>,
+    inner: bool,
+    memo: Option<Bound<'py, ScanMemo>>,
 ) -> PyResult<Four<'py>> {
     use Floats::{Double, Single};
+    let fast = (inner, memo);
     match (x, items, rows, temperature, tangents) {
         (Single(x), Single(v), Single(g), Single(t), None) => {
-            gradients(py, function, method, [&x, &v, &g, &t], bounds, &places, descending, None)
+            gradients(py, function, method, [&x, &v, &g, &t], bounds, &places, descending, None, fast)
         }
         (Double(x), Double(v), Double(g), Double(t), None) => {
-            gradients(py, function, method, [&x, &v, &g, &t], bounds, &places, descending, None)
+            gradients(py, function, method, [&x, &v, &g, &t], bounds, &places, descending, None, fast)
         }
-        (Single(x), Single(v), Single(g), Single(t), Some((Single(dx), Single(d), Single(dt), rows))) => {
-            gradients(py, function, method, [&x, &v, &g, &t], bounds, &places, descending, Some(([&dx, &d, &dt], rows)))
-        }
-        (Double(x), Double(v), Double(g), Double(t), Some((Double(dx), Double(d), Double(dt), rows))) => {
-            gradients(py, function, method, [&x, &v, &g, &t], bounds, &places, descending, Some(([&dx, &d, &dt], rows)))
-        }
+        (Single(x), Single(v), Single(g), Single(t), Some((Single(dx), Single(d), Single(dt), rows))) => gradients(
+            py,
+            function,
+            method,
+            [&x, &v, &g, &t],
+            bounds,
+            &places,
+            descending,
+            Some(([&dx, &d, &dt], rows)),
+            fast,
+        ),
+        (Double(x), Double(v), Double(g), Double(t), Some((Double(dx), Double(d), Double(dt), rows))) => gradients(
+            py,
+            function,
+            method,
+            [&x, &v, &g, &t],
+            bounds,
+            &places,
+            descending,
+            Some(([&dx, &d, &dt], rows)),
+            fast,
+        ),
         _ => Err(mixed()),
     }
 }
 
-fn gradients<'py, T: Key + Element>(
+fn gradients<'py, T: Kept + Element>(
     py: Python<'py>,
     function: &str,
     method: &str,
@@ -127,6 +203,7 @@ fn gradients<'py, T: Key + Element>(
     places: &Dense<'py, i32>,
     descending: bool,
     tangents: Option<([&Dense<'py, T>; 3], bool)>,
+    (inner, memo): (bool, Option<Bound<'py, ScanMemo>>),
 ) -> PyResult<Four<'py>> {
     let method = known(method)?;
     let bounds = bounds.as_ref().map(|bounds| bounds.as_slice()).transpose()?;
@@ -134,7 +211,9 @@ fn gradients<'py, T: Key + Element>(
     let m = columns(arrays[0], arrays[1]);
     let places = places.as_slice()?;
     let [x, v, g, t] = [arrays[0].as_slice()?, arrays[1].as_slice()?, arrays[2].as_slice()?, arrays[3].as_slice()?];
-    let [mut to_x, mut to_v, mut to_g, mut to_t] = [x, v, g, t].map(|slice| vec![T::ZERO; slice.len()]);
+    let vectors = (method, m, tangents.is_none()) == (Method::SoftSort, 1, true);
+    let sizes = [x.len(), v.len(), if vectors && inner { 0 } else { g.len() }, t.len()];
+    let [mut to_x, mut to_v, mut to_g, mut to_t] = sizes.map(zeros);
     let mut out = Gradients { x: &mut to_x, v: &mut to_v, g: &mut to_g, temperature: &mut to_t };
     let nanoseconds = x.len() * (products::COST + 20 * m);
     if let Some(([dx, d, dt], moves_rows)) = tangents {
@@ -153,9 +232,11 @@ fn gradients<'py, T: Key + Element>(
         run_sized(py, function, 4 * nanoseconds, |job| {
             products::gradients(method, &lists, &inputs, |y: Dual| T::of(y.slope), &mut out, job)
         })?;
-    } else if (method, m) == (Method::SoftSort, 1) {
+    } else if vectors {
+        let mut memo = memo.as_ref().map(|memo| memo.borrow_mut());
+        let rooms = memo.as_deref_mut().and_then(T::rooms_of).filter(|rooms| rooms.len() == lists.count());
         run_sized(py, function, nanoseconds, |job| {
-            softsort_vector::gradients(&lists, x, v, g, t, places, descending, &mut out, job)
+            softsort_vector::gradients(&lists, x, v, g, t, places, descending, rooms, &mut out, job)
         })?;
     } else {
         let inputs = Inputs {

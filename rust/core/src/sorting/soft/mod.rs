@@ -7,7 +7,6 @@
 //!
 //! Infinite scores keep their places (or the mean of their places as ranks) and form no block with others.
 
-mod lent;
 mod lines;
 mod narrow;
 pub mod pav;
@@ -19,10 +18,13 @@ pub mod sort;
 use crate::elementary::exp_f64;
 use crate::error::Result;
 use crate::job::Job;
+use crate::lent::{Keep, Lent, Store};
 use crate::simd::dispatch;
 use crate::sorting::lists::{Lists, Output};
 use crate::sorting::order::{self, Key, List, Packed, sorted_list};
+use std::cell::RefCell;
 use std::ops::Range;
+use std::thread::LocalKey;
 
 /// What one item costs, about, in nanoseconds.
 pub const COST: usize = 12;
@@ -131,13 +133,26 @@ impl<P> Solved<'_, P> {
     }
 }
 
-impl Solver {
+thread_local! {
+    static SOLVERS: RefCell<Store<Solver>> = const { RefCell::new(Store::new()) };
+}
+
+impl Keep for Solver {
+    const MOST: usize = 64 << 20;
+    fn store() -> &'static LocalKey<RefCell<Store<Self>>> {
+        &SOLVERS
+    }
     fn bytes(&self) -> usize {
         let Self { order, stack, open, ends, u, a, b, lines, sums } = self;
         let numbers = u.capacity() + a.capacity() + b.capacity() + 2 * sums.capacity() + 2 * open.capacity();
         order.bytes() + stack.bytes() + lines.bytes() + numbers * 8 + ends.capacity() * 4
     }
+    fn forget(&mut self) {
+        self.order.forget();
+    }
+}
 
+impl Solver {
     /// Sorts one list of `x` and finds its blocks. `strength` is finite and not negative. A solver serves lists of one `x`
     /// in rising order.
     pub fn solve<T: Key>(
@@ -300,7 +315,7 @@ pub fn count_blocks<T: Key>(
     job: &Job,
 ) -> Result<()> {
     let counts = Output::new(counts);
-    options.lists.each(job, Solver::lend, |solver, list, _| {
+    options.lists.each(job, Lent::<Solver>::new, |solver, list, _| {
         let solved = solver.solve(operation, x, list, options, strength[list].wide());
         // SAFETY: each list has its own element.
         let count = unsafe { counts.part(list..list + 1) };

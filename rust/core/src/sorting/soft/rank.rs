@@ -18,6 +18,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::job::Job;
+use crate::lent::Lent;
 use crate::simd::dispatch;
 use crate::sorting::lists::Output;
 use crate::sorting::order::{Key, Packed};
@@ -50,7 +51,7 @@ pub fn forward<T: Key>(
     let (rank, block, weight) =
         (Output::new(&mut *outputs.rank), Output::new(&mut *outputs.block), Output::new(&mut *outputs.weight));
     let weighs = options.regularization != Regularization::L2;
-    options.lists.each(job, Solver::lend, |solver, list, range| {
+    options.lists.each(job, Lent::<Solver>::new, |solver, list, range| {
         let mask = options.mask.map(|mask| &mask[range.clone()]);
         let strength = strength[list].wide();
         let weights = if weighs { range.clone() } else { 0..0 };
@@ -238,7 +239,7 @@ pub fn vjp<T: Key>(
     let sign = options.sign(Operation::Rank);
     let wants_strength = !to_strength.is_empty();
     let (to_x, to_strength) = (Output::new(to_x), Output::new(to_strength));
-    options.lists.each(job, Solver::lend, |solver, list, range| {
+    options.lists.each(job, Lent::<Solver>::new, |solver, list, range| {
         let sums = &mut solver.sums;
         // SAFETY: lists do not overlap.
         let to_x = unsafe { to_x.part(range.clone()) };

@@ -5,6 +5,7 @@ use super::{Operation, Options, Regularization, Solver, power};
 use crate::dual::{Dual, Number};
 use crate::error::Result;
 use crate::job::Job;
+use crate::lent::Lent;
 use crate::sorting::lists::Output;
 use crate::sorting::order::{Key, Packed};
 
@@ -205,7 +206,7 @@ pub fn second<T: Key>(
 ) -> Result<()> {
     let (to_x, to_strength) = (Output::new(&mut *outputs.to_x), Output::new(&mut *outputs.to_strength));
     let to_grad = Output::new(&mut *outputs.to_grad);
-    options.lists.each(job, Solver::lend, |solver, list, range| {
+    options.lists.each(job, Lent::<Solver>::new, |solver, list, range| {
         let dual = |value: &T, slope: &T| Dual::new(value.wide(), slope.wide());
         let derived = List {
             operation,
@@ -244,7 +245,7 @@ pub fn strength_vjp<T: Key>(
     job: &Job,
 ) -> Result<()> {
     let to_strength = Output::new(to_strength);
-    options.lists.each(job, Solver::lend, |solver, list, range| {
+    options.lists.each(job, Lent::<Solver>::new, |solver, list, range| {
         let derived = List {
             operation: Operation::Sort,
             options,

@@ -13,6 +13,7 @@
 use super::{Operation, Options, POISON, Regularization, Solved, Solver, power, sum};
 use crate::error::Result;
 use crate::job::Job;
+use crate::lent::Lent;
 use crate::sorting::lists::Output;
 use crate::sorting::order::{Key, Packed};
 
@@ -55,7 +56,7 @@ pub fn forward<T: Key>(
         (Output::new(&mut *outputs.value), Output::new(&mut *outputs.order), Output::new(&mut *outputs.weight));
     let weighs = options.regularization != Regularization::L2;
     let sign = options.sign(Operation::Sort);
-    options.lists.each(job, Solver::lend, |solver, list, range| {
+    options.lists.each(job, Lent::<Solver>::new, |solver, list, range| {
         let strength = strength[list].wide();
         let weights = if weighs { range.clone() } else { 0..0 };
         // SAFETY: lists do not overlap.

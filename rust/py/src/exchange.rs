@@ -1,0 +1,142 @@
+//! CPU tensors as numpy arrays on their memory, by the table of C functions that their library offers: a tenth of what the
+//! same costs in Python. The structures are those of [DLPack](https://dmlc.github.io/dlpack/latest/c_api.html), version 1.
+
+use numpy::npyffi::{self, NPY_TYPES, PY_ARRAY_API};
+use pyo3::prelude::*;
+use pyo3::types::{PyCapsule, PyList, PyTuple};
+use pyo3::{ffi, intern};
+use std::ffi::{c_int, c_long, c_void};
+use std::sync::OnceLock;
+
+const CPU: i32 = 1;
+
+#[repr(C)]
+struct DlTensor {
+    data: *mut c_void,
+    device: [i32; 2],
+    ndim: i32,
+    code: u8,
+    bits: u8,
+    lanes: u16,
+    shape: *mut i64,
+    strides: *mut i64,
+    byte_offset: u64,
+}
+
+#[repr(C)]
+struct Table {
+    version: [u32; 2],
+    previous: *const c_void,
+    allocate: *const c_void,
+    export: *const c_void,
+    import: *const c_void,
+    /// Fills a description that is valid while the tensor is; may be missing.
+    describe: Option<unsafe extern "C" fn(*mut c_void, *mut DlTensor) -> c_int>,
+    stream: *const c_void,
+}
+
+type Describe = unsafe extern "C" fn(*mut c_void, *mut DlTensor) -> c_int;
+
+static DESCRIBE: OnceLock<Describe> = OnceLock::new();
+
+/// Takes the table of functions of the class whose tensors [`borrow`] gets, if it has one; it is faster from now on.
+#[pyfunction]
+fn connect(table: &Bound<'_, PyAny>) {
+    let Ok(capsule) = table.cast::<PyCapsule>() else { return };
+    let Ok(pointer) = capsule.pointer_checked(Some(c"dlpack_exchange_api")) else { return };
+    // SAFETY: a capsule of this name holds the table, which lives as long as the process; the version comes first.
+    let (major, table) = unsafe { (pointer.cast::<u32>().read(), pointer.cast::<Table>()) };
+    // SAFETY: tables of major version 1 have this form.
+    let describe = if major == 1 { unsafe { (*table.as_ptr()).describe } } else { None };
+    if let Some(describe) = describe {
+        DESCRIBE.get_or_init(|| describe);
+    }
+}
+
+/// The arguments with arrays for the tensors at `places` (None stays None), which keep their tensors
+/// alive. `memory` makes those of tensors that are not contiguous, on a device, empty, or of dtypes that no kernel takes.
+#[pyfunction]
+fn borrow<'py>(
+    args: &Bound<'py, PyTuple>,
+    places: &Bound<'py, PyTuple>,
+    memory: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyList>> {
+    let found = args.to_list();
+    for place in places.iter_borrowed() {
+        let place: usize = place.extract()?;
+        let tensor = args.get_borrowed_item(place)?;
+        if tensor.is_none() {
+            continue;
+        }
+        let array = match DESCRIBE.get() {
+            Some(describe) => view(&tensor, *describe)?,
+            None => None,
+        };
+        found.set_item(place, array.map_or_else(|| memory.call1((tensor,)), Ok)?)?;
+    }
+    Ok(found)
+}
+
+fn view<'py>(tensor: &Bound<'py, PyAny>, describe: Describe) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = tensor.py();
+    let mut found = std::mem::MaybeUninit::<DlTensor>::uninit();
+    // SAFETY: the caller passes tensors of the class that the table belongs to; 0 says that the description is filled.
+    let found = unsafe {
+        if describe(tensor.as_ptr().cast(), found.as_mut_ptr()) != 0 {
+            ffi::PyErr_Clear();
+            return Ok(None);
+        }
+        found.assume_init()
+    };
+    let Some((kind, size)) = dtype(&found) else { return Ok(None) };
+    let ndim = found.ndim as usize;
+    if found.device[0] != CPU || ndim == 0 {
+        return Ok(None);
+    }
+    // SAFETY: both have one number per dimension.
+    let (shape, strides) =
+        unsafe { (std::slice::from_raw_parts(found.shape, ndim), std::slice::from_raw_parts(found.strides, ndim)) };
+    let mut count = 1;
+    for (&n, &stride) in shape.iter().zip(strides).rev() {
+        if stride != count {
+            return Ok(None);
+        }
+        count *= n;
+    }
+    let data = found.data.wrapping_byte_add(found.byte_offset as usize);
+    // Numbers that are stored with the other sign are known to the tensor alone.
+    if count == 0 || data.addr() % size != 0 || tensor.call_method0(intern!(py, "is_neg"))?.is_truthy()? {
+        return Ok(None);
+    }
+    // SAFETY: shape and memory are those of the tensor, which the array holds a reference to.
+    unsafe {
+        let class = npyffi::get_type_object(py, npyffi::NpyTypes::PyArray_Type);
+        let flags = npyffi::NPY_ARRAY_CARRAY;
+        let (shape, kind) = (found.shape.cast(), kind as c_int);
+        let (none, no_object) = (std::ptr::null_mut(), std::ptr::null_mut());
+        let array = PY_ARRAY_API.PyArray_New(py, class, found.ndim, shape, kind, none, data, 0, flags, no_object);
+        let array = Bound::from_owned_ptr_or_err(py, array)?;
+        if PY_ARRAY_API.PyArray_SetBaseObject(py, array.as_ptr().cast(), tensor.clone().into_ptr()) < 0 {
+            return Err(PyErr::fetch(py));
+        }
+        Ok(Some(array))
+    }
+}
+
+/// numpy's type, and the size in bytes, of the dtypes that kernels take.
+const fn dtype(found: &DlTensor) -> Option<(NPY_TYPES, usize)> {
+    Some(match (found.code, found.bits, found.lanes) {
+        (2, 32, 1) => (NPY_TYPES::NPY_FLOAT, 4),
+        (2, 64, 1) => (NPY_TYPES::NPY_DOUBLE, 8),
+        (6, 8, 1) => (NPY_TYPES::NPY_BOOL, 1),
+        (0, 32, 1) => (NPY_TYPES::NPY_INT, 4),
+        (0, 64, 1) if size_of::<c_long>() == 8 => (NPY_TYPES::NPY_LONG, 8),
+        (0, 64, 1) => (NPY_TYPES::NPY_LONGLONG, 8),
+        _ => return None,
+    })
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(connect, module)?)?;
+    module.add_function(wrap_pyfunction!(borrow, module)?)
+}
