@@ -14,9 +14,12 @@
 //! An edge and a square are a pair if they name each other. With faces of one image and cofaces of another the same holds
 //! for the reduction with rows in the order of the one and columns in the order of the other.
 //!
+//! Where no voxel ties, the pairs of edges and squares that are left around one voxel come from its star (star).
+//!
 //! All kernels are loops over flat ranges of voxels, absent ones included, without a branch: a vector at a time.
 
 use super::space::{ABSENT, Space};
+use super::star;
 use crate::error::Result;
 use crate::job::Job;
 use crate::simd::dispatch;
@@ -41,6 +44,8 @@ pub struct Gradient {
     pub cofaces: Vec<u8>,
     /// Two bits per square: its last edge, as a place in [`Space::faces`].
     pub faces: Vec<u8>,
+    /// What the star of each voxel says about its edges and squares; [`star::AGREES`].
+    pub stars: Vec<u32>,
 }
 
 impl Gradient {
@@ -50,14 +55,20 @@ impl Gradient {
     /// [`crate::Error::Interrupted`].
     pub fn new(space: &Space, keys: &[u32], job: &Job) -> Result<Self> {
         let empty = || vec![0; space.len];
-        let mut found =
-            Self { flow: vec![OUTSIDE | OUTSIDE << 3; space.len], taken: empty(), cofaces: empty(), faces: empty() };
+        let mut found = Self {
+            flow: vec![OUTSIDE | OUTSIDE << 3; space.len],
+            taken: empty(),
+            cofaces: empty(),
+            faces: empty(),
+            stars: vec![star::SILENT; space.len],
+        };
         for at in (space.first..space.end).step_by(PIECE) {
             job.check()?;
             let end = (at + PIECE).min(space.end);
             vertices_and_cubes(space.strides, keys, at, &mut found.flow[at..end]);
             edges(space.strides, keys, at, &mut found.cofaces[at..end]);
             squares(space.strides, keys, at, &mut found.faces[at..end]);
+            star::stars(space.strides, keys, at, &mut found.stars[at..end]);
         }
         for at in (space.first..space.end).step_by(PIECE) {
             let end = (at + PIECE).min(space.end);
@@ -73,6 +84,8 @@ macro_rules! shifted {
         $(let $name = &$keys[$at + $plus - $minus..][..$n];)+
     };
 }
+
+pub(super) use shifted;
 
 dispatch! { fn vertices_and_cubes(strides: [usize; 3], keys: &[u32], at: usize, out: &mut [u8]) = vertices_and_cubes_inline }
 #[inline(always)]

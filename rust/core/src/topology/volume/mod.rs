@@ -1,9 +1,9 @@
 //! Volumes: pairs of cells of images on a grid of three axes.
 //!
 //! ```text
-//! 1  the gradient pairs most cells by looking at their neighbours                      (gradient, order)
+//! 1  the gradient pairs most cells by looking at their neighbours                      (gradient, star, order)
 //! 2  degree 2: critical squares merge cubes, descending; these squares are births      (forest)
-//! 3  degree 1: the other critical squares are columns                                  (columns)
+//! 3  degree 1: the other critical squares are columns                                  (flow, columns)
 //! 4  degree 0: critical edges merge vertices, ascending                                (forest)
 //! ```
 //!
@@ -12,12 +12,14 @@
 //! labels in the pass of the one or the other image; in degree 1 it is a reduction of its own.
 
 mod columns;
+mod flow;
 mod forest;
 mod gradient;
 mod join;
 mod order;
 mod queue;
 mod space;
+mod star;
 mod task;
 
 pub use task::matching;
@@ -65,7 +67,7 @@ pub fn bars(grid: &Grid, keys: &[u32], wanted: [bool; 3], job: &Job) -> Result<[
 
 /// Edges that may merge components: those that a reduction left, or all critical ones.
 fn critical(space: &Space, field: &Field, rest: Option<Vec<Cell>>, job: &Job) -> Result<Vec<Cell>> {
-    rest.map_or_else(|| Ok(Order::own(space, field).edges(job)?.places().iter().collect()), Ok)
+    rest.map_or_else(|| Order::own(space, field).critical(job), Ok)
 }
 
 /// Bars of degree 1 that are not empty.

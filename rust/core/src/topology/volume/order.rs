@@ -2,8 +2,10 @@
 
 use super::super::grid::Cell;
 use super::super::radix;
+use super::flow::PENDING;
 use super::gradient::Gradient;
 use super::space::Space;
+use super::star::{ARC, CORNERS, NODE, SILENT, UNKNOWN};
 use crate::error::Result;
 use crate::job::Job;
 use crate::simd::dispatch;
@@ -41,13 +43,17 @@ pub struct Order<'a> {
     pub rows: &'a Field,
     /// The order of the columns.
     pub columns: &'a Field,
+    /// The image whose stars count.
+    pub stars: &'a Field,
+    /// Bits that a star must have to count.
+    pub need: u32,
 }
 
 /// The squares around an edge, ascending: axis to go back along (3: none), kind, and which of its faces the edge is.
-type Around = [(usize, Cell, u8); 4];
+pub type Around = [(usize, Cell, u8); 4];
 
 /// [`Around`] by the axis of the edge. Place 3 among the faces never is the last one.
-const AROUND: [Around; 3] = [
+pub const AROUND: [Around; 3] = [
     [(1, 2, 1), (2, 1, 1), (3, 1, 3), (3, 2, 3)],
     [(0, 2, 0), (2, 0, 1), (3, 0, 3), (3, 2, 2)],
     [(0, 1, 0), (1, 0, 0), (3, 0, 2), (3, 1, 2)],
@@ -60,7 +66,7 @@ impl<'a> Order<'a> {
     /// The order of one image.
     #[must_use]
     pub const fn own(space: &'a Space, field: &'a Field) -> Self {
-        Self { space, rows: field, columns: field }
+        Self { space, rows: field, columns: field, stars: field, need: 0 }
     }
 
     /// The square that an edge is paired with as its last face, if any.
@@ -88,110 +94,83 @@ impl<'a> Order<'a> {
     /// [`crate::Error::Interrupted`].
     pub fn squares(&self, job: &Job) -> Result<Vec<Cell>> {
         let (rows, columns, strides) = (&self.rows.gradient, &self.columns.gradient, self.space.strides);
-        let free = |at, out: &mut [u8]| free_squares(strides, &rows.faces, &columns.cofaces, &columns.taken, at, out);
+        let (mut found, mut bits) = (Vec::new(), [0; 4096]);
+        for at in (self.space.first..self.space.end).step_by(bits.len()) {
+            job.check()?;
+            let bits = &mut bits[..(self.space.end - at).min(4096)];
+            free_squares(strides, &rows.faces, &columns.cofaces, &columns.taken, at, bits);
+            outside_stars(strides, &self.stars.gradient.stars, self.need, at, bits);
+            collect(at, bits, &mut found);
+        }
+        Ok(found)
+    }
+
+    /// Writes what is known of every edge, by axis, then by voxel: [`PENDING`] with 4 times the axis plus the place of its
+    /// partner in [`AROUND`], or 0 if it is paired with a vertex; edges without a partner come back, ascending.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`].
+    pub fn edges(&self, words: &mut [u32], job: &Job) -> Result<Vec<Cell>> {
         let mut found = Vec::new();
-        self.scan(free, job, |at, bits| {
-            for (i, &set) in bits.iter().enumerate() {
-                let mut set = set;
-                while set != 0 {
-                    found.push((4 * (at + i)) as Cell + set.trailing_zeros());
-                    set &= set - 1;
-                }
-            }
+        let (x, rest) = words.split_at_mut(self.space.len);
+        let (y, z) = rest.split_at_mut(self.space.len);
+        self.states(job, |at, states| {
+            let [x, y, z] = [&mut *x, &mut *y, &mut *z].map(|words| &mut words[at..at + states.len()]);
+            edge_words(states, x, y, z);
+            critical(at, states, &mut found);
         })?;
         Ok(found)
     }
 
-    /// What the gradient does with every edge.
+    /// Edges without a partner, ascending as numbers.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`].
-    pub fn edges(&self, job: &Job) -> Result<Edges> {
-        let (rows, columns, space) = (&self.rows.gradient, &self.columns.gradient, self.space);
-        let mut states = vec![u32::from(TAKEN) * 0x0101_0101; space.len];
-        for at in (space.first..space.end).step_by(4096) {
-            job.check()?;
-            let out = &mut states[at..space.end.min(at + 4096)];
-            edge_states(space.strides, &rows.faces, &columns.cofaces, &rows.taken, at, out);
-        }
-        Ok(Edges { states })
+    pub fn critical(&self, job: &Job) -> Result<Vec<Cell>> {
+        let mut found = Vec::new();
+        self.states(job, |at, states| critical(at, states, &mut found))?;
+        Ok(found)
     }
 
-    /// Calls `free` for pieces of the space and hands its bits over.
-    fn scan(&self, free: impl Fn(usize, &mut [u8]), job: &Job, mut found: impl FnMut(usize, &[u8])) -> Result<()> {
-        let mut bits = [0; 4096];
-        for at in (self.space.first..self.space.end).step_by(bits.len()) {
+    /// Calls `found` with pieces of the space: where one begins and what the gradient does with its edges, a byte each:
+    /// the place in [`AROUND`] of the edge's partner, or [`CRITICAL`], or [`TAKEN`].
+    fn states(&self, job: &Job, mut found: impl FnMut(usize, &[u32])) -> Result<()> {
+        let (rows, columns, space) = (&self.rows.gradient, &self.columns.gradient, self.space);
+        let mut states = [0; 4096];
+        for at in (space.first..space.end).step_by(states.len()) {
             job.check()?;
-            let bits = &mut bits[..(self.space.end - at).min(4096)];
-            free(at, bits);
-            found(at, bits);
+            let states = &mut states[..(space.end - at).min(4096)];
+            edge_states(space.strides, &rows.faces, &columns.cofaces, &rows.taken, at, states);
+            star_states(space.strides, &self.stars.gradient.stars, self.need, at, states);
+            found(at, states);
         }
         Ok(())
     }
 }
 
-/// What the gradient does with every edge, a byte each.
-#[derive(Debug)]
-pub struct Edges {
-    states: Vec<u32>,
+/// Adds the cells whose bits are set, by the voxel's place after `at` and kind.
+fn collect(at: usize, bits: &[u8], found: &mut Vec<Cell>) {
+    for (i, &set) in bits.iter().enumerate() {
+        let mut set = set;
+        while set != 0 {
+            found.push((4 * (at + i)) as Cell + set.trailing_zeros());
+            set &= set - 1;
+        }
+    }
+}
+
+/// Adds the edges without a partner.
+fn critical(at: usize, states: &[u32], found: &mut Vec<Cell>) {
+    let mut bits = [0; 4096];
+    let bits = &mut bits[..states.len()];
+    critical_edges(states, bits);
+    collect(at, bits, found);
 }
 
 /// The edge has no partner.
 pub const CRITICAL: u8 = 4;
 /// The edge is paired with a vertex, or does not exist.
 pub const TAKEN: u8 = 5;
-
-impl Edges {
-    /// The place in [`AROUND`] of the square that is the edge's partner, or [`CRITICAL`], or [`TAKEN`].
-    #[inline]
-    #[must_use]
-    pub fn state(&self, edge: Cell) -> u8 {
-        (self.states[edge as usize / 4] >> (8 * (edge % 4))) as u8
-    }
-
-    /// Numbers the critical edges: bit and count by cell.
-    #[must_use]
-    pub fn places(&self) -> Places {
-        let mut found = Places { words: vec![0; self.states.len() / 16 + 1], before: Vec::new() };
-        for (p, &states) in self.states.iter().enumerate() {
-            let mut bits = 0;
-            for axis in 0..3 {
-                bits |= u64::from((states >> (8 * axis)) as u8 == CRITICAL) << axis;
-            }
-            found.words[p / 16] |= bits << (4 * (p % 16));
-        }
-        let mut total = 0;
-        found.before.extend(found.words.iter().map(|word| {
-            total += word.count_ones();
-            total - word.count_ones()
-        }));
-        found
-    }
-}
-
-/// Places of critical edges in the list of them.
-#[derive(Debug)]
-pub struct Places {
-    words: Vec<u64>,
-    before: Vec<u32>,
-}
-
-impl Places {
-    /// The place of an edge.
-    #[inline]
-    #[must_use]
-    pub fn of(&self, edge: Cell) -> usize {
-        let (word, bit) = (edge as usize / 64, edge % 64);
-        self.before[word] as usize + (self.words[word] & ((1 << bit) - 1)).count_ones() as usize
-    }
-
-    /// The edges, ascending.
-    pub fn iter(&self) -> impl Iterator<Item = Cell> + '_ {
-        self.words.iter().enumerate().filter(|(_, word)| **word != 0).flat_map(|(i, &word)| {
-            (0..64).filter(move |bit| (word >> bit) & 1 == 1).map(move |bit| (64 * i + bit) as Cell)
-        })
-    }
-}
 
 /// By axis and place in [`AROUND`]: what to add to the number of an edge to get the other three edges of that square.
 #[must_use]
@@ -268,6 +247,81 @@ fn edge_state<const AXIS: usize>(cofaces: u8, taken: u8, faces: [u8; 4]) -> u32 
     let state = if paired == 1 { choice } else { CRITICAL };
     let state = if (taken >> AXIS) & 1 == 1 { TAKEN } else { state };
     u32::from(state) << (8 * AXIS)
+}
+
+/// What a star says, if it counts.
+#[inline(always)]
+const fn heard(star: u32, need: u32) -> u32 {
+    if star & need == need { star } else { SILENT }
+}
+
+dispatch! {
+    /// Takes squares away that are paired with an edge of their star.
+    fn outside_stars(strides: [usize; 3], stars: &[u32], need: u32, at: usize, out: &mut [u8]) = outside_stars_inline
+}
+#[inline(always)]
+fn outside_stars_inline([x, y, z]: [usize; 3], stars: &[u32], need: u32, at: usize, out: &mut [u8]) {
+    let n = out.len();
+    let [here, to_x, to_y, to_z, to_xy, to_xz, to_yz] =
+        [0, x, y, z, x + y, x + z, y + z].map(|step| &stars[at + step..][..n]);
+    for i in 0..n {
+        let [to_x, to_y, to_z] = [to_x[i], to_y[i], to_z[i]];
+        let corners =
+            [[here[i], to_y, to_z, to_yz[i]], [here[i], to_x, to_z, to_xz[i]], [here[i], to_x, to_y, to_xy[i]]];
+        let mut paired = 0;
+        for kind in 0..3 {
+            for (star, arc) in corners[kind].into_iter().zip(CORNERS[kind]) {
+                paired |= (heard(star, need) >> (ARC + arc) & 1) << kind;
+            }
+        }
+        out[i] &= !paired as u8;
+    }
+}
+
+dispatch! {
+    /// Replaces the states of edges that a star knows.
+    fn star_states(strides: [usize; 3], stars: &[u32], need: u32, at: usize, out: &mut [u32]) = star_states_inline
+}
+#[inline(always)]
+fn star_states_inline([x, y, z]: [usize; 3], stars: &[u32], need: u32, at: usize, out: &mut [u32]) {
+    let n = out.len();
+    let [here, to_x, to_y, to_z] = [0, x, y, z].map(|step| &stars[at + step..][..n]);
+    for i in 0..n {
+        let here = heard(here[i], need);
+        let mut states = 0;
+        for (axis, there) in (0..).zip([to_x[i], to_y[i], to_z[i]]) {
+            let known = (here >> (9 + 3 * axis) & NODE).min(heard(there, need) >> (3 * axis) & NODE);
+            let state = if known == UNKNOWN { out[i] >> (8 * axis) & 0xff } else { known };
+            states |= state << (8 * axis);
+        }
+        out[i] = states;
+    }
+}
+
+dispatch! {
+    /// Spreads states of edges to words.
+    fn edge_words(states: &[u32], x: &mut [u32], y: &mut [u32], z: &mut [u32]) = edge_words_inline
+}
+#[inline(always)]
+fn edge_words_inline(states: &[u32], x: &mut [u32], y: &mut [u32], z: &mut [u32]) {
+    for (axis, words) in (0..).zip([x, y, z]) {
+        for (word, &states) in words.iter_mut().zip(states) {
+            let state = states >> (8 * axis) & 0xff;
+            *word = if state < u32::from(CRITICAL) { PENDING | (4 * axis) | state } else { 0 };
+        }
+    }
+}
+
+dispatch! {
+    /// Bits 0-2: edges without a partner.
+    fn critical_edges(states: &[u32], out: &mut [u8]) = critical_edges_inline
+}
+#[inline(always)]
+fn critical_edges_inline(states: &[u32], out: &mut [u8]) {
+    for (out, &states) in out.iter_mut().zip(states) {
+        let bit = |axis: u32| u32::from(states >> (8 * axis) & 0xff == u32::from(CRITICAL)) << axis;
+        *out = (bit(0) | bit(1) | bit(2)) as u8;
+    }
 }
 
 /// Values with places in a list, ascending.

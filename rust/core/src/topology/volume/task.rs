@@ -7,6 +7,7 @@ use super::forest::{Forest, Merge, Nodes};
 use super::join::{Half, join, pairing};
 use super::order::{Field, Order};
 use super::space::Space;
+use super::star::AGREES;
 use super::{critical, loops};
 use crate::error::Result;
 use crate::job::Job;
@@ -21,6 +22,11 @@ pub fn matching(grid: &Grid, f: &[u32], g: &[u32], how: How, wanted: [bool; 3], 
     let fields = all([&|| field(space.pad(f)), &|| field(space.pad(g)), &|| {
         field(space.pad(&f.iter().zip(g).map(|(&f, &g)| how.comparison.of(f, g)).collect::<Vec<_>>()))
     }])?;
+    let mut fields = fields;
+    let [of_f, of_g, c] = &mut fields;
+    for field in [of_f, of_g] {
+        super::star::mark(space.strides, &field.keys, &c.keys, &mut field.gradient.stars);
+    }
     let mut task = Task { space, two_levels: two_levels(how.comparison, f, g), fields, how, job };
     let (mut found, mut edges) = (<[Pairing; 3]>::default(), [None, None, None]);
     if wanted[1] || wanted[2] {
@@ -175,8 +181,8 @@ impl Task<'_> {
     fn through<'a>(&'a self, field: &'a Field) -> Order<'a> {
         let (space, c) = (&self.space, &self.fields[2]);
         match self.how.comparison {
-            Comparison::Union => Order { space, rows: field, columns: c },
-            Comparison::Intersection => Order { space, rows: c, columns: field },
+            Comparison::Union => Order { space, rows: field, columns: c, stars: field, need: AGREES },
+            Comparison::Intersection => Order { space, rows: c, columns: field, stars: field, need: AGREES },
         }
     }
 
