@@ -13,7 +13,9 @@
 //! of all columns. Most sums have one part that is not empty, and share its list; lists are short, a few edges long.
 
 use super::super::grid::Cell;
-use super::order::{Order, ascending, others};
+use super::gradient::Choices;
+use super::order::{Field, Order, ascending, others};
+use super::space::Space;
 use crate::error::{Error, Result};
 use crate::job::Job;
 
@@ -44,13 +46,22 @@ impl<'a> Flow<'a> {
     /// What the gradient does with every edge, and the critical edges in the order of the rows.
     ///
     /// # Errors
-    /// [`crate::Error::Interrupted`].
-    pub fn new(order: Order, job: &'a Job) -> Result<(Self, Vec<Cell>)> {
-        let len = order.space.len;
+    /// [`crate::Error::Interrupted`], or [`Error::NoMemory`].
+    pub fn new(
+        space: &Space,
+        [rows, columns]: [&Field; 2],
+        choices: Choices,
+        job: &'a Job,
+    ) -> Result<(Self, Vec<Cell>)> {
+        let len = space.len;
         let mut words = vec![0; 3 * len];
-        let cells = order.edges(&mut words, job)?;
+        let cells = Order { space, rows, columns, choices: &choices }.edges(&mut words, job)?;
+        drop(choices);
+        if 2 * cells.len() >= PENDING as usize {
+            return Err(Error::NoMemory { bytes: 16 * cells.len() });
+        }
         let word = |edge: Cell| edge as usize % 4 * len + edge as usize / 4;
-        let ranked = ascending(cells.iter().map(|&edge| order.space.edge(&order.rows.keys, edge)));
+        let ranked = ascending(cells.iter().map(|&edge| space.edge(&rows.keys, edge)));
         let mut lists = vec![0; 2 * cells.len() + 8];
         let mut edges = Vec::with_capacity(cells.len());
         for (rank, item) in (1..).zip(ranked) {
@@ -59,9 +70,9 @@ impl<'a> Flow<'a> {
             lists[2 * rank as usize - 1] = rank;
             edges.push(edge);
         }
-        let around = others(order.space);
+        let around = others(space);
         let step = |axis: usize, place: usize, other: usize| {
-            let edge = (4 * order.space.first + axis) as Cell;
+            let edge = (4 * space.first + axis) as Cell;
             word(edge.wrapping_add(around[axis][place][other])).wrapping_sub(word(edge))
         };
         let others = std::array::from_fn(|code| std::array::from_fn(|other| step(code / 4, code % 4, other)));
@@ -69,11 +80,11 @@ impl<'a> Flow<'a> {
         Ok((Self { words, len, lists, used, longest: 1, others, stack: vec![0; 64], steps: 0, job }, edges))
     }
 
-    /// Adds the ranks of the edges of a square to a list, descending.
+    /// The ranks of the edges of a square, descending.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`], or [`Error::NoMemory`].
-    pub fn square(&mut self, faces: [Cell; 4], to: &mut Vec<u32>) -> Result<()> {
+    pub fn square(&mut self, faces: [Cell; 4]) -> Result<&[u32]> {
         let mut lists = [0; 4];
         for (list, edge) in lists.iter_mut().zip(faces) {
             let at = edge as usize % 4 * self.len + edge as usize / 4;
@@ -81,8 +92,7 @@ impl<'a> Flow<'a> {
             *list = if found & PENDING == 0 { found } else { self.list(at)? };
         }
         let count = self.sum(lists)?;
-        to.extend(&self.lists[self.used..][..count]);
-        Ok(())
+        Ok(&self.lists[self.used..][..count])
     }
 
     /// Finds the list of an edge, after those that it is the sum of.
@@ -142,7 +152,8 @@ impl<'a> Flow<'a> {
     fn sum(&mut self, lists: [u32; 4]) -> Result<usize> {
         let room = self.used + 4 * self.longest + 1;
         if room > self.lists.len() {
-            self.lists.resize(room + room / 2, 0);
+            self.lists.reserve_exact(room + room / 8 - self.lists.len());
+            self.lists.resize(room + room / 8, 0);
         }
         let (known, to) = self.lists.split_at_mut(self.used);
         let mut at = lists.map(|list| list as usize);

@@ -31,7 +31,7 @@ pub const OUTSIDE: u8 = 7;
 /// Voxels per call of a kernel: some hundred microseconds.
 const PIECE: usize = 1 << 16;
 
-/// The neighbours that the cells of one image choose.
+/// Where the vertices and cubes of one image go.
 #[derive(Debug, Default)]
 pub struct Gradient {
     /// Where a vertex goes (0-2: back along an axis, 3-5: forth), and in bits 3-5 where a cube goes (0-2: forth along an
@@ -40,42 +40,59 @@ pub struct Gradient {
     /// Bits 0-2: edges that are paired with a vertex or do not exist. Bits 3-5: squares that are paired with a cube or do
     /// not exist; later also those that merge two components of cubes.
     pub taken: Vec<u8>,
-    /// Two bits per edge: its first square, as a place in [`Order::around`].
+}
+
+/// What edges and squares choose, with rows in the order of one image and columns in that of another, or of the same.
+#[derive(Debug, Default)]
+pub struct Choices {
+    /// Two bits per edge: its first square, as a place in [`super::order::AROUND`].
     pub cofaces: Vec<u8>,
     /// Two bits per square: its last edge, as a place in [`Space::faces`].
     pub faces: Vec<u8>,
-    /// What the star of each voxel says about its edges and squares; [`star::AGREES`].
+    /// What the star of each voxel says about its edges and squares.
     pub stars: Vec<u32>,
 }
 
 impl Gradient {
-    /// Looks at every cell of an image.
+    /// Looks at every vertex and cube of an image.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`].
     pub fn new(space: &Space, keys: &[u32], job: &Job) -> Result<Self> {
-        let empty = || vec![0; space.len];
-        let mut found = Self {
-            flow: vec![OUTSIDE | OUTSIDE << 3; space.len],
-            taken: empty(),
-            cofaces: empty(),
-            faces: empty(),
-            stars: vec![star::SILENT; space.len],
-        };
-        for at in (space.first..space.end).step_by(PIECE) {
-            job.check()?;
-            let end = (at + PIECE).min(space.end);
-            vertices_and_cubes(space.strides, keys, at, &mut found.flow[at..end]);
-            edges(space.strides, keys, at, &mut found.cofaces[at..end]);
-            squares(space.strides, keys, at, &mut found.faces[at..end]);
-            star::stars(space.strides, keys, at, &mut found.stars[at..end]);
-        }
-        for at in (space.first..space.end).step_by(PIECE) {
-            let end = (at + PIECE).min(space.end);
-            taken(space.strides, &found.flow, at, &mut found.taken[at..end]);
+        let mut found = Self { flow: vec![OUTSIDE | OUTSIDE << 3; space.len], taken: vec![0; space.len] };
+        pieces(space, job, |at, end| vertices_and_cubes(space.strides, keys, at, &mut found.flow[at..end]))?;
+        pieces(space, job, |at, end| taken(space.strides, &found.flow, at, &mut found.taken[at..end]))?;
+        Ok(found)
+    }
+}
+
+impl Choices {
+    /// Looks at every edge and square.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`].
+    pub fn new(space: &Space, rows: &[u32], columns: &[u32], job: &Job) -> Result<Self> {
+        let mut found =
+            Self { cofaces: vec![0; space.len], faces: vec![0; space.len], stars: vec![star::SILENT; space.len] };
+        pieces(space, job, |at, end| {
+            edges(space.strides, columns, at, &mut found.cofaces[at..end]);
+            squares(space.strides, rows, at, &mut found.faces[at..end]);
+            star::stars(space.strides, rows, at, &mut found.stars[at..end]);
+        })?;
+        if !std::ptr::eq(rows, columns) {
+            star::silence(space.strides, [rows, columns], &mut found.stars);
         }
         Ok(found)
     }
+}
+
+/// Calls `work` for pieces of the space.
+fn pieces(space: &Space, job: &Job, mut work: impl FnMut(usize, usize)) -> Result<()> {
+    for at in (space.first..space.end).step_by(PIECE) {
+        job.check()?;
+        work(at, space.end.min(at + PIECE));
+    }
+    Ok(())
 }
 
 /// The slice of `keys` that an offset away from `at` begins.

@@ -30,7 +30,7 @@ use crate::error::Result;
 use crate::job::Job;
 use columns::{Pair, reduce};
 use forest::{Forest, Merge, Nodes};
-use order::{Field, Order};
+use order::Field;
 use space::Space;
 
 /// The bars of an image in the degrees that are wanted, ascending by birth.
@@ -42,12 +42,13 @@ pub fn bars(grid: &Grid, keys: &[u32], wanted: [bool; 3], job: &Job) -> Result<[
     let mut field = Field::new(&space, space.pad(keys), job)?;
     let (mut found, mut edges) = (<[Vec<Bar>; 3]>::default(), None);
     if wanted[1] || wanted[2] {
-        let squares = Order::own(&space, &field).squares(job)?;
+        let choices = field.choices(&space, job)?;
+        let squares = field.order(&space, &choices).squares(job)?;
         let merges = Forest::new(Nodes::Cubes, &space, &field).pass(&squares, &[], false, job)?;
         found[2] = merges.iter().filter_map(|merge| merge.bar(Nodes::Cubes, &space, &field)).collect();
         if wanted[1] {
             field.mark(&merges);
-            let reduced = reduce(Order::own(&space, &field), &field.deaths(&squares), job)?;
+            let reduced = reduce(&space, [&field; 2], choices, &field.deaths(&squares), job)?;
             found[1] = loops(&space, &field, &reduced.pairs);
             edges = Some(reduced.rest);
         }
@@ -67,7 +68,7 @@ pub fn bars(grid: &Grid, keys: &[u32], wanted: [bool; 3], job: &Job) -> Result<[
 
 /// Edges that may merge components: those that a reduction left, or all critical ones.
 fn critical(space: &Space, field: &Field, rest: Option<Vec<Cell>>, job: &Job) -> Result<Vec<Cell>> {
-    rest.map_or_else(|| Order::own(space, field).critical(job), Ok)
+    rest.map_or_else(|| field.order(space, &field.choices(space, job)?).critical(job), Ok)
 }
 
 /// Bars of degree 1 that are not empty.

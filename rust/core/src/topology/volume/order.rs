@@ -3,9 +3,9 @@
 use super::super::grid::Cell;
 use super::super::radix;
 use super::flow::PENDING;
-use super::gradient::Gradient;
+use super::gradient::{Choices, Gradient};
 use super::space::Space;
-use super::star::{ARC, CORNERS, NODE, SILENT, UNKNOWN};
+use super::star::{ARC, CORNERS, NODE, UNKNOWN};
 use crate::error::Result;
 use crate::job::Job;
 use crate::simd::dispatch;
@@ -17,12 +17,12 @@ pub struct Field {
     pub keys: Vec<u32>,
     /// The lowest key and the highest.
     pub range: [u32; 2],
-    /// What the cells choose.
+    /// Where vertices and cubes go.
     pub gradient: Gradient,
 }
 
 impl Field {
-    /// Looks at every cell of an image.
+    /// Looks at every vertex and cube of an image.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`].
@@ -31,6 +31,20 @@ impl Field {
         let highest = keys.iter().map(|key| key.wrapping_add(1)).max().unwrap_or_default() - 1;
         let range = [lowest, highest];
         Ok(Self { gradient: Gradient::new(space, &keys, job)?, keys, range })
+    }
+
+    /// What edges and squares choose.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`].
+    pub fn choices(&self, space: &Space, job: &Job) -> Result<Choices> {
+        Choices::new(space, &self.keys, &self.keys, job)
+    }
+
+    /// The order of this image.
+    #[must_use]
+    pub const fn order<'a>(&'a self, space: &'a Space, choices: &'a Choices) -> Order<'a> {
+        Order { space, rows: self, columns: self, choices }
     }
 }
 
@@ -43,10 +57,8 @@ pub struct Order<'a> {
     pub rows: &'a Field,
     /// The order of the columns.
     pub columns: &'a Field,
-    /// The image whose stars count.
-    pub stars: &'a Field,
-    /// Bits that a star must have to count.
-    pub need: u32,
+    /// What edges and squares choose.
+    pub choices: &'a Choices,
 }
 
 /// The squares around an edge, ascending: axis to go back along (3: none), kind, and which of its faces the edge is.
@@ -62,21 +74,15 @@ pub const AROUND: [Around; 3] = [
 /// The place among [`AROUND`] from which an edge sees a square, by the square's normal axis and the edge's place in it.
 const SEEN: [[u8; 4]; 3] = [[1, 1, 2, 2], [0, 1, 3, 2], [0, 0, 3, 3]];
 
-impl<'a> Order<'a> {
-    /// The order of one image.
-    #[must_use]
-    pub const fn own(space: &'a Space, field: &'a Field) -> Self {
-        Self { space, rows: field, columns: field, stars: field, need: 0 }
-    }
-
+impl Order<'_> {
     /// The square that an edge is paired with as its last face, if any.
     #[inline]
     #[must_use]
     pub fn partner(&self, edge: Cell) -> Option<Cell> {
         let (p, axis) = (edge as usize / 4, edge as usize % 4);
-        let (back, kind, place) = AROUND[axis][usize::from(self.columns.gradient.cofaces[p] >> (2 * axis) & 3)];
+        let (back, kind, place) = AROUND[axis][usize::from(self.choices.cofaces[p] >> (2 * axis) & 3)];
         let q = p - [self.space.strides[0], self.space.strides[1], 1, 0][back];
-        (self.rows.gradient.faces[q] >> (2 * kind) & 3 == place).then_some(4 * q as Cell + kind)
+        (self.choices.faces[q] >> (2 * kind) & 3 == place).then_some(4 * q as Cell + kind)
     }
 
     /// The edge that a square is paired with, if any.
@@ -84,7 +90,7 @@ impl<'a> Order<'a> {
     #[must_use]
     pub fn face(&self, square: Cell) -> Option<Cell> {
         let (q, kind) = (square as usize / 4, square as usize % 4);
-        let edge = self.space.faces(square)[usize::from(self.rows.gradient.faces[q] >> (2 * kind) & 3)];
+        let edge = self.space.faces(square)[usize::from(self.choices.faces[q] >> (2 * kind) & 3)];
         (self.partner(edge) == Some(square)).then_some(edge)
     }
 
@@ -93,13 +99,13 @@ impl<'a> Order<'a> {
     /// # Errors
     /// [`crate::Error::Interrupted`].
     pub fn squares(&self, job: &Job) -> Result<Vec<Cell>> {
-        let (rows, columns, strides) = (&self.rows.gradient, &self.columns.gradient, self.space.strides);
+        let (choices, strides) = (self.choices, self.space.strides);
         let (mut found, mut bits) = (Vec::new(), [0; 4096]);
         for at in (self.space.first..self.space.end).step_by(bits.len()) {
             job.check()?;
             let bits = &mut bits[..(self.space.end - at).min(4096)];
-            free_squares(strides, &rows.faces, &columns.cofaces, &columns.taken, at, bits);
-            outside_stars(strides, &self.stars.gradient.stars, self.need, at, bits);
+            free_squares(strides, &choices.faces, &choices.cofaces, &self.columns.gradient.taken, at, bits);
+            outside_stars(strides, &choices.stars, at, bits);
             collect(at, bits, &mut found);
         }
         Ok(found)
@@ -135,13 +141,13 @@ impl<'a> Order<'a> {
     /// Calls `found` with pieces of the space: where one begins and what the gradient does with its edges, a byte each:
     /// the place in [`AROUND`] of the edge's partner, or [`CRITICAL`], or [`TAKEN`].
     fn states(&self, job: &Job, mut found: impl FnMut(usize, &[u32])) -> Result<()> {
-        let (rows, columns, space) = (&self.rows.gradient, &self.columns.gradient, self.space);
+        let (choices, space) = (self.choices, self.space);
         let mut states = [0; 4096];
         for at in (space.first..space.end).step_by(states.len()) {
             job.check()?;
             let states = &mut states[..(space.end - at).min(4096)];
-            edge_states(space.strides, &rows.faces, &columns.cofaces, &rows.taken, at, states);
-            star_states(space.strides, &self.stars.gradient.stars, self.need, at, states);
+            edge_states(space.strides, &choices.faces, &choices.cofaces, &self.rows.gradient.taken, at, states);
+            star_states(space.strides, &choices.stars, at, states);
             found(at, states);
         }
         Ok(())
@@ -249,18 +255,12 @@ fn edge_state<const AXIS: usize>(cofaces: u8, taken: u8, faces: [u8; 4]) -> u32 
     u32::from(state) << (8 * AXIS)
 }
 
-/// What a star says, if it counts.
-#[inline(always)]
-const fn heard(star: u32, need: u32) -> u32 {
-    if star & need == need { star } else { SILENT }
-}
-
 dispatch! {
     /// Takes squares away that are paired with an edge of their star.
-    fn outside_stars(strides: [usize; 3], stars: &[u32], need: u32, at: usize, out: &mut [u8]) = outside_stars_inline
+    fn outside_stars(strides: [usize; 3], stars: &[u32], at: usize, out: &mut [u8]) = outside_stars_inline
 }
 #[inline(always)]
-fn outside_stars_inline([x, y, z]: [usize; 3], stars: &[u32], need: u32, at: usize, out: &mut [u8]) {
+fn outside_stars_inline([x, y, z]: [usize; 3], stars: &[u32], at: usize, out: &mut [u8]) {
     let n = out.len();
     let [here, to_x, to_y, to_z, to_xy, to_xz, to_yz] =
         [0, x, y, z, x + y, x + z, y + z].map(|step| &stars[at + step..][..n]);
@@ -271,7 +271,7 @@ fn outside_stars_inline([x, y, z]: [usize; 3], stars: &[u32], need: u32, at: usi
         let mut paired = 0;
         for kind in 0..3 {
             for (star, arc) in corners[kind].into_iter().zip(CORNERS[kind]) {
-                paired |= (heard(star, need) >> (ARC + arc) & 1) << kind;
+                paired |= (star >> (ARC + arc) & 1) << kind;
             }
         }
         out[i] &= !paired as u8;
@@ -280,17 +280,17 @@ fn outside_stars_inline([x, y, z]: [usize; 3], stars: &[u32], need: u32, at: usi
 
 dispatch! {
     /// Replaces the states of edges that a star knows.
-    fn star_states(strides: [usize; 3], stars: &[u32], need: u32, at: usize, out: &mut [u32]) = star_states_inline
+    fn star_states(strides: [usize; 3], stars: &[u32], at: usize, out: &mut [u32]) = star_states_inline
 }
 #[inline(always)]
-fn star_states_inline([x, y, z]: [usize; 3], stars: &[u32], need: u32, at: usize, out: &mut [u32]) {
+fn star_states_inline([x, y, z]: [usize; 3], stars: &[u32], at: usize, out: &mut [u32]) {
     let n = out.len();
     let [here, to_x, to_y, to_z] = [0, x, y, z].map(|step| &stars[at + step..][..n]);
     for i in 0..n {
-        let here = heard(here[i], need);
+        let here = here[i];
         let mut states = 0;
         for (axis, there) in (0..).zip([to_x[i], to_y[i], to_z[i]]) {
-            let known = (here >> (9 + 3 * axis) & NODE).min(heard(there, need) >> (3 * axis) & NODE);
+            let known = (here >> (9 + 3 * axis) & NODE).min(there >> (3 * axis) & NODE);
             let state = if known == UNKNOWN { out[i] >> (8 * axis) & 0xff } else { known };
             states |= state << (8 * axis);
         }

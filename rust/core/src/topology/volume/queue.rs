@@ -4,6 +4,7 @@
 #[derive(Debug)]
 pub struct BitTree {
     levels: Vec<Vec<u64>>,
+    drained: Vec<u32>,
 }
 
 impl BitTree {
@@ -15,7 +16,7 @@ impl BitTree {
             size = size.div_ceil(64).max(1);
             levels.push(vec![0; size]);
             if size == 1 {
-                return Self { levels };
+                return Self { levels, drained: Vec::new() };
             }
         }
     }
@@ -45,11 +46,13 @@ impl BitTree {
         Some(at)
     }
 
-    /// Moves all numbers to the end of a list.
-    pub fn drain(&mut self, to: &mut Vec<u32>) {
+    /// Takes all numbers out, the largest first.
+    pub fn drain(&mut self) -> &[u32] {
+        self.drained.clear();
         while let Some(last) = self.last() {
-            to.push(last);
+            self.drained.push(last);
             self.flip(last);
         }
+        &self.drained
     }
 }

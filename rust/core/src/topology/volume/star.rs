@@ -42,9 +42,6 @@ pub const ARC: u32 = 18;
 /// A star that says nothing.
 pub const SILENT: u32 = (1 << ARC) - 1;
 
-/// Set where two images agree on a voxel and all around it.
-pub const AGREES: u32 = 1 << 30;
-
 const CRITICAL: u32 = 4;
 const TAKEN: u32 = 5;
 const TIED: u32 = 1 << 18;
@@ -59,15 +56,15 @@ pub fn stars(strides: [usize; 3], keys: &[u32], at: usize, out: &mut [u32]) {
     }
 }
 
-/// Marks the stars of an image that are the stars of another one.
-pub fn mark(strides: [usize; 3], keys: &[u32], others: &[u32], stars: &mut [u32]) {
-    let mut differs: Vec<_> = keys.iter().zip(others).map(|(a, b)| u8::from(a != b)).collect();
+/// Silences the stars where two images do not agree on the voxel and all around it.
+pub fn silence(strides: [usize; 3], keys: [&[u32]; 2], stars: &mut [u32]) {
+    let mut differs: Vec<_> = keys[0].iter().zip(keys[1]).map(|(a, b)| u8::from(a != b)).collect();
     for stride in strides {
         let here = differs.clone();
         differs[stride..].iter_mut().zip(&here).for_each(|(there, here)| *there |= here);
         differs.iter_mut().zip(&here[stride..]).for_each(|(there, here)| *there |= here);
     }
-    stars.iter_mut().zip(differs).filter(|(_, differs)| *differs == 0).for_each(|(star, _)| *star |= AGREES);
+    stars.iter_mut().zip(differs).for_each(|(star, differs)| *star = if differs == 0 { *star } else { SILENT });
 }
 
 /// The table of all stars: places that no star has are silent.

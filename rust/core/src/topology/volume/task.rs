@@ -4,10 +4,10 @@ use super::super::grid::{Cell, Grid};
 use super::super::{Bar, Comparison, How, Pairing, Rule};
 use super::columns::{Pair, reduce};
 use super::forest::{Forest, Merge, Nodes};
+use super::gradient::Choices;
 use super::join::{Half, join, pairing};
 use super::order::{Field, Order};
 use super::space::Space;
-use super::star::AGREES;
 use super::{critical, loops};
 use crate::error::Result;
 use crate::job::Job;
@@ -22,15 +22,10 @@ pub fn matching(grid: &Grid, f: &[u32], g: &[u32], how: How, wanted: [bool; 3], 
     let fields = all([&|| field(space.pad(f)), &|| field(space.pad(g)), &|| {
         field(space.pad(&f.iter().zip(g).map(|(&f, &g)| how.comparison.of(f, g)).collect::<Vec<_>>()))
     }])?;
-    let mut fields = fields;
-    let [of_f, of_g, c] = &mut fields;
-    for field in [of_f, of_g] {
-        super::star::mark(space.strides, &field.keys, &c.keys, &mut field.gradient.stars);
-    }
     let mut task = Task { space, two_levels: two_levels(how.comparison, f, g), fields, how, job };
     let (mut found, mut edges) = (<[Pairing; 3]>::default(), [None, None, None]);
     if wanted[1] || wanted[2] {
-        let squares = task.each(|field| Order::own(&task.space, field).squares(job))?;
+        let squares = task.each(|field| field.order(&task.space, &field.choices(&task.space, job)?).squares(job))?;
         let (pairing, merges) = task.components(Nodes::Cubes, &squares)?;
         if wanted[2] {
             found[2] = pairing;
@@ -152,7 +147,8 @@ impl Task<'_> {
                 return Ok((Vec::new(), None));
             }
             let field = &self.fields[side];
-            let reduced = reduce(Order::own(space, field), &field.deaths(&squares[side]), self.job)?;
+            let choices = field.choices(space, self.job)?;
+            let reduced = reduce(space, [field; 2], choices, &field.deaths(&squares[side]), self.job)?;
             Ok((loops(space, field, &reduced.pairs), Some(reduced.rest)))
         };
         let [(of_f, rest_f), (of_g, rest_g), (mut of_c, rest_c)] = all([&|| own(0), &|| own(1), &|| own(2)])?;
@@ -177,12 +173,11 @@ impl Task<'_> {
         Ok(pairing(space, self.how.comparison, [of_f, of_g], &ends))
     }
 
-    /// Rows and columns of the image between an image and the comparison image.
-    fn through<'a>(&'a self, field: &'a Field) -> Order<'a> {
-        let (space, c) = (&self.space, &self.fields[2]);
+    /// The image whose order rows have and the one whose order columns have, between an image and the comparison image.
+    const fn through<'a>(&'a self, field: &'a Field) -> [&'a Field; 2] {
         match self.how.comparison {
-            Comparison::Union => Order { space, rows: field, columns: c, stars: field, need: AGREES },
-            Comparison::Intersection => Order { space, rows: c, columns: field, stars: field, need: AGREES },
+            Comparison::Union => [field, &self.fields[2]],
+            Comparison::Intersection => [&self.fields[2], field],
         }
     }
 
@@ -197,12 +192,11 @@ impl Task<'_> {
     /// The pairs of an image that may give matches: those that last, or those that share an allowed cell. Pairs of the
     /// gradient are empty; where those count, they are made here.
     fn halves(&self, field: &Field, allowed: &[Cell]) -> Result<Vec<Half>> {
-        let (order, refined) = (self.through(field), self.how.rule == Rule::Refined);
-        let reduced = reduce(order, &order.squares(self.job)?, self.job)?;
-        let half = |pair: &Pair| self.half(Bar { birth: pair.edge, death: pair.square });
+        let (space, refined, [rows, columns]) = (&self.space, self.how.rule == Rule::Refined, self.through(field));
+        let choices = Choices::new(space, &rows.keys, &columns.keys, self.job)?;
+        let order = Order { space, rows, columns, choices: &choices };
         let mut found = Vec::new();
         if refined {
-            found.extend(reduced.pairs.iter().map(half).filter(|half| allowed.binary_search(&half.shared).is_ok()));
             found.extend(allowed.iter().filter_map(|&cell| {
                 let end = match self.how.comparison {
                     Comparison::Union => order.face(cell),
@@ -210,12 +204,14 @@ impl Task<'_> {
                 };
                 end.map(|end| Half { shared: cell, end })
             }));
-        } else {
-            let lasts = |pair: &&Pair| {
-                self.space.edge(&order.rows.keys, pair.edge) < self.space.square(&order.columns.keys, pair.square)
-            };
-            found.extend(reduced.pairs.iter().filter(lasts).map(half));
         }
+        let squares = order.squares(self.job)?;
+        let pairs = reduce(space, [rows, columns], choices, &squares, self.job)?.pairs;
+        let half = |pair: &Pair| self.half(Bar { birth: pair.edge, death: pair.square });
+        let lasts = |pair: &Pair| space.edge(&rows.keys, pair.edge) < space.square(&columns.keys, pair.square);
+        let good = |pair: &&Pair| refined || lasts(pair);
+        let allowed = |half: &Half| !refined || allowed.binary_search(&half.shared).is_ok();
+        found.extend(pairs.iter().filter(good).map(half).filter(allowed));
         Ok(found)
     }
 }
