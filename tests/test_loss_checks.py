@@ -13,7 +13,7 @@ import loss_checks
 from argrad import nn
 from argrad.losses import _check
 from argrad.losses._reduce import ratio, reduce
-from loss_checks import Row, each
+from loss_rows import Row, each
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,7 @@ import oracles_losses_ranking as ranking_oracles
 import oracles_losses_topology as topology_oracles
 from argrad import losses, nn
 from argrad.losses import ranking, topology
-from loss_checks import Row, each
+from loss_rows import Row, each
 
 # --- inputs: (batch, size, generator) -> tensors ---------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+import argrad
 import oracles_losses_topology as oracle
 from argrad import topology as operators
 from argrad.losses import topology
@@ -151,6 +152,37 @@ def test_channels_are_examples(rng, loss):
     for n, c in np.ndindex(3, 2):
         alone = loss(prediction[n, c], target[n, c] if loss is not betti_prior_loss else (2, 1))
         assert torch.equal(found[n, c], alone)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_one_channel_is_as_none(rng, loss):
+    prediction, target = distinct(rng, 2, 3, 5, 6)
+    target = (target < 0.6).double()
+    options = {"spatial_dims": 2, "reduction": "none"}
+    found = loss(prediction[:, None], target[:, None] if loss is not betti_prior_loss else (2, 1), **options)
+    assert found.shape == (3, 1)
+    alone = loss(prediction, target if loss is not betti_prior_loss else (2, 1), **options)
+    assert torch.equal(found[:, 0], alone)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_threads_and_autocast_change_no_bit(rng, loss):
+    prediction, target = distinct(rng, 2, 4, 9, 10)
+    prediction = prediction.float().requires_grad_()
+    target = (2, 1) if loss is betti_prior_loss else (target < 0.6).float()
+
+    def both():
+        value = loss(prediction, target, spatial_dims=2)
+        assert value.dtype == torch.float32
+        return value.item(), slope(value, prediction)
+
+    value, gradient = both()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = [both()]
+    for threads in (1, 2, 5):
+        argrad.set_num_threads(threads)
+        found.append(both())
+    assert all(other == value and torch.equal(again, gradient) for other, again in found)
 
 
 def test_betti_prior_per_example_and_channel(rng):

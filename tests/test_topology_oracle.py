@@ -68,6 +68,21 @@ def test_matchings_are_those_of_the_definition(shape, form):
                 assert matched_voxels(found, k) == both
 
 
+@pytest.mark.parametrize("rule", ["refined", "strict"])
+@pytest.mark.parametrize("shape", [(9,), (4, 5), (3, 3, 3)])
+def test_predictions_beyond_a_binary_target_go_another_way_to_the_same_matching(shape, rule, rng):
+    for number in range(30):
+        g = rng.integers(0, 2, shape).astype(float)
+        f = (rng.random(shape), rng.integers(0, 5, shape) / 4)[number % 2]
+        f[tuple(rng.integers(0, shape))] = (-0.5, 1.5)[number // 2 % 2]
+        found = betti_matching(f, g, filtration="sublevel", rule=rule)
+        exact = oracles.betti_matching(f, g, rule == "strict")
+        for k, (first, second, both) in enumerate(oracles.voxels_of_matching(f, g, exact)):
+            assert voxels(found.prediction, k) == first
+            assert voxels(found.target, k) == second
+            assert matched_voxels(found, k) == both
+
+
 @pytest.mark.parametrize("connectivity", ["face", "full"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_barcodes_are_those_of_the_definition(shape, connectivity, rng):
@@ -98,6 +113,22 @@ class TestOracles:
             for k, column in itertools.product(range(len(shape)), (f, c)):
                 grid = oracles.cells(shape)
                 assert oracles.pairs_by_rank(grid, k, f, column) == oracles.pairs(grid, k, f, column)
+
+    def test_bars_of_an_image_lie_in_bars_of_both_ends(self, rng):
+        """The lemma of the strict rule: b(birth of j) <= a(p) < b(j) <= a(death of p) for a bar (p, j) of a -> b."""
+        seen = 0
+        for shape, form in itertools.product([(9,), (4, 5), (3, 3, 3)] * 2, FORMS):
+            f, g = images(rng, shape, form)
+            grid = oracles.cells(shape)
+            for k, (a, b) in itertools.product(range(len(shape)), ((f, np.minimum(f, g)), (np.maximum(f, g), f))):
+                births = oracles.pairs(grid, k, b, b)
+                deaths = {p: q for q, p in oracles.pairs(grid, k, a, a).items()}
+                for j, p in oracles.pairs(grid, k, a, b).items():
+                    if oracles.value_v(a, p) < oracles.value_v(b, j):
+                        assert oracles.value_v(b, births[j]) <= oracles.value_v(a, p)
+                        assert oracles.value_v(b, j) <= oracles.value_v(a, deaths[p])
+                        seen += 1
+        assert seen > 100
 
     def test_modules_give_the_strict_matching(self, rng):
         compared = 0

@@ -154,6 +154,16 @@ def test_a_voxel_of_several_bars_gets_the_sum():
     assert grad.tolist() == [0, 2, 0, 2, 0, 2, 0]
 
 
+@pytest.mark.parametrize("connectivity", ["face", "full"])
+def test_of_equal_voxels_one_gets_the_gradient(connectivity):
+    x = torch.tensor([[0.0, 0, 3, 1, 1], [0, 0, 3, 1, 1], [3, 3, 3, 3, 3]], dtype=torch.float64, requires_grad=True)
+    found = barcode(x, essential=False, connectivity=connectivity)
+    assert (found.birth.tolist(), found.death.tolist()) == ([1], [3])
+    for end, where in ((found.birth, x == 1), (found.death, x == 3)):
+        (grad,) = torch.autograd.grad(end.sum(), x, retain_graph=True)
+        assert (grad.sum(), grad[where].sum(), grad.count_nonzero()) == (1, 1, 1)
+
+
 def test_constants_have_no_gradient():
     x = torch.tensor([[3.0, 1.0], [2.0, 0.5]], dtype=torch.float64, requires_grad=True)
     y = torch.zeros_like(x)

@@ -44,3 +44,77 @@ pub fn bars(grid: &Grid, keys: &[u32], wanted: [bool; 2], job: &Job) -> Result<[
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::space::Space;
+    use super::*;
+
+    /// The edges that cells of a kind take, as [`Space::edges`] names them.
+    fn taken(plane: &Plane, space: &Space, kind: Kind) -> Vec<u32> {
+        let stride = plane.stride as u32;
+        let edge = |(p, &code): (usize, &u8)| {
+            let p = p as u32;
+            // Edges below and on the right of a voxel are its own.
+            let found = match (kind, code) {
+                (_, local::ROOT | local::ABSENT) => return None,
+                (Kind::Vertex, local::UP) => [p - stride, 0],
+                (Kind::Vertex, local::LEFT) => [p - 1, 1],
+                (Kind::Vertex, local::DOWN) | (Kind::Square, local::LEFT) => [p, 0],
+                (Kind::Square, local::DOWN) => [p + stride, 1],
+                (Kind::Square, local::RIGHT) => [p + 1, 0],
+                // A vertex to the right, a square up.
+                _ => [p, 1],
+            };
+            Some(found[0] << 1 | found[1])
+        };
+        space.basins[kind as usize].codes.iter().enumerate().filter_map(edge).collect()
+    }
+
+    /// Clearing: an edge is taken once, joins vertices or squares, and there are as many of each as there must be.
+    #[test]
+    fn every_edge_has_one_use() {
+        let mut state = 1u64;
+        let mut noise = |n: usize, most: u64| -> Vec<u32> {
+            let next = |_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                1 + ((state >> 33) % most) as u32
+            };
+            (0..n).map(next).collect()
+        };
+        for (shape, most) in [([30, 1], 9), ([2, 2], 3), ([2, 9], 3), ([23, 17], 2), ([23, 17], 9), ([70, 75], 1 << 30)]
+        {
+            let grid = Grid::new(&shape);
+            let (plane, job) = (Plane::new(&grid), Job::default());
+            let (mut keys, mut other) = (Vec::new(), Vec::new());
+            plane.pad(&noise(grid.len(), most), &mut keys);
+            plane.pad(&noise(grid.len(), most), &mut other);
+            let (edges, squares) = (grid.cells(1).count(), if grid.d() == 2 { grid.cells(2).count() } else { 0 });
+            let labels = [&other[..]];
+            for agree in [Agree::NOTHING, Agree { vertices: &labels, squares: &labels, exempt: 2 }] {
+                let mut space = Space::default();
+                space.prepare(&plane, &keys, agree, [true; 2], &job).unwrap();
+                let [by_vertices, by_squares] = [Kind::Vertex, Kind::Square].map(|kind| taken(&plane, &space, kind));
+                let mut all = [&by_vertices[..], &by_squares, &space.edges].concat();
+                all.sort_unstable();
+                all.dedup();
+                assert_eq!([all.len(), by_vertices.len() + by_squares.len() + space.edges.len()], [edges; 2]);
+
+                for first in [Kind::Vertex, Kind::Square] {
+                    let one = [first == Kind::Vertex, first == Kind::Square];
+                    space.prepare(&plane, &keys, agree, [true; 2], &job).unwrap();
+                    space.join(first, Carry::Nothing, one, &job).unwrap();
+                    let joined = space.edges.len() - space.order.len();
+                    let expected = match first {
+                        Kind::Vertex => grid.len() - 1 - by_vertices.len(),
+                        Kind::Square => squares - by_squares.len(),
+                    };
+                    assert_eq!(joined, expected, "{shape:?} {first:?}");
+                    space.prepare(&plane, &keys, agree, [true; 2], &job).unwrap();
+                    space.join(first, Carry::Nothing, [true; 2], &job).unwrap();
+                    assert!(space.order.is_empty(), "an edge joins nothing");
+                }
+            }
+        }
+    }
+}
