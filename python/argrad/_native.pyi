@@ -464,16 +464,18 @@ def sinkhorn_second_f64(
 _Filtration: TypeAlias = tuple[bool, bool, float | None, str, float, tuple[bool, bool, bool], bool]
 _Bars: TypeAlias = tuple[_Indices, NDArray[np.uint8], _Indices, _Indices]
 
-def barcodes(function: str, x: NDArray[Any], lead: int, filtration: _Filtration) -> _Bars: ...
+_Images: TypeAlias = list[tuple[NDArray[Any], int]]
+
+def barcodes(function: str, x: _Images, listed: bool, filtration: _Filtration) -> list[_Bars]: ...
 def betti_matchings(
     function: str,
-    prediction: NDArray[Any],
-    target: NDArray[Any],
-    lead: int,
+    prediction: _Images,
+    target: _Images,
+    listed: bool,
     filtration: _Filtration,
     intersection: bool,
     strict: bool,
-) -> tuple[_Bars, _Bars, _Indices, _Indices, _Indices]: ...
+) -> list[tuple[_Bars, _Bars, _Indices, _Indices, _Indices]]: ...
 def betti_numbers(function: str, mask: NDArray[np.uint8], lead: int, full: bool) -> _Indices: ...
 def euler_characteristics(function: str, mask: NDArray[np.uint8], lead: int, full: bool) -> _Indices: ...
 def euler_curves(function: str, x: NDArray[Any], lead: int, thresholds: list[float], full: bool) -> _Indices: ...

@@ -32,6 +32,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from argrad import _array
+
 Tensor: TypeAlias = Any
 """A torch tensor (an alias for readers: torch is optional and imported when the first operator is used)."""
 
@@ -248,6 +250,19 @@ def is_recorded(x: Tensor) -> bool:
     import torch
 
     return bool(x.requires_grad) and torch.is_grad_enabled()
+
+
+def is_direct(arrays: Sequence[Any]) -> bool:
+    """Tell whether kernels may read these arrays: no tracer, no transform and no subclass has to see the operator."""
+    tensors = [x for x in arrays if _array.is_tensor(x)]
+    if not tensors:
+        return True
+    import torch
+
+    from argrad._torch._build import special_route
+
+    plain = (torch.Tensor, torch.nn.Parameter)
+    return not is_compiling() and not special_route()() and all([type(x) in plain for x in tensors])  # noqa: C419 (as above)
 
 
 def __getattr__(name: str) -> Any:

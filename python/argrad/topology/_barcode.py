@@ -115,6 +115,7 @@ def barcode(
         ValueError: NaN or an integer beyond 2^53 (with the position), a shape that is none of the above, an axis of
             size 0, or an option out of range. Infinite values are allowed.
         RuntimeError: an array on a device; `torch.vmap`, because images have different numbers of bars.
+        MemoryError: images that need more working memory than there is, known before work starts.
 
     Gradient:
         Births and deaths are values of voxels, so gradients go to these voxels, exact wherever no two voxels of an
@@ -123,7 +124,8 @@ def barcode(
         image without bars has a gradient of zero.
 
     Determinism:
-        No randomness. The same bars in the same order for every number of threads.
+        No randomness. The same bars in the same order for every number of threads, which share the images of arrays
+        and lists.
 
     Cost:
         O(n log n) time for n voxels in one and two dimensions and, in practice, nearly so in three; O(n) memory.
@@ -143,25 +145,49 @@ def barcode(
         [(1, (3.0, 9.0)), (0, (0.0, inf))]
     """
     name = "barcode"
-    if isinstance(x, list | tuple):
-        options: dict[str, Any] = {"filtration": filtration, "connectivity": connectivity, "dims": dims}
-        options |= {"essential": essential, "min_persistence": min_persistence, "threshold": threshold}
-        return _images.each(name, "x", [x], lambda x: barcode(x, **options, spatial_dims=spatial_dims))
-    lead = _images.enter(name, "x", x, spatial_dims)
-    kind = _images.options(
-        name,
-        x.ndim - lead,
-        filtration=filtration,
-        connectivity=connectivity,
-        dims=dims,
-        essential=essential,
-        threshold=threshold,
-    )
     shortest = _check.real(name, "min_persistence", min_persistence, low=0.0)
+
+    def enter(x: Array) -> tuple[int, Filtration]:
+        lead = _images.enter(name, "x", x, spatial_dims)
+        kind = _images.options(
+            name,
+            x.ndim - lead,
+            filtration=filtration,
+            connectivity=connectivity,
+            dims=dims,
+            essential=essential,
+            threshold=threshold,
+        )
+        return lead, kind
+
+    if isinstance(x, list | tuple):
+        return _of_list(x, _images.each(name, "x", [x], enter), shortest)
+    return _of_array(x, enter(x), shortest)
+
+
+def _of_array(x: Array, entered: tuple[int, Filtration], shortest: float) -> Barcode:
+    lead, kind = entered
     if _array.is_tensor(x):
         found = _torch.topology_barcode(x, lead, *kind, shortest)
     else:
         (found,) = _forward(_array.raw(x), lead, *kind, shortest)
+    return _assemble(x, lead, found, kind)
+
+
+def _of_list(images: Sequence[Array], entered: Sequence[tuple[int, Filtration]], shortest: float) -> list[Barcode]:
+    """Return the barcodes of a list; all of its images are worked on side by side."""
+    name = "barcode"
+    if not _torch.is_direct(images):
+        return _images.each(name, "x", [images, entered], lambda x, entered: _of_array(x, entered, shortest))
+    if not entered:
+        return []
+    arrays = _images.each(name, "x", [images], lambda x: _images.numbers(name, "x", _array.raw(x)))
+    leads, (_, kind) = [lead for lead, _ in entered], entered[0]
+    found = _search(arrays, leads, kind, shortest, listed=True)
+    return [_assemble(x, lead, _array.like(y, x), kind) for x, lead, y in zip(images, leads, found, strict=True)]
+
+
+def _assemble(x: Array, lead: int, found: Array, kind: Filtration) -> Barcode:
     dtype = _check.dtype_name(x)
     return assemble(x, lead, found, kind, "float64" if dtype in _images.WHOLE else dtype)
 
@@ -178,14 +204,24 @@ def assemble(x: Array, lead: int, found: Array, kind: Filtration, dtype: str) ->
 
 def _forward(x: Numbers, lead: int, *options: Any) -> tuple[Numbers]:
     """Return the bars as int64 of shape (4, bars): image, degree, birth voxel and death voxel."""
-    kind, shortest = Filtration(*options[:-1]), options[-1]
     x = _images.numbers("barcode", "x", x)
-    found = np.stack(_native.barcodes("barcode", x, lead, kind.native()), dtype=np.int64, casting="safe")
-    if shortest > 0.0:
-        birth, death = _images.ends(x, lead, found, kind, "float64")
-        with np.errstate(invalid="ignore"):  # from infinity to infinity
-            found = np.ascontiguousarray(found[:, ~(abs(death - birth) < shortest)])
-    return (found,)
+    return (_search([x], [lead], Filtration(*options[:-1]), options[-1])[0],)
+
+
+def _search(
+    images: Sequence[Numbers], leads: Sequence[int], kind: Filtration, shortest: float, *, listed: bool = False
+) -> list[Numbers]:
+    """Return the bars of several arrays of images, each as `_forward` does."""
+    bars = []
+    results = _native.barcodes("barcode", list(zip(images, leads, strict=True)), listed, kind.native())
+    for x, lead, result in zip(images, leads, results, strict=True):
+        found = np.stack(result, dtype=np.int64, casting="safe")
+        if shortest > 0.0:
+            birth, death = _images.ends(x, lead, found, kind, "float64")
+            with np.errstate(invalid="ignore"):  # from infinity to infinity
+                found = np.ascontiguousarray(found[:, ~(abs(death - birth) < shortest)])
+        bars.append(found)
+    return bars
 
 
 _torch.declare_ragged(

@@ -98,6 +98,7 @@ def betti_matching(
         ValueError: NaN or an integer that the common dtype does not have (with the position), shapes that differ, a
             shape that is none of the above, an axis of size 0, or an option out of range. Infinite values are allowed.
         RuntimeError: an array on a device; `torch.vmap`, because images have different numbers of bars.
+        MemoryError: images that need more working memory than there is, known before work starts.
 
     Gradient:
         Births and deaths are values of voxels, so gradients go to these voxels of `prediction` and `target`, exact
@@ -105,8 +106,9 @@ def betti_matching(
         without bars has a gradient of zero.
 
     Determinism:
-        No randomness: equal voxels are ordered by their positions. The same arrays for every number of threads. A flip
-        of both images can change a refined matching, and a strict one where voxels are equal; bars it never changes.
+        No randomness: equal voxels are ordered by their positions. The same arrays for every number of threads, which
+        share the images of arrays and lists. A flip of both images can change a refined matching, and a strict one
+        where voxels are equal; bars it never changes.
 
     Cost:
         O(n log n) time for n voxels in one and two dimensions and, in practice, nearly so in three; O(n) memory.
@@ -131,38 +133,76 @@ def betti_matching(
         [0.3] [0.1] [[0 0]]
     """
     name = "betti_matching"
-    if isinstance(prediction, list | tuple) or isinstance(target, list | tuple):
-        options: dict[str, Any] = {"filtration": filtration, "connectivity": connectivity, "comparison": comparison}
-        options |= {"rule": rule, "relative": relative, "sphere": sphere, "essential": essential}
-        options |= {"threshold": threshold, "dims": dims, "spatial_dims": spatial_dims}
-        return _images.each(
-            name, "prediction and target", [prediction, target], lambda f, g: betti_matching(f, g, **options)
-        )
-    lead, dtype, target_dtype = _enter(name, prediction, target, spatial_dims)
-    d = prediction.ndim - lead
-    kind = _images.options(
-        name,
-        d,
-        filtration=filtration,
-        connectivity=connectivity,
-        dims=dims,
-        essential=essential,
-        threshold=threshold,
-        relative=relative,
-        sphere=sphere,
-    )
     intersection = _check.choice(name, "comparison", comparison, ("union", "intersection")) == "intersection"
     strict = _check.choice(name, "rule", rule, ("refined", "strict")) == "strict"
+
+    def enter(prediction: Array, target: Array) -> _Entered:
+        lead, *dtypes = _enter(name, prediction, target, spatial_dims)
+        kind = _images.options(
+            name,
+            prediction.ndim - lead,
+            filtration=filtration,
+            connectivity=connectivity,
+            dims=dims,
+            essential=essential,
+            threshold=threshold,
+            relative=relative,
+            sphere=sphere,
+        )
+        return _Entered(lead, (dtypes[0], dtypes[1]), kind, (intersection, strict))
+
+    if isinstance(prediction, list | tuple) or isinstance(target, list | tuple):
+        lists = [prediction, target]
+        return _of_lists(lists, _images.each(name, "prediction and target", lists, enter))
+    return _of_arrays(prediction, target, enter(prediction, target))
+
+
+class _Entered(NamedTuple):
+    """What the checks of two arrays found: leading dimensions, dtypes of the values, options, and how to match."""
+
+    lead: int
+    dtypes: tuple[str, str]
+    kind: Filtration
+    how: tuple[bool, bool]
+
+
+def _of_arrays(prediction: Array, target: Array, entered: _Entered) -> Matching:
+    options = (entered.dtypes[0], entered.lead, *entered.kind, *entered.how)
     if _array.is_tensor(prediction):
-        found = _torch.topology_matching(prediction, target, dtype, lead, *kind, intersection, strict)
+        found = _torch.topology_matching(prediction, target, *options)
     else:
-        images = _array.raw(prediction), _array.raw(target)
-        found = _forward(*images, dtype, lead, *kind, intersection, strict)
+        found = _forward(_array.raw(prediction), _array.raw(target), *options)
+    return _assemble(prediction, target, entered, found)
+
+
+def _of_lists(lists: Sequence[Sequence[Array]], entered: Sequence[_Entered]) -> list[Matching]:
+    """Return the matchings of two lists; all pairs are worked on side by side."""
+    name = "betti_matching"
+    if not _torch.is_direct([*lists[0], *lists[1]]):
+        return _images.each(name, "prediction and target", [*lists, entered], _of_arrays)
+    if not entered:
+        return []
+
+    def prepare(f: Array, g: Array, entered: _Entered) -> tuple[Numbers, Numbers]:
+        return _prepare(_array.raw(f), _array.raw(g), entered.dtypes[0])
+
+    pairs = _images.each(name, "prediction and target", [*lists, entered], prepare)
+    leads, (_, _, kind, how) = [one.lead for one in entered], entered[0]
+    results = _match(pairs, leads, kind, how, listed=True)
+    found = []
+    for f, g, one, result in zip(*lists, entered, results, strict=True):
+        found.append(_assemble(f, g, one, [_array.like(array, f) for array in result]))
+    return found
+
+
+def _assemble(prediction: Array, target: Array, entered: _Entered, found: Sequence[Array]) -> Matching:
+    """Return what was found as a `Matching`, with values gathered from the images."""
+    lead, dtypes, kind, _ = entered
     first, second, pairs, only_first, only_second, counts = found
-    counts = counts.reshape(3, *prediction.shape[:lead], d)
+    counts = counts.reshape(3, *prediction.shape[:lead], prediction.ndim - lead)
     return Matching(
-        assemble(prediction, lead, first, kind, dtype),
-        assemble(target, lead, second, kind, target_dtype),
+        assemble(prediction, lead, first, kind, dtypes[0]),
+        assemble(target, lead, second, kind, dtypes[1]),
         pairs,
         only_first,
         only_second,
@@ -193,22 +233,42 @@ def _enter(function: str, prediction: Array, target: Array, spatial_dims: int | 
 
 def _forward(f: Numbers, g: Numbers, dtype: str, lead: int, *options: Any) -> tuple[Numbers, ...]:
     """Return the bars of both as in `barcode`, pairs and places of other bars, and counts of shape (3, images, d)."""
-    kind, (intersection, strict) = Filtration(*options[:-2]), options[-2:]
-    name, d = "betti_matching", f.ndim - lead
-    floating = f.dtype.kind == "f"
+    return _match([_prepare(f, g, dtype)], [lead], Filtration(*options[:-2]), options[-2:])[0]
+
+
+def _prepare(f: Numbers, g: Numbers, dtype: str) -> tuple[Numbers, Numbers]:
+    """Return two arrays of images in one dtype that has all of their numbers."""
+    name, floating = "betti_matching", f.dtype.kind == "f"
     f = _images.numbers(name, "prediction", f)
     if g.dtype.kind != "f":
         g = _images.rounded(name, "target", g, dtype) if floating else _images.numbers(name, "target", g)
     common = np.result_type(f, g)
-    f, g = f.astype(common, copy=False), g.astype(common, copy=False)
-    first, second, pairs, only_f, only_g = _native.betti_matchings(
-        name, f, g, lead, kind.native(), intersection, strict
+    return f.astype(common, copy=False), g.astype(common, copy=False)
+
+
+def _match(
+    pairs: Sequence[tuple[Numbers, Numbers]],
+    leads: Sequence[int],
+    kind: Filtration,
+    how: tuple[bool, bool],
+    *,
+    listed: bool = False,
+) -> list[tuple[Numbers, ...]]:
+    """Return what is found in several pairs of arrays, each as `_forward` does."""
+    name = "betti_matching"
+    first_images, second_images = (
+        [(pair[side], lead) for pair, lead in zip(pairs, leads, strict=True)] for side in (0, 1)
     )
-    bars = [np.stack(found, dtype=np.int64, casting="safe") for found in (first, second)]
-    parts = bars[0][:2, pairs[:, 0]], bars[0][:2, only_f], bars[1][:2, only_g]
-    images = _images.spatial(f, lead)[0]
-    counts = [np.bincount(part[0] * d + part[1], minlength=images * d).reshape(images, d) for part in parts]
-    return *bars, pairs, only_f, only_g, np.stack(counts)
+    results = _native.betti_matchings(name, first_images, second_images, listed, kind.native(), *how)
+    found = []
+    for (f, _), lead, result in zip(pairs, leads, results, strict=True):
+        first, second, matches, only_f, only_g = result
+        bars = [np.stack(table, dtype=np.int64, casting="safe") for table in (first, second)]
+        parts = bars[0][:2, matches[:, 0]], bars[0][:2, only_f], bars[1][:2, only_g]
+        images, d = _images.spatial(f, lead)[0], f.ndim - lead
+        counts = [np.bincount(part[0] * d + part[1], minlength=images * d).reshape(images, d) for part in parts]
+        found.append((*bars, matches, only_f, only_g, np.stack(counts)))
+    return found
 
 
 _torch.declare_ragged(

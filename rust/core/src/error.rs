@@ -19,7 +19,15 @@ pub enum Error {
         /// The entry as printed.
         value: String,
     },
-    /// The working memory does not fit; known before work starts.
+    /// The working memory does not fit into what is left; known before work starts.
+    #[error("needs {bytes} bytes of working memory, but only {available} are available")]
+    LittleMemory {
+        /// Bytes asked for.
+        bytes: usize,
+        /// Bytes that are left.
+        available: usize,
+    },
+    /// The working memory could not be had.
     #[error("needs {bytes} bytes of working memory, which could not be had")]
     NoMemory {
         /// Bytes asked for.

@@ -2,7 +2,9 @@
 
 use argrad_core::Job;
 use argrad_core::topology::grid::Grid;
-use argrad_core::topology::{Options, Ring, Stack, barcodes, betti_numbers, euler_characteristics, euler_curves};
+use argrad_core::topology::{
+    Images, Options, Ring, Stack, barcodes, betti_numbers, euler_characteristics, euler_curves,
+};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -20,7 +22,7 @@ fn masks() -> impl Strategy<Value = (Vec<usize>, Vec<u8>)> {
 }
 
 const fn stack<'a, T>(voxels: &'a [T], shape: &'a [usize]) -> Stack<'a, T> {
-    Stack { name: "x", voxels, shape, lead: 0 }
+    Stack { name: "x", voxels, shape, lead: 0, item: None }
 }
 
 /// The alternating sum of the numbers of V-cells with a largest key, and of T-cells with a smallest key, of at most `t`.
@@ -66,9 +68,9 @@ proptest! {
             essential: true,
         };
         let x: Vec<_> = mask.iter().map(|&x| f32::from(x)).collect();
-        let bars = barcodes(stack(&x, &shape), &options, &Job::default()).unwrap();
+        let bars = barcodes(&[Images::Single(stack(&x, &shape))], &options, &Job::default()).unwrap();
         let mut expected = vec![0; shape.len()];
-        bars.dimension.iter().for_each(|&k| expected[usize::from(k)] += 1);
+        bars[0].dimension.iter().for_each(|&k| expected[usize::from(k)] += 1);
         prop_assert_eq!(betti_numbers(stack(&mask, &shape), full, &Job::default()).unwrap(), expected);
     }
 

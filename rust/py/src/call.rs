@@ -20,7 +20,7 @@ const BEARABLE: usize = 20_000_000;
 pub fn exception(function: &str, error: Error) -> PyErr {
     let text = format!("{function}: {error}");
     match error {
-        Error::NoMemory { .. } => PyMemoryError::new_err(text),
+        Error::NoMemory { .. } | Error::LittleMemory { .. } => PyMemoryError::new_err(text),
         _ => PyValueError::new_err(text),
     }
 }

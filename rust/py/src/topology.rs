@@ -1,9 +1,8 @@
 //! Bindings of `argrad_core::topology`.
 
-use crate::call::{exception, run, run_sized};
+use crate::call::{run, run_sized};
 use crate::sorting::Floats;
-use argrad_core::Error;
-use argrad_core::topology::{self, Barcodes, Comparison, How, Options, Ring, Rule, Stack, Value};
+use argrad_core::topology::{self, Barcodes, Comparison, How, Images, Matching, Options, Ring, Rule, Stack};
 use numpy::{Element, IntoPyArray, PyArray1, PyArray2, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
@@ -26,82 +25,71 @@ fn options(filtration: Filtration) -> Options {
     Options { superlevel, full, threshold, ring, degrees, essential }
 }
 
-/// The barcodes of the images that the first `lead` axes of `x` count.
+/// Arrays of images: each with the number of its leading axes that count them.
+type List<'py> = Vec<(Floats<'py>, usize)>;
+
+fn stack<'a, T: Element>(name: &'static str, x: &'a Dense<'_, T>, lead: usize) -> PyResult<Stack<'a, T>> {
+    Ok(Stack { name, voxels: x.as_slice()?, shape: x.shape(), lead: lead.min(x.shape().len()), item: None })
+}
+
+/// The arrays of a list; errors say which one of them it was if there may be several.
+fn images<'a>(name: &'static str, list: &'a List<'_>, listed: bool) -> PyResult<Vec<Images<'a>>> {
+    let one = |(i, (x, lead)): (usize, &'a (Floats<'_>, usize))| -> PyResult<_> {
+        let item = listed.then_some(i);
+        Ok(match x {
+            Floats::Single(x) => Images::Single(Stack { item, ..stack(name, x, *lead)? }),
+            Floats::Double(x) => Images::Double(Stack { item, ..stack(name, x, *lead)? }),
+        })
+    };
+    list.iter().enumerate().map(one).collect()
+}
+
+/// The barcodes of the images of each array.
 #[pyfunction]
 fn barcodes<'py>(
     py: Python<'py>,
     function: &str,
-    x: Floats<'py>,
-    lead: usize,
+    x: List<'py>,
+    listed: bool,
     filtration: Filtration,
-) -> PyResult<Bars<'py>> {
-    match x {
-        Floats::Single(x) => barcodes_of(py, function, &x, lead, filtration),
-        Floats::Double(x) => barcodes_of(py, function, &x, lead, filtration),
-    }
+) -> PyResult<Vec<Bars<'py>>> {
+    let (x, options) = (images("x", &x, listed)?, options(filtration));
+    let found = run(py, function, None, |job| topology::barcodes(&x, &options, job))?;
+    Ok(found.into_iter().map(|found| bars(py, found)).collect())
 }
 
-fn stack<'a, T: Element>(name: &'static str, x: &'a Dense<'_, T>, lead: usize) -> PyResult<Stack<'a, T>> {
-    Ok(Stack { name, voxels: x.as_slice()?, shape: x.shape(), lead: lead.min(x.shape().len()) })
-}
-
-fn barcodes_of<'py, T: Value + Element>(
-    py: Python<'py>,
-    function: &str,
-    x: &Dense<'py, T>,
-    lead: usize,
-    filtration: Filtration,
-) -> PyResult<Bars<'py>> {
-    let (x, options) = (stack("x", x, lead)?, options(filtration));
-    run(py, function, None, |job| topology::barcodes(x, &options, job)).map(|found| bars(py, found))
-}
-
-/// The Betti matchings of the images that the first `lead` axes of two arrays of one shape count.
+/// The Betti matchings of the images of each pair of arrays of one shape.
 #[pyfunction]
 fn betti_matchings<'py>(
     py: Python<'py>,
     function: &str,
-    prediction: Floats<'py>,
-    target: Floats<'py>,
-    lead: usize,
+    prediction: List<'py>,
+    target: List<'py>,
+    listed: bool,
     filtration: Filtration,
     intersection: bool,
     strict: bool,
-) -> PyResult<Matched<'py>> {
+) -> PyResult<Vec<Matched<'py>>> {
     let how = How {
         comparison: if intersection { Comparison::Intersection } else { Comparison::Union },
         rule: if strict { Rule::Strict } else { Rule::Refined },
     };
-    match (prediction, target) {
-        (Floats::Single(f), Floats::Single(g)) => matchings_of(py, function, [&f, &g], lead, filtration, how),
-        (Floats::Double(f), Floats::Double(g)) => matchings_of(py, function, [&f, &g], lead, filtration, how),
-        _ => Err(exception(function, Error::Invalid("images must be of one dtype, got two".into()))),
-    }
+    let (f, g) = (images("prediction", &prediction, listed)?, images("target", &target, listed)?);
+    let (pairs, options): (Vec<_>, _) = (f.into_iter().zip(g).map(|(f, g)| [f, g]).collect(), options(filtration));
+    let found = run(py, function, None, |job| topology::matchings(&pairs, &options, how, job))?;
+    Ok(found.into_iter().map(|found| matched(py, found)).collect())
 }
 
-fn matchings_of<'py, T: Value + Element>(
-    py: Python<'py>,
-    function: &str,
-    [f, g]: [&Dense<'py, T>; 2],
-    lead: usize,
-    filtration: Filtration,
-    how: How,
-) -> PyResult<Matched<'py>> {
-    if f.shape() != g.shape() {
-        let text = format!("target must be of shape {:?} like prediction, got {:?}", f.shape(), g.shape());
-        return Err(exception(function, Error::Invalid(text)));
-    }
-    let (f, g, options) = (stack("prediction", f, lead)?, stack("target", g, lead)?, options(filtration));
-    let found = run(py, function, None, |job| topology::matchings(f, g, &options, how, job))?;
+fn matched(py: Python<'_>, found: Matching) -> Matched<'_> {
     let pairs: Vec<_> = found.pairs.into_iter().flatten().collect();
     let pairs = numpy::ndarray::Array2::from_shape_vec((pairs.len() / 2, 2), pairs).unwrap_or_default();
-    Ok((
+    (
         bars(py, found.prediction),
         bars(py, found.target),
         pairs.into_pyarray(py),
         found.alone_in_prediction.into_pyarray(py),
         found.alone_in_target.into_pyarray(py),
-    ))
+    )
 }
 
 /// The Betti numbers of the masks (0 or 1) that the first `lead` axes count, one row of d numbers each.
@@ -149,7 +137,7 @@ fn euler_curves<'py>(
     }
 }
 
-fn curves_of<'py, T: Value + Element>(
+fn curves_of<'py, T: topology::Value + Element>(
     py: Python<'py>,
     function: &str,
     x: &Dense<'py, T>,

@@ -13,7 +13,7 @@
 
 use super::euler::Bits;
 use super::grid::Grid;
-use super::{Stack, each};
+use super::stack::Stack;
 use crate::error::Result;
 use crate::job::Job;
 
@@ -22,7 +22,7 @@ use crate::job::Job;
 /// # Errors
 /// [`crate::Error::Invalid`] for an image that is too large; [`crate::Error::Interrupted`].
 pub fn betti_numbers(mask: Stack<'_, u8>, full: bool, job: &Job) -> Result<Vec<i64>> {
-    let found = each(mask.shape, mask.lead, job, |range, shape| {
+    let found = mask.each(job, |range, shape| {
         let (bits, d) = (Bits::new(&mask.voxels[range], shape), Grid::new(shape).d());
         let first = components(&bits, full, false);
         let third = if d == 3 { components(&bits.complement(), !full, true) - 1 } else { 0 };

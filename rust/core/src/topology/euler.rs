@@ -13,7 +13,7 @@
 
 use super::grid::Grid;
 use super::image::Value;
-use super::{Stack, each};
+use super::stack::Stack;
 use crate::error::Result;
 use crate::job::Job;
 
@@ -120,7 +120,7 @@ fn planes(shape: &[usize]) -> [usize; 3] {
 /// # Errors
 /// [`crate::Error::Invalid`] for an image that is too large; [`crate::Error::Interrupted`].
 pub fn euler_characteristics(mask: Stack<'_, u8>, full: bool, job: &Job) -> Result<Vec<i64>> {
-    each(mask.shape, mask.lead, job, |range, shape| Ok(Bits::new(&mask.voxels[range], shape).euler(full)))
+    mask.each(job, |range, shape| Ok(Bits::new(&mask.voxels[range], shape).euler(full)))
 }
 
 /// The Euler characteristics of the sublevel sets of every image of a stack, at rising thresholds.
@@ -128,7 +128,7 @@ pub fn euler_characteristics(mask: Stack<'_, u8>, full: bool, job: &Job) -> Resu
 /// # Errors
 /// [`crate::Error::Invalid`] for a NaN or an image that is too large; [`crate::Error::Interrupted`].
 pub fn euler_curves<T: Value>(x: Stack<'_, T>, thresholds: &[f64], full: bool, job: &Job) -> Result<Vec<i64>> {
-    let found = each(x.shape, x.lead, job, |range, shape| {
+    let found = x.each(job, |range, shape| {
         let bins: Vec<_> = x.image(range)?.iter().map(|&x| first_at_least(thresholds, x.into())).collect();
         let mut counts = vec![0; thresholds.len() + 1];
         count_cells(&bins, planes(shape), full, &mut counts);

@@ -1,5 +1,6 @@
 //! Whether the working memory will be there, asked before work starts.
 
+use super::available::available;
 use super::grid::Grid;
 use crate::error::{Error, Result};
 
@@ -29,40 +30,38 @@ const fn bytes(d: usize, pair: bool) -> Bytes {
     }
 }
 
-/// Refuses a stack of images whose axes follow `lead` leading ones, if those that are worked on side by side and the bars
-/// of the others do not fit in the memory that the machine has left.
+/// Refuses arrays, given by their shapes and by how many leading axes count images, if the images that are worked on side
+/// by side and the bars of the others do not fit in the memory that this process may still take.
 ///
 /// # Errors
-/// [`Error::NoMemory`] with the bytes that are needed.
-pub fn check(shape: &[usize], lead: usize, pair: bool) -> Result<()> {
+/// [`Error::LittleMemory`] with the bytes that are needed.
+pub fn check<'a>(arrays: impl Iterator<Item = (&'a [usize], usize)>, pair: bool) -> Result<()> {
     let threads = if rayon::current_thread_index().is_none() { 1 } else { rayon::current_num_threads() };
-    let bytes = needed(shape, lead, pair, threads);
-    if bytes > SMALL && available().is_some_and(|available| bytes > available) {
-        return Err(Error::NoMemory { bytes });
+    let bytes = needed(arrays, pair, threads);
+    match if bytes > SMALL { available() } else { None } {
+        Some(available) if bytes > available => Err(Error::LittleMemory { bytes, available }),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-/// Bytes that `threads` threads need.
-fn needed(shape: &[usize], lead: usize, pair: bool, threads: usize) -> usize {
-    let (images, shape) = shape.split_at(lead);
+/// The bytes that `threads` threads need: for the bars of all images, and for work on so many of the largest.
+fn needed<'a>(arrays: impl Iterator<Item = (&'a [usize], usize)>, pair: bool, threads: usize) -> usize {
     let product = |sizes: &[usize]| sizes.iter().fold(1, |all: usize, &size| all.saturating_mul(size));
-    let (images, bytes) = (product(images), bytes(Grid::new(shape).d(), pair));
-    let working = if threads > 1 { bytes.beside } else { bytes.alone };
-    let at_once = images.min(threads);
-    let each = at_once.saturating_mul(working).saturating_add((images - at_once).saturating_mul(bytes.kept));
-    product(shape).saturating_mul(each)
-}
-
-/// Bytes that can be had without swapping; not known outside Linux.
-fn available() -> Option<usize> {
-    parse(&std::fs::read_to_string("/proc/meminfo").ok()?)
-}
-
-fn parse(text: &str) -> Option<usize> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kibibytes: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kibibytes.checked_mul(1024)
+    let (mut total, mut sizes) = (0_usize, Vec::new());
+    for (shape, lead) in arrays {
+        let (images, shape) = shape.split_at(lead);
+        let (images, voxels, bytes) = (product(images), product(shape), bytes(Grid::new(shape).d(), pair));
+        let working = if threads > 1 { bytes.beside } else { bytes.alone };
+        total = total.saturating_add(voxels.saturating_mul(bytes.kept).saturating_mul(images));
+        sizes.push((voxels.saturating_mul(working - bytes.kept), images));
+    }
+    sizes.sort_unstable();
+    let mut free = threads;
+    for (work, images) in sizes.into_iter().rev() {
+        total = total.saturating_add(work.saturating_mul(images.min(free)));
+        free -= images.min(free);
+    }
+    total
 }
 
 #[cfg(test)]
@@ -70,22 +69,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_of_the_system_is_read() {
-        assert_eq!(parse("MemTotal:  9 kB\nMemAvailable:   2048 kB\nBuffers: 1 kB\n"), Some(2048 * 1024));
-        assert_eq!(parse("MemTotal:  9 kB\n"), None);
-        assert_eq!(parse("MemAvailable: many kB\n"), None);
+    fn the_largest_images_are_worked_on_side_by_side() {
+        let list = || [(&[5, 7, 9][..], 1), (&[2, 8, 8, 8], 1), (&[3, 4], 0)].into_iter();
+        // Volumes of 512 voxels, planes of 63 and 12.
+        let kept = 2 * 512 * 18 + (5 * 63 + 12) * 18;
+        assert_eq!(needed(list(), false, 1), kept + 512 * (60 - 18));
+        assert_eq!(needed(list(), false, 3), kept + 2 * 512 * (60 - 18) + 63 * (75 - 18));
+        assert_eq!(needed(list(), false, 99), kept + 2 * 512 * (60 - 18) + (5 * 63 + 12) * (75 - 18));
     }
 
     #[test]
     fn small_images_are_never_refused_and_impossible_ones_are() {
-        assert_eq!(check(&[64, 8, 8, 16], 1, true), Ok(()));
+        let one = |shape: &[usize], lead| check([(shape, lead)].into_iter(), true);
+        assert_eq!(one(&[64, 8, 8, 16], 1), Ok(()));
         if cfg!(target_os = "linux") {
-            assert_eq!(check(&[1 << 16; 3], 0, true), Err(Error::NoMemory { bytes: 110 << 48 }));
+            let refused = one(&[1 << 16; 3], 0);
+            assert!(matches!(refused, Err(Error::LittleMemory { bytes, .. }) if bytes == 110 << 48));
         }
     }
 
     #[test]
     fn images_side_by_side_and_the_bars_of_the_others_are_counted() {
+        let needed = |shape: &[usize], lead, pair, threads| needed([(shape, lead)].into_iter(), pair, threads);
         assert_eq!(needed(&[100, 100], 0, false, 1), 55 * 10_000);
         assert_eq!(needed(&[8, 100, 100], 1, false, 1), (55 + 7 * 18) * 10_000);
         assert_eq!(needed(&[8, 10, 10, 10], 1, true, 4), (4 * 205 + 4 * 45) * 1000);

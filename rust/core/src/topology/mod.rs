@@ -4,6 +4,7 @@
 //! voxels of the image. Bars come in the order of (degree, birth voxel, death voxel, birth cell), which no algorithm
 //! decides, so that all ways to compute them give the same arrays.
 
+mod available;
 mod components;
 pub mod distances;
 #[doc(hidden)]
@@ -14,18 +15,19 @@ mod image;
 mod memory;
 pub mod plane;
 mod radix;
+mod stack;
 mod volume;
 
 pub use components::betti_numbers;
 pub use euler::{euler_characteristics, euler_curves};
 pub use image::{NOWHERE, OUTSIDE, Value};
+pub use stack::{Images, Stack};
 
 use crate::error::{Result, invalid};
 use crate::job::Job;
 use grid::Cell;
 use image::{Frame, Image};
-use rayon::prelude::*;
-use std::ops::Range;
+use stack::items;
 
 /// A bar: the cells of its birth (of degree k) and of its death (of dimension k + 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,26 +165,26 @@ struct Placed {
     index: u32,
 }
 
-/// Images of one shape that lie one after another: the first `lead` axes of `shape` count them.
-#[derive(Debug, Clone, Copy)]
-pub struct Stack<'a, T> {
-    /// Name of the argument, for errors.
-    pub name: &'static str,
-    /// All voxels.
-    pub voxels: &'a [T],
-    /// The shape of the whole.
-    pub shape: &'a [usize],
-    /// How many axes count images.
-    pub lead: usize,
-}
-
-/// The barcodes of the images of a stack.
+/// The barcodes of the images of each array of a list.
 ///
 /// # Errors
-/// [`crate::Error::Invalid`] for a NaN or an image that is too large; [`crate::Error::Interrupted`].
-pub fn barcodes<T: Value>(x: Stack<'_, T>, options: &Options, job: &Job) -> Result<Barcodes> {
-    memory::check(x.shape, x.lead, false)?;
-    let found = each(x.shape, x.lead, job, |range, shape| {
+/// [`crate::Error::Invalid`] for a NaN or an image that is too large; [`crate::Error::LittleMemory`];
+/// [`crate::Error::Interrupted`].
+pub fn barcodes(list: &[Images<'_>], options: &Options, job: &Job) -> Result<Vec<Barcodes>> {
+    items(
+        list,
+        |x| *x,
+        false,
+        job,
+        |x| match x {
+            Images::Single(x) => barcodes_of(x, options, job),
+            Images::Double(x) => barcodes_of(x, options, job),
+        },
+    )
+}
+
+fn barcodes_of<T: Value>(x: &Stack<'_, T>, options: &Options, job: &Job) -> Result<Barcodes> {
+    let found = x.each(job, |range, shape| {
         let (frame, images) = Frame::new(&[x.image(range)?], shape, options);
         let mut bars = Degrees::default();
         let found = engine::bars(&frame.grid, &images[0].keys, wanted(&frame, options), job)?;
@@ -197,20 +199,37 @@ pub fn barcodes<T: Value>(x: Stack<'_, T>, options: &Options, job: &Job) -> Resu
     Ok(out)
 }
 
-/// The Betti matchings of the images of two stacks of one shape.
+/// The Betti matchings of the images of each pair of arrays of a list; the two of a pair have one shape.
 ///
 /// # Errors
-/// [`crate::Error::Invalid`] for a NaN or an image that is too large; [`crate::Error::Interrupted`].
-pub fn matchings<T: Value>(
-    f: Stack<'_, T>,
-    g: Stack<'_, T>,
+/// [`crate::Error::Invalid`] for a NaN, an image that is too large or a pair of two number types;
+/// [`crate::Error::LittleMemory`]; [`crate::Error::Interrupted`].
+pub fn matchings(list: &[[Images<'_>; 2]], options: &Options, how: How, job: &Job) -> Result<Vec<Matching>> {
+    let how = if options.full { how.dual() } else { how };
+    items(
+        list,
+        |pair| pair[0],
+        true,
+        job,
+        |pair| match pair {
+            [Images::Single(f), Images::Single(g)] => matchings_of(f, g, options, how, job),
+            [Images::Double(f), Images::Double(g)] => matchings_of(f, g, options, how, job),
+            _ => Err(invalid!("images must be of one dtype, got two")),
+        },
+    )
+}
+
+fn matchings_of<T: Value>(
+    f: &Stack<'_, T>,
+    g: &Stack<'_, T>,
     options: &Options,
     how: How,
     job: &Job,
 ) -> Result<Matching> {
-    let how = if options.full { how.dual() } else { how };
-    memory::check(f.shape, f.lead, true)?;
-    let found = each(f.shape, f.lead, job, |range, shape| {
+    if f.shape != g.shape {
+        return Err(g.error(&format!("{} must be of shape {:?} like {}, got {:?}", g.name, f.shape, f.name, g.shape)));
+    }
+    let found = f.each(job, |range, shape| {
         let (frame, images) = Frame::new(&[f.image(range.clone())?, g.image(range)?], shape, options);
         match_one(&frame, &images, options, how, job)
     })?;
@@ -313,55 +332,6 @@ fn matched(bars: [&[Placed]; 2], pairs: &[[u32; 2]], base: [i64; 2], matches: &m
 fn essential(image: &Image, options: &Options, index: u32) -> Option<Placed> {
     let birth = image.eldest.filter(|_| options.essential && options.degrees[0])?;
     Some(Placed { ends: [birth, NOWHERE].map(|voxel| voxel as i32), cell: Cell::MAX, index })
-}
-
-/// Calls `work` for the voxels and the shape of every image of a stack: in the pool's threads when the caller runs inside
-/// one.
-fn each<R: Send>(
-    shape: &[usize],
-    lead: usize,
-    job: &Job,
-    work: impl Fn(Range<usize>, &[usize]) -> Result<R> + Sync,
-) -> Result<Vec<R>> {
-    let (images, shape) = shape.split_at(lead);
-    let (images, size): (usize, usize) = (images.iter().product(), shape.iter().product());
-    if size >= grid::LARGEST {
-        return Err(invalid!("images must be of less than {} voxels, got {size}", grid::LARGEST));
-    }
-    if size == 0 {
-        return Err(invalid!("images must have at least one voxel, got shape {shape:?}"));
-    }
-    let one = |image: usize| {
-        job.check()?;
-        work(image * size..(image + 1) * size, shape)
-    };
-    if rayon::current_thread_index().is_none() || rayon::current_num_threads() == 1 {
-        return (0..images).map(one).collect();
-    }
-    (0..images).into_par_iter().map(one).collect()
-}
-
-impl<'a, T: Value> Stack<'a, T> {
-    /// The voxels of one image, none of them NaN.
-    fn image(&self, range: Range<usize>) -> Result<&'a [T]> {
-        let image = &self.voxels[range.clone()];
-        // Without an early exit, which would not vectorise.
-        if !image.iter().fold(false, |found, x| found | x.is_nan()) {
-            return Ok(image);
-        }
-        let at = image.iter().position(|x| x.is_nan()).unwrap_or_default();
-        Err(invalid!("{} must not contain NaN, got one at {}", self.name, place(self.shape, range.start + at)))
-    }
-}
-
-/// "index (1, 2)" for a position in an array.
-fn place(shape: &[usize], mut at: usize) -> String {
-    let mut index = vec![0; shape.len()];
-    for (i, &size) in index.iter_mut().zip(shape).rev() {
-        (*i, at) = (at % size, at / size);
-    }
-    let text: Vec<_> = index.iter().map(ToString::to_string).collect();
-    format!("index ({})", text.join(", "))
 }
 
 impl How {
