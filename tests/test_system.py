@@ -1,12 +1,8 @@
 """The process around the operators: import, threads, fork, Ctrl-C, stub."""
 
-import os
 import re
-import signal
 import subprocess
 import sys
-import textwrap
-import time
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -17,28 +13,11 @@ import argrad
 import checks
 from argrad import _native
 from argrad._config import MAX_THREADS, config
+from processes import HANG, interrupt, python
 
 ROOT = Path(__file__).parents[1]
 # The goal is 10 ms; an import that drags in a library costs hundreds. The bound lies far from both.
 IMPORT_BOUND = 0.05
-STOP_BOUND = 2.0
-HANG = 120
-
-
-def python(source, *, env=(), check=True):
-    """Run `source` in a fresh interpreter and return its standard output; a hang ends it."""
-    # Python 3.12 and later warn of every fork in a process with threads; that it works is what is tested.
-    warnings = ["-W", "error", "-W", "ignore:This process:DeprecationWarning"]
-    done = subprocess.run(
-        [sys.executable, "-P", *warnings, "-c", textwrap.dedent(source)],
-        capture_output=True,
-        text=True,
-        timeout=HANG,
-        check=False,
-        env={**os.environ, **dict(env)},
-    )
-    assert not check or done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 # --- import ---
@@ -199,33 +178,17 @@ def test_a_data_loader_worker_has_one_thread_by_default():
 # --- Ctrl-C ---
 
 LONG = """
-    import time, argrad, numpy as np
+    import argrad, numpy as np
     X = np.random.default_rng(0).normal(size=(200_000, 32)).astype(np.float32)
-    print("ready", flush=True)
-    try:
+    def long():
         argrad.seeding.kmeans_plusplus(X, 50_000, method="pass", random_state=0)
-    except KeyboardInterrupt:
-        print("interrupted", flush=True)
-        argrad.seeding.assign(X, X[:2])                  # the pool is still good
-        print("alive", flush=True)
+    def short():
+        argrad.seeding.assign(X, X[:2])
 """
 
 
 def test_ctrl_c_stops_a_long_call():
-    command = [sys.executable, "-P", "-c", textwrap.dedent(LONG)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout.readline() == "ready\n"
-            time.sleep(0.5)  # into the call
-            assert process.poll() is None
-            process.send_signal(signal.SIGINT)
-            sent = time.monotonic()
-            assert process.stdout.readline() == "interrupted\n"
-            assert time.monotonic() - sent < STOP_BOUND
-            out, err = process.communicate(timeout=HANG)
-            assert (out, process.returncode) == ("alive\n", 0), err
-        finally:
-            process.kill()
+    interrupt(LONG, after=0.5)
 
 
 # --- stub ---

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from argrad.topology import barcode, betti_matching
+from processes import interrupt
 
 
 def untouched():
@@ -34,3 +35,30 @@ def test_images_that_do_not_fit_are_refused(function, call):
         f"{function}: needs {needed} bytes of working memory, but only {available} are available"
     )
     assert needed > available > 0
+
+
+LONG = """
+    import argrad, numpy as np
+    from argrad.topology import barcode, betti_matching
+    argrad.set_num_threads(2)                            # so that a call takes long on any machine
+    f, g = np.random.default_rng(0).random((2, *{shape}), np.float32)
+    def long():
+        {call}
+    def short():
+        assert len(barcode(f.ravel()[:100]).birth)
+"""
+
+
+@pytest.mark.parametrize("after", [0.2, 1.0, 2.5])
+@pytest.mark.parametrize(
+    ("shape", "call"),
+    [
+        ((240, 240, 240), "barcode(f)"),
+        ((160, 160, 160), "betti_matching(f, g)"),
+        ((4096, 4096), "betti_matching(f, g, connectivity='full', comparison='intersection')"),
+        ((4000, 100, 100), "betti_matching(list(f) * 3, list(g) * 3)"),
+    ],
+    ids=["volume", "volumes", "planes", "lists"],
+)
+def test_ctrl_c_is_heard_in_the_middle(shape, call, after):
+    interrupt(LONG.format(shape=shape, call=call), after=after)

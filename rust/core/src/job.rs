@@ -4,7 +4,11 @@
 //! its own thread, reads the counter and sets the flag.
 
 use crate::error::{Error, Result};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Items that a sweep passes between two looks at the flag: some milliseconds, a random access each.
+const SWEEP: usize = 1 << 18;
 
 /// The shared state of one call.
 #[derive(Debug, Default)]
@@ -27,6 +31,39 @@ impl Job {
     #[inline]
     pub fn check(&self) -> Result<()> {
         if self.stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    /// Calls `work` for one piece of 0..`n` after the other, and looks at the flag in between.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] as [`Job::check`].
+    #[inline]
+    pub fn sweep(&self, n: usize, mut work: impl FnMut(Range<usize>)) -> Result<()> {
+        for start in (0..n).step_by(SWEEP) {
+            self.check()?;
+            work(start..(start + SWEEP).min(n));
+        }
+        Ok(())
+    }
+
+    /// `Vec::resize`, which takes long where there are gigabytes.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] as [`Job::check`].
+    pub fn resize<T: Copy>(&self, items: &mut Vec<T>, n: usize, item: T) -> Result<()> {
+        let first = items.len().min(n);
+        items.truncate(n);
+        items.reserve_exact(n - first);
+        self.sweep(n - first, |piece| items.resize(first + piece.end, item))
+    }
+
+    /// `slice::reverse`, which takes long where there are gigabytes.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] as [`Job::check`].
+    pub fn reverse<T>(&self, items: &mut [T]) -> Result<()> {
+        let n = items.len();
+        self.sweep(n / 2, |piece| piece.for_each(|i| items.swap(i, n - 1 - i)))
     }
 
     /// Declares how many units of work there are in all.

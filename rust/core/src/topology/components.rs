@@ -23,10 +23,10 @@ use crate::job::Job;
 /// [`crate::Error::Invalid`] for an image that is too large; [`crate::Error::Interrupted`].
 pub fn betti_numbers(mask: Stack<'_, u8>, full: bool, job: &Job) -> Result<Vec<i64>> {
     let found = mask.each(job, |range, shape| {
-        let (bits, d) = (Bits::new(&mask.voxels[range], shape), Grid::new(shape).d());
-        let first = components(&bits, full, false);
-        let third = if d == 3 { components(&bits.complement(), !full, true) - 1 } else { 0 };
-        let second = first + third - bits.euler(full);
+        let (bits, d) = (Bits::new(&mask.voxels[range], shape, job)?, Grid::new(shape).d());
+        let first = components(&bits, full, false, job)?;
+        let third = if d == 3 { components(&bits.complement(), !full, true, job)? - 1 } else { 0 };
+        let second = first + third - bits.euler(full, job)?;
         Ok([first, second, third][..shape.len()].to_vec())
     })?;
     Ok(found.concat())
@@ -41,13 +41,14 @@ struct Runs {
 }
 
 impl Runs {
-    fn new(bits: &Bits) -> Self {
+    fn new(bits: &Bits, job: &Job) -> Result<Self> {
         let mut found = Self { runs: Vec::new(), rows: vec![0] };
         for row in (0..bits.shape[0]).flat_map(|plane| (0..bits.shape[1]).filter_map(move |row| bits.row(plane, row))) {
+            job.check()?;
             found.append(row);
             found.rows.push(found.runs.len());
         }
-        found
+        Ok(found)
     }
 
     /// Every change from one voxel to the next begins or ends a run; a free bit at the end closes the last one.
@@ -69,12 +70,13 @@ impl Runs {
 }
 
 /// The number of components of the ones; with `outside`, everything around the image counts as one more voxel.
-fn components(bits: &Bits, full: bool, outside: bool) -> i64 {
-    let runs = Runs::new(bits);
+fn components(bits: &Bits, full: bool, outside: bool, job: &Job) -> Result<i64> {
+    let runs = Runs::new(bits, job)?;
     let [planes, rows, n] = bits.shape;
     let mut forest = Forest::new(runs.runs.len() + usize::from(outside));
     for plane in 0..planes {
         for row in 0..rows {
+            job.check()?;
             let here = plane * rows + row;
             if row > 0 {
                 forest.touch(&runs, here - 1, here, full);
@@ -98,7 +100,7 @@ fn components(bits: &Bits, full: bool, outside: bool) -> i64 {
             }
         }
     }
-    forest.trees
+    Ok(forest.trees)
 }
 
 /// A union-find forest; the smaller number is the root.

@@ -27,12 +27,15 @@ pub struct Bits {
 
 impl Bits {
     /// Packs a mask of zeros and ones.
-    #[must_use]
-    pub fn new(mask: &[u8], shape: &[usize]) -> Self {
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`].
+    pub fn new(mask: &[u8], shape: &[usize], job: &Job) -> Result<Self> {
         let shape = planes(shape);
         let words = shape[2] / 64 + 1;
         let mut bits = vec![0; words * shape[0] * shape[1]];
         for (row, out) in mask.chunks_exact(shape[2]).zip(bits.chunks_exact_mut(words)) {
+            job.check()?;
             for (part, word) in row.chunks(64).zip(out) {
                 for (i, eight) in part.chunks(8).enumerate() {
                     let mut bytes = [0; 8];
@@ -43,7 +46,7 @@ impl Bits {
                 }
             }
         }
-        Self { shape, words, rows: bits }
+        Ok(Self { shape, words, rows: bits })
     }
 
     /// The background.
@@ -62,12 +65,15 @@ impl Bits {
     }
 
     /// The Euler characteristic.
-    #[must_use]
-    pub fn euler(&self, full: bool) -> i64 {
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`].
+    pub fn euler(&self, full: bool, job: &Job) -> Result<i64> {
         let (zeros, more) = (vec![0; self.words], usize::from(full));
         let mut total = 0;
         for plane in 0..self.shape[0] + more {
             for row in 0..self.shape[1] + more {
+                job.check()?;
                 let at = |back: [usize; 2]| {
                     self.row(plane.wrapping_sub(back[0]), row.wrapping_sub(back[1])).unwrap_or(&zeros)
                 };
@@ -75,7 +81,7 @@ impl Bits {
                 total += if full { joined(rows) } else { met(rows) };
             }
         }
-        total
+        Ok(total)
     }
 }
 
@@ -120,7 +126,7 @@ fn planes(shape: &[usize]) -> [usize; 3] {
 /// # Errors
 /// [`crate::Error::Invalid`] for an image that is too large; [`crate::Error::Interrupted`].
 pub fn euler_characteristics(mask: Stack<'_, u8>, full: bool, job: &Job) -> Result<Vec<i64>> {
-    mask.each(job, |range, shape| Ok(Bits::new(&mask.voxels[range], shape).euler(full)))
+    mask.each(job, |range, shape| Bits::new(&mask.voxels[range], shape, job)?.euler(full, job))
 }
 
 /// The Euler characteristics of the sublevel sets of every image of a stack, at rising thresholds.
@@ -129,9 +135,13 @@ pub fn euler_characteristics(mask: Stack<'_, u8>, full: bool, job: &Job) -> Resu
 /// [`crate::Error::Invalid`] for a NaN or an image that is too large; [`crate::Error::Interrupted`].
 pub fn euler_curves<T: Value>(x: Stack<'_, T>, thresholds: &[f64], full: bool, job: &Job) -> Result<Vec<i64>> {
     let found = x.each(job, |range, shape| {
-        let bins: Vec<_> = x.image(range)?.iter().map(|&x| first_at_least(thresholds, x.into())).collect();
+        let (image, mut bins) = (x.image(range, job)?, Vec::new());
+        bins.reserve_exact(image.len());
+        job.sweep(image.len(), |piece| {
+            bins.extend(image[piece].iter().map(|&x| first_at_least(thresholds, x.into())));
+        })?;
         let mut counts = vec![0; thresholds.len() + 1];
-        count_cells(&bins, planes(shape), full, &mut counts);
+        count_cells(&bins, planes(shape), full, &mut counts, job)?;
         let mut total = 0;
         counts.pop(); // cells beyond the last threshold
         counts.iter_mut().for_each(|count| {
@@ -149,11 +159,12 @@ fn first_at_least(thresholds: &[f64], x: f64) -> u32 {
 }
 
 /// Adds the signs of all cells to `counts` at the number of the threshold where each of them comes.
-fn count_cells(bins: &[u32], [planes, rows, n]: [usize; 3], full: bool, counts: &mut [i64]) {
+fn count_cells(bins: &[u32], [planes, rows, n]: [usize; 3], full: bool, counts: &mut [i64], job: &Job) -> Result<()> {
     let (more, never) = (usize::from(full), counts.len() as u32 - 1);
     let mut row_of = vec![never; n];
     for plane in 0..planes + more {
         for row in 0..rows + more {
+            job.check()?;
             // Along neither, both, or one of the first two axes.
             for (sign, back_planes, back_rows) in [(1, 0, 0), (1, 1, 1), (-1, 0, 1), (-1, 1, 0)] {
                 // In T a cell that extends along an axis has one voxel there, the others have two.
@@ -164,6 +175,7 @@ fn count_cells(bins: &[u32], [planes, rows, n]: [usize; 3], full: bool, counts: 
             }
         }
     }
+    Ok(())
 }
 
 /// The latest (V) or earliest (T) of some rows, voxel by voxel; whether there is any cell.

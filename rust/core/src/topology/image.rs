@@ -13,12 +13,18 @@
 
 use super::grid::Grid;
 use super::{Bar, Options, Ring, radix};
+use crate::error::Result;
+use crate::job::Job;
 
 /// A voxel that is none: the endpoint is infinite, or at the threshold.
 pub const NOWHERE: i64 = -1;
 /// A voxel of the ring of a constant.
 pub const OUTSIDE: i64 = -2;
 
+/// Rows between two looks at the job.
+const ROWS: usize = 256;
+/// Equal numbers of so few items are told apart by comparing them.
+const FEW: usize = 64;
 /// The lowest key of a voxel; 0 is left for the ring of minus infinity.
 const LOWEST: u32 = 1;
 
@@ -53,7 +59,10 @@ pub trait Value: Copy + Into<f64> + Send + Sync + 'static {
     fn is_nan(self) -> bool;
     /// Numbers in, keys out: in the order of the numbers, at least [`LOWEST`] and below the largest `u32`, equal for 0
     /// and -0. The parts are comparable with each other.
-    fn keys(parts: &[&[Self]]) -> Vec<Vec<u32>>;
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`].
+    fn keys(parts: &[&[Self]], job: &Job) -> Result<Vec<Vec<u32>>>;
 }
 
 impl Value for f32 {
@@ -64,9 +73,18 @@ impl Value for f32 {
     fn is_nan(self) -> bool {
         self.is_nan()
     }
-    fn keys(parts: &[&[Self]]) -> Vec<Vec<u32>> {
-        parts.iter().map(|part| part.iter().map(|&x| single(x)).collect()).collect()
+    fn keys(parts: &[&[Self]], job: &Job) -> Result<Vec<Vec<u32>>> {
+        each(parts, single, job)
     }
+}
+
+fn each<T: Copy>(parts: &[&[T]], key: impl Fn(T) -> u32, job: &Job) -> Result<Vec<Vec<u32>>> {
+    let keys_of = |part: &&[T]| {
+        let mut keys = Vec::with_capacity(part.len());
+        job.sweep(part.len(), |piece| keys.extend(part[piece].iter().map(|&x| key(x))))?;
+        Ok(keys)
+    };
+    parts.iter().map(keys_of).collect()
 }
 
 /// The sign bit turned round, or all bits of a negative number.
@@ -82,56 +100,95 @@ impl Value for f64 {
     fn is_nan(self) -> bool {
         self.is_nan()
     }
-    fn keys(parts: &[&[Self]]) -> Vec<Vec<u32>> {
-        #[allow(clippy::cast_possible_truncation, clippy::float_cmp)] // whether nothing is lost is the question
-        if parts.iter().all(|part| part.iter().all(|&x| Self::from(x as f32) == x)) {
-            return parts.iter().map(|part| part.iter().map(|&x| single(x as f32)).collect()).collect();
+    #[allow(clippy::cast_possible_truncation, clippy::float_cmp)] // whether nothing is lost is the question
+    fn keys(parts: &[&[Self]], job: &Job) -> Result<Vec<Vec<u32>>> {
+        let mut same = true;
+        for part in parts {
+            job.sweep(part.len(), |piece| same = same && part[piece].iter().all(|&x| Self::from(x as f32) == x))?;
         }
-        ranks(parts)
+        if same { each(parts, |x| single(x as f32), job) } else { ranks(parts, job) }
     }
 }
 
-/// Places of numbers among all different ones: sorted by their highest bits, then each group of equal ones.
-fn ranks(parts: &[&[f64]]) -> Vec<Vec<u32>> {
+/// Places of numbers among all different ones.
+fn ranks(parts: &[&[f64]], job: &Job) -> Result<Vec<Vec<u32>>> {
     let wide = |x: &f64| {
         let bits = (x + 0.0).to_bits();
         bits ^ (((bits as i64 >> 63) as u64) | 1 << 63)
     };
-    let all: Vec<_> = parts.iter().flat_map(|part| part.iter().map(wide)).collect();
-    let (low, high) = all.iter().fold((u64::MAX, 0), |(low, high), &x| (x.min(low), x.max(high)));
-    let shift = high.saturating_sub(low).checked_ilog2().unwrap_or(0).saturating_sub(31);
-    let mut order: Vec<_> = (0..).zip(&all).map(|(i, x)| radix::pack(((x - low) >> shift) as u32, i)).collect();
-    radix::sort(&mut order, &mut Vec::new());
-    let full = |pair: u64| all[pair as u32 as usize];
-    let (mut found, mut rank, mut last) = (vec![0; all.len()], LOWEST, low);
-    for group in order.chunk_by_mut(|a, b| a >> 32 == b >> 32) {
-        if shift > 0 && group.len() > 1 {
-            group.sort_unstable_by_key(|&pair| full(pair));
-        }
-        for &pair in &*group {
-            rank += u32::from(full(pair) != last);
-            last = full(pair);
-            found[pair as u32 as usize] = rank;
-        }
+    let mut all = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+    for part in parts {
+        job.sweep(part.len(), |piece| all.extend(part[piece].iter().map(wide)))?;
     }
+    let mut order = Vec::with_capacity(all.len());
+    job.sweep(all.len(), |piece| order.extend(piece.map(|i| i as u64)))?;
+    arrange(&all, &mut order, job)?;
+    let (mut found, mut rank, mut last) = (vec![0; all.len()], LOWEST, None);
+    job.sweep(order.len(), |piece| {
+        for &pair in &order[piece] {
+            let (i, before) = (pair as u32 as usize, last);
+            last = Some(all[i]);
+            rank += u32::from(before.is_some() && before != last);
+            found[i] = rank;
+        }
+    })?;
     let mut found = &found[..];
     let mut cut = |part: &&[f64]| {
         let (first, rest) = found.split_at(part.len());
         found = rest;
         first.to_vec()
     };
-    parts.iter().map(&mut cut).collect()
+    Ok(parts.iter().map(&mut cut).collect())
+}
+
+/// Sorts numbers of items by the items: by their highest bits that differ, and in the same way each group of those in
+/// which these bits are equal.
+fn arrange(all: &[u64], order: &mut Vec<u64>, job: &Job) -> Result<()> {
+    let item = |pair: u64| all[pair as u32 as usize];
+    let (mut low, mut high) = (u64::MAX, 0);
+    job.sweep(order.len(), |piece| {
+        (low, high) = order[piece].iter().fold((low, high), |(low, high), &i| (item(i).min(low), item(i).max(high)));
+    })?;
+    let shift = high.saturating_sub(low).checked_ilog2().unwrap_or(0).saturating_sub(31);
+    job.sweep(order.len(), |piece| {
+        order[piece].iter_mut().for_each(|i| *i = radix::pack(((item(*i) - low) >> shift) as u32, *i as u32));
+    })?;
+    radix::sort_unless_stopped(order, &mut Vec::new(), job)?;
+    if shift == 0 {
+        return Ok(());
+    }
+    let mut start = 0;
+    while start < order.len() {
+        let rest = &order[start..];
+        let many = rest.iter().position(|pair| pair >> 32 != rest[0] >> 32).unwrap_or(rest.len());
+        let group = &mut order[start..start + many];
+        if many > FEW {
+            let mut own = group.to_vec();
+            arrange(all, &mut own, job)?;
+            group.copy_from_slice(&own);
+        } else if many > 1 {
+            group.sort_unstable_by_key(|&pair| item(pair));
+        }
+        if start >> 18 != (start + many) >> 18 {
+            job.check()?;
+        }
+        start += many;
+    }
+    Ok(())
 }
 
 impl Frame {
     /// Turns images of one shape, without NaN, into keys that are comparable with each other.
-    pub fn new<T: Value>(parts: &[&[T]], shape: &[usize], options: &Options) -> (Self, Vec<Image>) {
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`].
+    pub fn new<T: Value>(parts: &[&[T]], shape: &[usize], options: &Options, job: &Job) -> Result<(Self, Vec<Image>)> {
         let constants = [options.threshold, options.outside()].map(|x| T::of(x.unwrap_or(0.0)));
         let mut given = parts.to_vec();
         given.push(&constants);
-        let mut keys = T::keys(&given);
+        let mut keys = T::keys(&given, job)?;
         if options.superlevel {
-            keys.iter_mut().flatten().for_each(|key| *key = !*key);
+            keys.iter_mut().try_for_each(|keys| change(keys, |key| !key, job))?;
         }
         let mut constants = keys.pop().unwrap_or_default();
         let image = Grid::new(shape);
@@ -139,37 +196,49 @@ impl Frame {
         let mut images: Vec<_> = keys.into_iter().map(|keys| Image { keys, ..Image::default() }).collect();
         if options.threshold.is_some() {
             constants[1] = constants[1].min(constants[0]);
-            images.iter_mut().flat_map(|image| &mut image.keys).for_each(|key| *key = constants[0].min(*key));
+            images.iter_mut().try_for_each(|image| change(&mut image.keys, |key| constants[0].min(key), job))?;
             frame.censored = Some(if options.full { !constants[0] } else { constants[0] });
         }
         for image in &mut images {
-            let lowest = image.keys.iter().copied().min().unwrap_or_default();
-            image.lowest = image.keys.iter().position(|&key| key == lowest).unwrap_or_default() as i64;
+            let (mut lowest, mut place) = (u32::MAX, 0);
+            job.sweep(image.keys.len(), |piece| {
+                let keys = &image.keys[piece.clone()];
+                let low = keys.iter().copied().min().unwrap_or(u32::MAX);
+                if low < lowest {
+                    (lowest, place) = (low, piece.start + keys.iter().position(|&key| key == low).unwrap_or_default());
+                }
+            })?;
+            image.lowest = place as i64;
             let outside = options.outside().is_some() && constants[1] <= lowest;
             let first = if outside { constants[1] } else { lowest };
             let alive = options.threshold.is_none() || first < constants[0];
             image.eldest = alive.then_some(if outside { OUTSIDE } else { image.lowest });
         }
         if options.ring != Ring::None {
-            frame.ring(&mut images, |image| match options.ring {
+            let key = |image: &Image| match options.ring {
                 Ring::Lowest => image.keys[image.lowest as usize],
                 _ => constants[1],
-            });
+            };
+            frame.ring(&mut images, key, job)?;
         }
         if options.full {
-            images.iter_mut().flat_map(|image| &mut image.keys).for_each(|key| *key = !*key);
-            frame.ring(&mut images, |_| 0);
+            images.iter_mut().try_for_each(|image| change(&mut image.keys, |key| !key, job))?;
+            frame.ring(&mut images, |_| 0, job)?;
         }
-        (frame, images)
+        Ok((frame, images))
     }
 
     /// Puts a ring of one key around every image.
-    fn ring(&mut self, images: &mut [Image], key: impl Fn(&Image) -> u32) {
+    fn ring(&mut self, images: &mut [Image], key: impl Fn(&Image) -> u32, job: &Job) -> Result<()> {
         let (inner, outer) = (self.grid, self.grid.ringed());
         let row = if inner.d() == 0 { 1 } else { inner.shape()[inner.d() - 1] };
         for image in images {
-            let mut keys = vec![key(image); outer.len()];
+            let mut keys = Vec::new();
+            job.resize(&mut keys, outer.len(), key(image))?;
             for (i, from) in image.keys.chunks_exact(row.max(1)).enumerate() {
+                if i % ROWS == 0 {
+                    job.check()?;
+                }
                 let at = outward(inner, outer, i * row);
                 keys[at..at + row].copy_from_slice(from);
             }
@@ -177,6 +246,7 @@ impl Frame {
         }
         self.grid = outer;
         self.rings += 1;
+        Ok(())
     }
 
     /// The voxel of the image that a voxel of the grid is; [`OUTSIDE`] in a ring of a constant.
@@ -218,6 +288,11 @@ impl Frame {
     }
 }
 
+/// Changes all keys.
+fn change(keys: &mut [u32], to: impl Fn(u32) -> u32, job: &Job) -> Result<()> {
+    job.sweep(keys.len(), |piece| keys[piece].iter_mut().for_each(|key| *key = to(*key)))
+}
+
 /// A voxel of a grid in the same grid with one ring more.
 fn outward(inner: Grid, outer: Grid, voxel: usize) -> usize {
     let at = inner.coordinates(voxel);
@@ -242,7 +317,7 @@ mod tests {
             let mut all: Vec<_> = parts.concat().iter().map(|x| x + 0.0).collect();
             all.sort_unstable_by(f64::total_cmp);
             all.dedup();
-            for (part, found) in parts.iter().zip(ranks(parts)) {
+            for (part, found) in parts.iter().zip(ranks(parts, &Job::default()).unwrap()) {
                 let place = |x: &f64| LOWEST + all.partition_point(|y| y < x) as u32;
                 assert_eq!(found, part.iter().map(place).collect::<Vec<_>>());
             }

@@ -149,6 +149,9 @@ pub struct Matching {
     pub alone_in_target: Vec<i64>,
 }
 
+/// Births between two looks at the job.
+const PIECE: usize = 1 << 16;
+
 /// One image's bars by degree.
 type Degrees = [Vec<Placed>; 3];
 /// The bars of two images, and the matches as places in all bars of each.
@@ -185,17 +188,17 @@ pub fn barcodes(list: &[Images<'_>], options: &Options, job: &Job) -> Result<Vec
 
 fn barcodes_of<T: Value>(x: &Stack<'_, T>, options: &Options, job: &Job) -> Result<Barcodes> {
     let found = x.each(job, |range, shape| {
-        let (frame, images) = Frame::new(&[x.image(range)?], shape, options);
+        let (frame, images) = Frame::new(&[x.image(range, job)?], shape, options, job)?;
         let mut bars = Degrees::default();
         let found = engine::bars(&frame.grid, &images[0].keys, wanted(&frame, options), job)?;
         for (k, found) in found.iter().enumerate().take(frame.grid.d()) {
-            bars[frame.degree(k)] = placed(&frame, k, found, &images[0]);
+            bars[frame.degree(k)] = placed(&frame, k, found, &images[0], job)?;
         }
         bars[0].extend(essential(&images[0], options, 0));
-        Ok(bars.map(arranged))
+        arranged(bars, job)
     })?;
     let mut out = Barcodes::default();
-    found.iter().enumerate().for_each(|(image, bars)| out.extend(image, bars));
+    found.iter().enumerate().try_for_each(|(image, bars)| out.extend(image, bars, job))?;
     Ok(out)
 }
 
@@ -230,20 +233,27 @@ fn matchings_of<T: Value>(
         return Err(g.error(&format!("{} must be of shape {:?} like {}, got {:?}", g.name, f.shape, f.name, g.shape)));
     }
     let found = f.each(job, |range, shape| {
-        let (frame, images) = Frame::new(&[f.image(range.clone())?, g.image(range)?], shape, options);
+        let parts = [f.image(range.clone(), job)?, g.image(range, job)?];
+        let (frame, images) = Frame::new(&parts, shape, options, job)?;
         match_one(&frame, &images, options, how, job)
     })?;
     let mut out = Matching::default();
     for (image, (bars, matches)) in found.iter().enumerate() {
         let base = [out.prediction.birth.len(), out.target.birth.len()].map(|base| base as i64);
-        out.pairs.extend(matches.iter().map(|pair| [pair[0] + base[0], pair[1] + base[1]]));
+        job.sweep(matches.len(), |piece| {
+            out.pairs.extend(matches[piece].iter().map(|pair| [pair[0] + base[0], pair[1] + base[1]]));
+        })?;
         for (side, alone) in [&mut out.alone_in_prediction, &mut out.alone_in_target].into_iter().enumerate() {
             let mut single = vec![true; bars[side].iter().map(Vec::len).sum()];
-            matches.iter().for_each(|pair| single[pair[side] as usize] = false);
-            alone.extend((0..single.len()).filter(|&i| single[i]).map(|i| base[side] + i as i64));
+            job.sweep(matches.len(), |piece| {
+                matches[piece].iter().for_each(|pair| single[pair[side] as usize] = false);
+            })?;
+            job.sweep(single.len(), |piece| {
+                alone.extend(piece.filter(|&i| single[i]).map(|i| base[side] + i as i64));
+            })?;
         }
-        out.prediction.extend(image, &bars[0]);
-        out.target.extend(image, &bars[1]);
+        out.prediction.extend(image, &bars[0], job)?;
+        out.target.extend(image, &bars[1], job)?;
     }
     Ok(out)
 }
@@ -255,7 +265,7 @@ fn match_one(frame: &Frame, images: &[Image], options: &Options, how: How, job: 
     for (k, found) in found.into_iter().enumerate().take(frame.grid.d()) {
         let degree = frame.degree(k);
         for (side, list) in [&found.f, &found.g].into_iter().enumerate() {
-            bars[side][degree] = placed(frame, k, list, &images[side]);
+            bars[side][degree] = placed(frame, k, list, &images[side], job)?;
         }
         if degree == 0 {
             count = [found.f.len() as u32, found.g.len() as u32];
@@ -267,11 +277,12 @@ fn match_one(frame: &Frame, images: &[Image], options: &Options, how: How, job: 
         pairs[0].push(count);
     }
     (0..2).for_each(|side| bars[side][0].extend(lasting[side]));
-    let bars = bars.map(|degrees| degrees.map(arranged));
+    let [first, second] = bars;
+    let bars = [arranged(first, job)?, arranged(second, job)?];
     let (mut matches, mut base) = (Vec::new(), [0; 2]);
     for (degree, pairs) in pairs.iter().enumerate() {
         let lists = [0, 1].map(|side: usize| &bars[side][degree][..]);
-        matched(lists, pairs, base, &mut matches);
+        matched(lists, pairs, base, &mut matches, job)?;
         base = [0, 1].map(|side| base[side] + lists[side].len() as i64);
     }
     Ok((bars, matches))
@@ -283,49 +294,75 @@ fn wanted(frame: &Frame, options: &Options) -> [bool; 3] {
 }
 
 /// The bars of one degree with their voxels.
-fn placed(frame: &Frame, k: usize, bars: &[Bar], image: &Image) -> Vec<Placed> {
+fn placed(frame: &Frame, k: usize, bars: &[Bar], image: &Image, job: &Job) -> Result<Vec<Placed>> {
     let mut found = Vec::with_capacity(bars.len() + 1);
-    found.extend((0..).zip(bars).filter_map(|(index, &bar)| {
-        let ends = frame.ends(k, bar, image)?.map(|voxel| voxel as i32);
-        Some(Placed { ends, cell: bar.birth, index })
-    }));
-    found
+    job.sweep(bars.len(), |piece| {
+        found.extend((piece.start as u32..).zip(&bars[piece]).filter_map(|(index, &bar)| {
+            let ends = frame.ends(k, bar, image)?.map(|voxel| voxel as i32);
+            Some(Placed { ends, cell: bar.birth, index })
+        }));
+    })?;
+    Ok(found)
 }
 
-/// Sorted bars of one degree: by counting births, then each birth's few bars.
-fn arranged(bars: Vec<Placed>) -> Vec<Placed> {
-    if bars.is_sorted() {
-        return bars;
+/// Sorted bars of each degree: by counting births, then each birth's few bars.
+fn arranged(degrees: Degrees, job: &Job) -> Result<Degrees> {
+    let mut sorted = Degrees::default();
+    for (bars, found) in degrees.into_iter().zip(&mut sorted) {
+        if bars.is_sorted() {
+            *found = bars;
+            continue;
+        }
+        let birth = |bar: &Placed| (i64::from(bar.ends[0]) - OUTSIDE) as u32;
+        let mut order = Vec::with_capacity(bars.len());
+        job.sweep(bars.len(), |piece| order.extend(piece.map(|i| radix::pack(birth(&bars[i]), i as u32))))?;
+        radix::sort_unless_stopped(&mut order, &mut Vec::new(), job)?;
+        found.reserve_exact(bars.len());
+        job.sweep(bars.len(), |piece| found.extend(order[piece].iter().map(|&pair| bars[pair as u32 as usize])))?;
+        for (i, same) in found.chunk_by_mut(|a, b| a.ends[0] == b.ends[0]).enumerate() {
+            if i % PIECE == 0 {
+                job.check()?;
+            }
+            if same.len() > 1 {
+                same.sort_unstable();
+            }
+        }
     }
-    let birth = |bar: &Placed| (i64::from(bar.ends[0]) - OUTSIDE) as u32;
-    let mut order: Vec<_> = (0..).zip(&bars).map(|(i, bar)| radix::pack(birth(bar), i)).collect();
-    radix::sort(&mut order, &mut Vec::new());
-    let mut found: Vec<_> = order.iter().map(|&pair| bars[pair as u32 as usize]).collect();
-    found.chunk_by_mut(|a, b| a.ends[0] == b.ends[0]).filter(|same| same.len() > 1).for_each(<[_]>::sort_unstable);
-    found
+    Ok(sorted)
 }
 
 /// Adds the matches of one degree, ascending; `pairs` are numbers of bars as they stood, and no bar has two partners.
 /// Bars with an end at infinity are not there.
-fn matched(bars: [&[Placed]; 2], pairs: &[[u32; 2]], base: [i64; 2], matches: &mut Vec<[i64; 2]>) {
+fn matched(
+    bars: [&[Placed]; 2],
+    pairs: &[[u32; 2]],
+    base: [i64; 2],
+    matches: &mut Vec<[i64; 2]>,
+    job: &Job,
+) -> Result<()> {
     if pairs.is_empty() {
-        return;
+        return Ok(());
     }
-    let most = |side: usize| bars[side].iter().map(|bar| bar.index as usize + 1).max().unwrap_or_default();
-    let places = [0, 1].map(|side| {
-        let mut places = vec![-1; most(side)];
-        (0..).zip(bars[side]).for_each(|(place, bar)| places[bar.index as usize] = place);
-        places
-    });
+    let mut places = [Vec::new(), Vec::new()];
+    for (places, bars) in places.iter_mut().zip(bars) {
+        let most = bars.iter().map(|bar| bar.index as usize + 1).max().unwrap_or_default();
+        job.resize(places, most, -1)?;
+        job.sweep(bars.len(), |piece| piece.for_each(|i| places[bars[i].index as usize] = i as i64))?;
+    }
     let place = |side: usize, index: u32| places[side].get(index as usize).copied().unwrap_or(-1);
-    let mut partners = vec![-1; bars[0].len()];
-    for &[i, j] in pairs {
-        if let (first @ 0.., second @ 0..) = (place(0, i), place(1, j)) {
-            partners[first as usize] = second;
+    let mut partners = Vec::new();
+    job.resize(&mut partners, bars[0].len(), -1)?;
+    job.sweep(pairs.len(), |piece| {
+        for &[i, j] in &pairs[piece] {
+            if let (first @ 0.., second @ 0..) = (place(0, i), place(1, j)) {
+                partners[first as usize] = second;
+            }
         }
-    }
-    let found = (0..).zip(&partners).filter(|&(_, &second)| second >= 0);
-    matches.extend(found.map(|(first, &second): (i64, &i64)| [base[0] + first, base[1] + second]));
+    })?;
+    job.sweep(partners.len(), |piece| {
+        let found = piece.filter(|&first| partners[first] >= 0);
+        matches.extend(found.map(|first| [base[0] + first as i64, base[1] + partners[first]]));
+    })
 }
 
 /// The class of degree 0 that never dies.
@@ -346,12 +383,16 @@ impl How {
 }
 
 impl Barcodes {
-    fn extend(&mut self, image: usize, bars: &Degrees) {
+    fn extend(&mut self, image: usize, bars: &Degrees, job: &Job) -> Result<()> {
         for (degree, bars) in (0..).zip(bars) {
-            self.image.extend(std::iter::repeat_n(image as i64, bars.len()));
-            self.dimension.extend(std::iter::repeat_n(degree, bars.len()));
-            self.birth.extend(bars.iter().map(|bar| i64::from(bar.ends[0])));
-            self.death.extend(bars.iter().map(|bar| i64::from(bar.ends[1])));
+            job.sweep(bars.len(), |piece| {
+                let bars = &bars[piece];
+                self.image.extend(std::iter::repeat_n(image as i64, bars.len()));
+                self.dimension.extend(std::iter::repeat_n(degree, bars.len()));
+                self.birth.extend(bars.iter().map(|bar| i64::from(bar.ends[0])));
+                self.death.extend(bars.iter().map(|bar| i64::from(bar.ends[1])));
+            })?;
         }
+        Ok(())
     }
 }

@@ -1,5 +1,8 @@
 //! Sorting pairs of a key and a number by their keys.
 
+use crate::error::Result;
+use crate::job::Job;
+
 /// Below this length a comparison sort is as fast.
 const SHORT: usize = 512;
 /// Bits of one digit.
@@ -12,39 +15,55 @@ pub const fn pack(key: u32, number: u32) -> u64 {
     (key as u64) << 32 | number as u64
 }
 
-/// Sorts packed pairs by their keys; pairs of one key keep their order. What is in `spare` is lost.
+/// [`sort_unless_stopped`] for few pairs.
 pub fn sort(pairs: &mut Vec<u64>, spare: &mut Vec<u64>) {
-    let (low, high) = pairs.iter().fold((u32::MAX, 0), |(low, high), &pair| {
-        let key = (pair >> 32) as u32;
-        (low.min(key), high.max(key))
-    });
-    let bits = if low < high { u32::BITS - (high - low).leading_zeros() } else { return };
+    let _ = sort_unless_stopped(pairs, spare, &Job::default()); // nobody stops this job
+}
+
+/// Sorts packed pairs by their keys; pairs of one key keep their order. What is in `spare` is lost.
+///
+/// # Errors
+/// [`crate::Error::Interrupted`]; the pairs are lost, too.
+pub fn sort_unless_stopped(pairs: &mut Vec<u64>, spare: &mut Vec<u64>, job: &Job) -> Result<()> {
+    let (mut low, mut high) = (u32::MAX, 0);
+    job.sweep(pairs.len(), |piece| {
+        (low, high) = pairs[piece].iter().fold((low, high), |(low, high), &pair| {
+            let key = (pair >> 32) as u32;
+            (low.min(key), high.max(key))
+        });
+    })?;
+    let bits = if low < high { u32::BITS - (high - low).leading_zeros() } else { return Ok(()) };
     if pairs.len() < SHORT {
         pairs.sort_by_key(|&pair| pair >> 32);
-        return;
+        return Ok(());
     }
     let passes = bits.div_ceil(DIGIT);
     let width = bits.div_ceil(passes);
     let digit = |pair: u64, pass: u32| (((pair >> 32) as u32 - low) >> (pass * width)) as usize & ((1 << width) - 1);
     let mut counts = vec![[0u32; 1 << DIGIT]; passes as usize];
-    for &pair in &*pairs {
-        (0..passes).for_each(|pass| counts[pass as usize][digit(pair, pass)] += 1);
-    }
+    job.sweep(pairs.len(), |piece| {
+        for &pair in &pairs[piece] {
+            (0..passes).for_each(|pass| counts[pass as usize][digit(pair, pass)] += 1);
+        }
+    })?;
     spare.clear();
-    spare.resize(pairs.len(), 0);
+    job.resize(spare, pairs.len(), 0)?;
     for pass in 0..passes {
         let places = &mut counts[pass as usize];
         let mut sum = 0;
         for place in &mut places[..1 << width] {
             (*place, sum) = (sum, sum + *place);
         }
-        for &pair in &*pairs {
-            let place = &mut places[digit(pair, pass)];
-            spare[*place as usize] = pair;
-            *place += 1;
-        }
+        job.sweep(pairs.len(), |piece| {
+            for &pair in &pairs[piece] {
+                let place = &mut places[digit(pair, pass)];
+                spare[*place as usize] = pair;
+                *place += 1;
+            }
+        })?;
         std::mem::swap(pairs, spare);
     }
+    Ok(())
 }
 
 #[cfg(test)]

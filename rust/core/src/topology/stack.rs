@@ -103,10 +103,12 @@ impl<T: Sync> Stack<'_, T> {
 
 impl<'a, T: Value> Stack<'a, T> {
     /// The voxels of one image, none of them NaN.
-    pub(super) fn image(&self, range: Range<usize>) -> Result<&'a [T]> {
+    pub(super) fn image(&self, range: Range<usize>, job: &Job) -> Result<&'a [T]> {
         let image = &self.voxels[range.clone()];
+        let mut found = false;
         // Without an early exit, which would not vectorise.
-        if !image.iter().fold(false, |found, x| found | x.is_nan()) {
+        job.sweep(image.len(), |piece| found |= image[piece].iter().fold(false, |found, x| found | x.is_nan()))?;
+        if !found {
             return Ok(image);
         }
         let at = image.iter().position(|x| x.is_nan()).unwrap_or_default();

@@ -58,16 +58,20 @@ struct Side {
 /// [`crate::Error::Interrupted`].
 pub fn matching(grid: &Grid, f: &[u32], g: &[u32], how: How, wanted: [bool; 2], job: &Job) -> Result<[Pairing; 2]> {
     let plane = Plane::new(grid);
-    let low = if how.comparison == Comparison::Union { binary(f, g) } else { None };
+    let low = if how.comparison == Comparison::Union { binary(f, g, job)? } else { None };
     with_images(|images| {
         let Images { keys: [pf, pg, pc], places } = images;
-        plane.pad(f, pf);
-        plane.pad(g, pg);
+        plane.pad(f, pf, job)?;
+        plane.pad(g, pg, job)?;
         pc.clear();
-        match how.comparison {
-            Comparison::Union => pc.extend(pf.iter().zip(&*pg).map(|(&a, &b)| a.min(b))),
-            Comparison::Intersection => pc.extend(pf.iter().zip(&*pg).map(|(&a, &b)| a.max(b))),
-        }
+        pc.reserve_exact(pf.len());
+        job.sweep(pf.len(), |piece| {
+            let both = pf[piece.clone()].iter().zip(&pg[piece]);
+            match how.comparison {
+                Comparison::Union => pc.extend(both.map(|(&a, &b)| a.min(b))),
+                Comparison::Intersection => pc.extend(both.map(|(&a, &b)| a.max(b))),
+            }
+        })?;
         let task = Task { plane, keys: [pf, pg, pc], how, wanted, low, job };
         with_space(|space| {
             let first = || task.side(0, None);
@@ -77,18 +81,25 @@ pub fn matching(grid: &Grid, f: &[u32], g: &[u32], how: How, wanted: [bool; 2], 
             };
             let many = rayon::current_thread_index().is_some() && rayon::current_num_threads() > 1;
             let (f, g) = if many && f.len() >= LARGE { rayon::join(first, second) } else { (first(), second()) };
-            Ok(task.matches(f?, g?, space, places))
+            task.matches(f?, g?, space, places)
         })
     })
 }
 
 /// The smaller one of the two keys of `g`, if no key of `f` is beyond them.
-fn binary(f: &[u32], g: &[u32]) -> Option<u32> {
-    let range = |keys: &[u32]| keys.iter().fold((u32::MAX, 0), |(low, high), &key| (low.min(key), high.max(key)));
-    let (low, high) = range(g);
-    let two = low < high && !g.iter().any(|&key| key != low && key != high);
-    let (least, most) = if two { range(f) } else { return None };
-    (low <= least && most <= high).then_some(low)
+fn binary(f: &[u32], g: &[u32], job: &Job) -> Result<Option<u32>> {
+    let range = |keys: &[u32]| {
+        let mut range = (u32::MAX, 0);
+        job.sweep(keys.len(), |piece| {
+            range = keys[piece].iter().fold(range, |(low, high), &key| (low.min(key), high.max(key)));
+        })?;
+        Ok(range)
+    };
+    let (low, high) = range(g)?;
+    let mut two = low < high;
+    job.sweep(g.len(), |piece| two = two && !g[piece].iter().any(|&key| key != low && key != high))?;
+    let (least, most) = if two { range(f)? } else { return Ok(None) };
+    Ok((low <= least && most <= high).then_some(low))
 }
 
 impl Task<'_> {
@@ -111,10 +122,10 @@ impl Task<'_> {
         wanted[shared.other() as usize] &= self.how.rule == Rule::Refined;
         space.prepare(&self.plane, c, agree, wanted, self.job)?;
         for (which, keys) in [f, g].into_iter().enumerate() {
-            self.label(space, shared, which, keys);
+            self.label(space, shared, which, keys)?;
         }
         if let Some(low) = self.low {
-            self.label_lowest(space, low);
+            self.label_lowest(space, low)?;
         }
         space.join(shared, Carry::Two(self.how.rule), wanted, self.job)
     }
@@ -132,15 +143,15 @@ impl Task<'_> {
         with_space(|space| {
             space.prepare(&self.plane, keys, agree, self.wanted, self.job)?;
             match compared {
-                Some(compared) => label_holes(space, compared),
-                None => self.label(space, kind, 0, labels[0]),
+                Some(compared) => label_holes(space, compared, self.job)?,
+                None => self.label(space, kind, 0, labels[0])?,
             }
             space.join(kind, Carry::One(self.how.rule), self.wanted, self.job)?;
             let mut side = Side { bars: Default::default(), cells: Default::default(), image: Vec::new() };
             for kind in [Kind::Vertex, Kind::Square] {
                 let at = kind as usize;
                 if self.wanted[at] {
-                    (side.bars[at], side.cells[at]) = space.bars(&self.plane, kind);
+                    (side.bars[at], side.cells[at]) = space.bars(&self.plane, kind, self.job)?;
                 }
             }
             let places = &space.partners[kind as usize];
@@ -150,74 +161,80 @@ impl Task<'_> {
     }
 
     /// Every basin's elder in another order is its root.
-    fn label(&self, space: &mut Space, kind: Kind, which: usize, keys: &[u32]) {
+    fn label(&self, space: &mut Space, kind: Kind, which: usize, keys: &[u32]) -> Result<()> {
         let (labels, cells) = (&mut space.labels[which], &space.basins[kind as usize].cells);
         labels.clear();
-        labels.extend(cells.iter().map(|&cell| match kind {
-            Kind::Vertex => pack(keys[cell as usize], cell),
-            Kind::Square => pack(square(keys, self.plane.stride, cell), cell),
-        }));
+        self.job.sweep(cells.len(), |piece| {
+            labels.extend(cells[piece].iter().map(|&cell| match kind {
+                Kind::Vertex => pack(keys[cell as usize], cell),
+                Kind::Square => pack(square(keys, self.plane.stride, cell), cell),
+            }));
+        })
     }
 
     /// Elders of components that are complete from the start: of the vertices of the comparison's lowest key.
-    fn label_lowest(&self, space: &mut Space, low: u32) {
+    fn label_lowest(&self, space: &mut Space, low: u32) -> Result<()> {
         let [f, g, c] = self.keys;
         let [of_f, of_g] = &mut space.labels;
         let parents = &mut space.basins[Kind::Vertex as usize].parents;
-        for (p, _) in c.iter().enumerate().filter(|&(_, &key)| key == low) {
-            let at = basin(parents, p as u32) as usize;
-            of_f[at] = of_f[at].min(pack(f[p], p as u32));
-            of_g[at] = of_g[at].min(pack(g[p], p as u32));
-        }
+        self.job.sweep(c.len(), |piece| {
+            for p in piece.filter(|&p| c[p] == low) {
+                let at = basin(parents, p as u32) as usize;
+                of_f[at] = of_f[at].min(pack(f[p], p as u32));
+                of_g[at] = of_g[at].min(pack(g[p], p as u32));
+            }
+        })
     }
 
     /// The matches of the bars.
-    fn matches(&self, f: Side, g: Side, space: &Space, places: &mut Vec<u32>) -> [Pairing; 2] {
+    fn matches(&self, f: Side, g: Side, space: &Space, places: &mut Vec<u32>) -> Result<[Pairing; 2]> {
         let (shared, own) = (self.shared() as usize, self.shared().other() as usize);
         places.clear();
-        places.resize(self.plane.len(), NEVER);
+        self.job.resize(places, self.plane.len(), NEVER)?;
         let mut matches = [Vec::new(), Vec::new()];
         if self.wanted[shared] {
-            matches[shared] = through_comparison(&space.image, [&f.cells[shared], &g.cells[shared]], places);
+            matches[shared] = through_comparison(&space.image, [&f.cells[shared], &g.cells[shared]], places, self.job)?;
         }
         if self.wanted[own] {
             let real = (self.how.rule == Rule::Refined).then(|| {
                 let partners = space.partners[own].iter().zip(&space.basins[own].cells);
                 partners.filter(|&(&partner, _)| partner != NEVER).map(|(_, &cell)| cell)
             });
-            matches[own] = through_images(&f.image, &g.image, real, places);
+            matches[own] = through_images(&f.image, &g.image, real, places, self.job)?;
         }
         let ([f0, f1], [g0, g1], [m0, m1]) = (f.bars, g.bars, matches);
-        [Pairing { f: f0, g: g0, matches: m0 }, Pairing { f: f1, g: g1, matches: m1 }]
+        Ok([Pairing { f: f0, g: g0, matches: m0 }, Pairing { f: f1, g: g1, matches: m1 }])
     }
 }
 
 /// For each component of squares of a binary image the elder by the comparison image; what has only squares of the lowest
 /// key has none.
-fn label_holes(space: &mut Space, compared: &Space) {
+fn label_holes(space: &mut Space, compared: &Space, job: &Job) -> Result<()> {
     let (squares, labels) = (&mut space.basins[Kind::Square as usize], &mut space.labels[0]);
     labels.clear();
-    labels.resize(squares.cells.len(), 0);
+    job.resize(labels, squares.cells.len(), 0)?;
     labels[0] = pack(u32::MAX, 0);
     let roots = &compared.basins[Kind::Square as usize];
-    for (&cell, &key) in roots.cells.iter().zip(&roots.keys) {
-        let at = basin(&mut squares.parents, cell) as usize;
-        labels[at] = labels[at].max(pack(key, cell));
-    }
+    job.sweep(roots.cells.len(), |piece| {
+        for (&cell, &key) in roots.cells[piece.clone()].iter().zip(&roots.keys[piece]) {
+            let at = basin(&mut squares.parents, cell) as usize;
+            labels[at] = labels[at].max(pack(key, cell));
+        }
+    })
 }
 
 /// Bars whose cells lose their titles together.
-fn through_comparison(image: &[[u32; 2]], cells: [&[u32]; 2], places: &mut [u32]) -> Vec<[u32; 2]> {
+fn through_comparison(image: &[[u32; 2]], cells: [&[u32]; 2], places: &mut [u32], job: &Job) -> Result<Vec<[u32; 2]>> {
     let mut found = image.to_vec();
     for (side, cells) in cells.into_iter().enumerate() {
-        for (i, &cell) in cells.iter().enumerate() {
-            places[cell as usize] = i as u32;
-        }
-        found.iter_mut().for_each(|pair| pair[side] = places[pair[side] as usize]);
-        cells.iter().for_each(|&cell| places[cell as usize] = NEVER);
+        job.sweep(cells.len(), |piece| piece.for_each(|i| places[cells[i] as usize] = i as u32))?;
+        job.sweep(found.len(), |piece| {
+            found[piece].iter_mut().for_each(|pair| pair[side] = places[pair[side] as usize]);
+        })?;
+        job.sweep(cells.len(), |piece| cells[piece].iter().for_each(|&cell| places[cell as usize] = NEVER))?;
     }
     found.retain(|pair| pair[0] != NEVER && pair[1] != NEVER);
-    found
+    Ok(found)
 }
 
 /// Bars with one cell, which must be among `real` if there is such a list.
@@ -226,7 +243,8 @@ fn through_images(
     g: &[[u32; 2]],
     real: Option<impl Iterator<Item = u32>>,
     places: &mut [u32],
-) -> Vec<[u32; 2]> {
+    job: &Job,
+) -> Result<Vec<[u32; 2]>> {
     const REAL: u32 = NEVER - 1;
     let open = if let Some(real) = real {
         real.for_each(|cell| places[cell as usize] = REAL);
@@ -234,15 +252,19 @@ fn through_images(
     } else {
         NEVER
     };
-    for &[cell, bar] in f {
-        let place = &mut places[cell as usize];
-        if *place == open {
-            *place = bar;
+    job.sweep(f.len(), |piece| {
+        for &[cell, bar] in &f[piece] {
+            let place = &mut places[cell as usize];
+            if *place == open {
+                *place = bar;
+            }
         }
-    }
+    })?;
     let partner = |&[cell, bar]: &[u32; 2]| {
         let place = places[cell as usize];
         (place < REAL).then_some([place, bar])
     };
-    g.iter().filter_map(partner).collect()
+    let mut found = Vec::new();
+    job.sweep(g.len(), |piece| found.extend(g[piece].iter().filter_map(partner)))?;
+    Ok(found)
 }

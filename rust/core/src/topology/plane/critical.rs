@@ -43,7 +43,7 @@ impl Space {
         wanted: [bool; 2],
         job: &Job,
     ) -> Result<()> {
-        self.reset(plane);
+        self.reset(plane, job)?;
         for i in (1..plane.height).rev() {
             if i % PIECE == 0 {
                 job.check()?;
@@ -67,20 +67,18 @@ impl Space {
                 self.resolve(kind, plane.stride, job)?;
             }
         }
-        job.check()?;
-        radix::sort(&mut self.order, &mut self.spare);
-        Ok(())
+        radix::sort_unless_stopped(&mut self.order, &mut self.spare, job)
     }
 
-    fn reset(&mut self, plane: &Plane) {
+    fn reset(&mut self, plane: &Plane, job: &Job) -> Result<()> {
         self.edges.clear();
         self.order.clear();
         for basins in &mut self.basins {
             basins.cells.clear();
             basins.keys.clear();
-            basins.parents.resize(plane.len(), 0);
+            job.resize(&mut basins.parents, plane.len(), 0)?;
             basins.codes.clear();
-            basins.codes.resize(plane.len(), local::ABSENT);
+            job.resize(&mut basins.codes, plane.len(), local::ABSENT)?;
         }
         let [_, squares] = &mut self.basins;
         squares.cells.push(0);
@@ -92,6 +90,7 @@ impl Space {
         for row in squares.parents.chunks_exact_mut(plane.stride) {
             (row[0], row[plane.stride - 2], row[plane.stride - 1]) = (FOUND, FOUND, FOUND);
         }
+        Ok(())
     }
 
     fn take_vertices(&mut self, plane: &Plane, keys: &[u32], agree: Agree<'_>, i: usize) {

@@ -22,7 +22,7 @@ impl Space {
     pub fn join(&mut self, first: Kind, carry: Carry, wanted: [bool; 2], job: &Job) -> Result<()> {
         let (mut edges, mut left) = (std::mem::take(&mut self.order), std::mem::take(&mut self.spare));
         if first == Kind::Square {
-            edges.reverse();
+            job.reverse(&mut edges)?;
         }
         self.image.clear();
         for (kind, carry) in [(first, carry), (first.other(), Carry::Nothing)] {
@@ -33,7 +33,7 @@ impl Space {
                 }
                 std::mem::swap(&mut edges, &mut left);
             } else {
-                edges.reverse();
+                job.reverse(&mut edges)?;
             }
         }
         (self.order, self.spare) = (edges, left);
@@ -51,7 +51,7 @@ impl Space {
         let Self { basins, forest, labels: [one, two], partners, image, .. } = self;
         let (basins, partners) = (&basins[kind as usize], &mut partners[kind as usize]);
         partners.clear();
-        partners.resize(basins.cells.len(), NEVER);
+        job.resize(partners, basins.cells.len(), NEVER)?;
         let mut own = |joint: Joint| {
             if joint.real {
                 partners[joint.younger] = joint.edge;
@@ -87,20 +87,26 @@ impl Space {
     }
 
     /// The bars of a kind in the order of its cells, and these cells; basins know the places of their bars from now on.
-    pub fn bars(&mut self, plane: &Plane, kind: Kind) -> (Vec<Bar>, Vec<u32>) {
-        let (mut bars, mut cells) = (Vec::new(), Vec::new());
-        for (partner, &cell) in self.partners[kind as usize].iter_mut().zip(&self.basins[kind as usize].cells) {
-            if *partner != NEVER {
-                let (edge, cell_of_image) = (plane.edge(self.edges[*partner as usize]), plane.cell(cell));
-                *partner = bars.len() as u32;
-                bars.push(match kind {
-                    Kind::Vertex => Bar { birth: cell_of_image, death: edge },
-                    Kind::Square => Bar { birth: edge, death: cell_of_image },
-                });
-                cells.push(cell);
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`].
+    pub fn bars(&mut self, plane: &Plane, kind: Kind, job: &Job) -> Result<(Vec<Bar>, Vec<u32>)> {
+        let (mut bars, mut found) = (Vec::new(), Vec::new());
+        let (partners, cells) = (&mut self.partners[kind as usize], &self.basins[kind as usize].cells);
+        job.sweep(cells.len(), |piece| {
+            for (partner, &cell) in partners[piece.clone()].iter_mut().zip(&cells[piece]) {
+                if *partner != NEVER {
+                    let (edge, cell_of_image) = (plane.edge(self.edges[*partner as usize]), plane.cell(cell));
+                    *partner = bars.len() as u32;
+                    bars.push(match kind {
+                        Kind::Vertex => Bar { birth: cell_of_image, death: edge },
+                        Kind::Square => Bar { birth: edge, death: cell_of_image },
+                    });
+                    found.push(cell);
+                }
             }
-        }
-        (bars, cells)
+        })?;
+        Ok((bars, found))
     }
 }
 

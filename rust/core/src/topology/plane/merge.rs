@@ -35,7 +35,7 @@ pub fn join<const SQUARES: bool>(
     mut meet: impl FnMut(Joint),
 ) -> Result<()> {
     forest.clear();
-    forest.extend(0..basins.cells.len() as u32);
+    job.sweep(basins.cells.len(), |piece| forest.extend(piece.map(|basin| basin as u32)))?;
     left.clear();
     let mut ends = [[0; 2]; PIECE];
     for piece in edges.chunks(PIECE) {
@@ -62,8 +62,7 @@ pub fn join<const SQUARES: bool>(
             });
         }
     }
-    left.reverse();
-    Ok(())
+    job.reverse(left)
 }
 
 #[inline]

@@ -35,12 +35,15 @@ pub fn bars(grid: &Grid, keys: &[u32], wanted: [bool; 2], job: &Job) -> Result<[
     let plane = Plane::new(grid);
     with_images(|images| {
         let padded = &mut images.keys[0];
-        plane.pad(keys, padded);
+        plane.pad(keys, padded, job)?;
         with_space(|space| {
             space.prepare(&plane, padded, Agree::NOTHING, wanted, job)?;
             space.join(Kind::Square, Carry::Nothing, wanted, job)?;
-            Ok([Kind::Vertex, Kind::Square]
-                .map(|kind| if wanted[kind as usize] { space.bars(&plane, kind).0 } else { Vec::new() }))
+            let mut found = <[Vec<Bar>; 2]>::default();
+            for kind in [Kind::Vertex, Kind::Square].into_iter().filter(|&kind| wanted[kind as usize]) {
+                found[kind as usize] = space.bars(&plane, kind, job)?.0;
+            }
+            Ok(found)
         })
     })
 }
@@ -87,8 +90,8 @@ mod tests {
             let grid = Grid::new(&shape);
             let (plane, job) = (Plane::new(&grid), Job::default());
             let (mut keys, mut other) = (Vec::new(), Vec::new());
-            plane.pad(&noise(grid.len(), most), &mut keys);
-            plane.pad(&noise(grid.len(), most), &mut other);
+            plane.pad(&noise(grid.len(), most), &mut keys, &job).unwrap();
+            plane.pad(&noise(grid.len(), most), &mut other, &job).unwrap();
             let (edges, squares) = (grid.cells(1).count(), if grid.d() == 2 { grid.cells(2).count() } else { 0 });
             let labels = [&other[..]];
             for agree in [Agree::NOTHING, Agree { vertices: &labels, squares: &labels, exempt: 2 }] {

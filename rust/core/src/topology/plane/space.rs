@@ -1,6 +1,8 @@
 //! Where things are: the padded image, and the buffers that a thread keeps from one image to the next.
 
 use super::super::grid::{Cell, Grid};
+use crate::error::Result;
+use crate::job::Job;
 use std::cell::RefCell;
 
 /// An image in a ring of the largest key, which no voxel has: nothing needs to ask where the image ends, and all squares
@@ -39,15 +41,21 @@ impl Plane {
     }
 
     /// Puts the ring around the keys of an image.
-    pub fn pad(&self, keys: &[u32], padded: &mut Vec<u32>) {
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`].
+    pub fn pad(&self, keys: &[u32], padded: &mut Vec<u32>, job: &Job) -> Result<()> {
         padded.clear();
         padded.resize(self.stride, u32::MAX);
+        padded.reserve_exact(self.len() - self.stride);
         for row in keys.chunks_exact(self.width) {
+            job.check()?;
             padded.push(u32::MAX);
             padded.extend_from_slice(row);
             padded.push(u32::MAX);
         }
         padded.resize(self.len(), u32::MAX);
+        Ok(())
     }
 
     /// The cell of the image that a vertex or square is.
