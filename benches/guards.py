@@ -140,6 +140,63 @@ def neural_ndcg_loss() -> Callable[[], object]:
     return lambda: neural_ndcg_loss(x, relevance).backward()
 
 
+@functools.cache
+def _images(*shape: int) -> tuple[np.ndarray, np.ndarray]:
+    """A smooth mask with structures of some voxels' width, and a noisy map of it."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(shape)
+    for axis in range(len(shape)):
+        for step in (1, 2, 3):
+            x = x + np.roll(x, step, axis)
+    logits = 4 * x / x.std() + rng.standard_normal(shape)
+    return (1 / (1 + np.exp(-logits))).astype(np.float32), (x > 0).astype(np.float32)
+
+
+def barcode_plane() -> Callable[[], object]:
+    from argrad.topology import barcode
+
+    prediction, _ = _images(512, 512)
+    return lambda: barcode(prediction, filtration="superlevel")
+
+
+def barcode_volume() -> Callable[[], object]:
+    from argrad.topology import barcode
+
+    prediction, _ = _images(40, 40, 40)
+    return lambda: barcode(prediction, filtration="superlevel")
+
+
+def betti_matching_plane() -> Callable[[], object]:
+    from argrad.topology import betti_matching
+
+    pair = _images(512, 512)
+    return lambda: betti_matching(*pair)
+
+
+def betti_matching_volume() -> Callable[[], object]:
+    from argrad.topology import betti_matching
+
+    pair = _images(32, 32, 32)
+    return lambda: betti_matching(*pair)
+
+
+def betti_matching_loss() -> Callable[[], object]:
+    import torch
+
+    from argrad.losses.topology import betti_matching_loss
+
+    prediction, target = (torch.from_numpy(x) for x in _images(8, 1, 128, 128))
+    prediction.requires_grad_()
+    return lambda: betti_matching_loss(prediction, target, spatial_dims=2).backward()
+
+
+def wasserstein_distance() -> Callable[[], object]:
+    from argrad.topology import barcode, wasserstein_distance
+
+    first, second = (barcode(x, dims=0, essential=False) for x in np.random.default_rng(0).random((2, 48, 48)))
+    return lambda: wasserstein_distance(first, second, dims=0)
+
+
 def import_argrad() -> Callable[[], object]:
     return lambda: subprocess.run([sys.executable, "-c", "import argrad"], check=True)
 
@@ -161,6 +218,12 @@ GUARDS: dict[str, Callable[[], Callable[[], object]]] = {
         network_product,
         pairwise_sum,
         neural_ndcg_loss,
+        barcode_plane,
+        barcode_volume,
+        betti_matching_plane,
+        betti_matching_volume,
+        betti_matching_loss,
+        wasserstein_distance,
         import_argrad,
     )
 }
