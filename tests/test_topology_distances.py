@@ -250,6 +250,22 @@ def test_empty_barcodes(distance):
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
+def test_bars_of_length_zero_are_nothing(rng, distance):
+    flat, bars = [(x, x) for x in (0.0, 3.0, -2.0)], some_bars(rng, 4).tolist()
+    assert distance(barcode_of(flat), barcode_of(flat[1:]), dims=0, batch_shape=()) == 0
+    both = barcode_of(flat + bars), barcode_of(flat[:1])
+    assert distance(*both, dims=0) == pytest.approx(distance(barcode_of(bars), barcode_of([]), dims=0))
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_degrees_that_are_not_compared_may_hold_anything(rng, distance):
+    first, second = batched(rng)
+    expected = distance(first, second, dims=0)
+    first.birth[first.dimension == 1] = math.nan
+    assert np.array_equal(distance(first, second, dims=0), expected)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
 def test_threads_change_nothing(rng, distance):
     pair, before = batched(rng, count=300), get_num_threads()
     set_num_threads(1)

@@ -1,7 +1,7 @@
 //! Distances between persistence diagrams against every matching of small ones.
 
 use argrad_core::Job;
-use argrad_core::topology::distances::{Bars, Cost, DIAGONAL, Norm, Partners, Point, match_diagrams, sliced};
+use argrad_core::topology::distances::{ASIDE, Bars, Cost, DIAGONAL, Norm, Partners, Point, match_diagrams, sliced};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -46,6 +46,52 @@ fn lengths(x: &[Point], y: &[Point], found: &Partners, norm: Norm) -> Vec<f64> {
     }
     moves.extend((0..y.len()).filter(|&j| found.second[j] == DIAGONAL).map(|j| norm.to_diagonal(y[j])));
     moves
+}
+
+#[test]
+fn norms_are_those_of_the_plane() {
+    let (x, y, bar) = ([1.0, 2.0], [4.0, 6.0], [1.0, 4.0]);
+    for (norm, p) in [(Norm::One, 1.0), (Norm::of(1.5), 1.5), (Norm::Two, 2.0), (Norm::of(3.0), 3.0)] {
+        let power = |a: f64, b: f64| (a.powf(p) + b.powf(p)).powf(1.0 / p);
+        assert!((norm.between(x, y) - power(3.0, 4.0)).abs() < 1e-12);
+        assert!((norm.to_diagonal(bar) - power(1.5, 1.5)).abs() < 1e-12);
+    }
+    assert_eq!((Norm::Max.between(x, y), Norm::Max.to_diagonal(bar)), (4.0, 1.5));
+    assert_eq!(Norm::Max.to_diagonal([-1e308, 1e308]), 1e308);
+}
+
+/// Bars with the same infinite end are matched in their order, and fewer of them on one side are infinitely far away.
+#[test]
+fn infinite_bars_lie_on_lines() {
+    const FAR: f64 = f64::INFINITY;
+    let x = [[3.0, FAR], [0.0, 1.0], [1.0, FAR], [2.0, -FAR]];
+    let y = [[1.5, FAR], [-1.0, -FAR], [3.25, FAR]];
+    let transport = Cost::Transport { order: 1.0, internal: Norm::Max };
+    let found = solve(&x, &y, transport);
+    assert_eq!(found.first, [2, DIAGONAL, 0, 1]);
+    assert!((found.distance[0] - 4.25).abs() < 1e-12);
+    assert!((solve(&x, &y, Cost::Bottleneck).distance[0] - 3.0).abs() < 1e-12);
+    let groups = [0; 4];
+    let bars = |points| Bars { points, groups: &groups[..<[_]>::len(points)] };
+    let slices = sliced(bars(&x), bars(&y), 5, &Job::default()).unwrap();
+    assert_eq!(slices.slopes[0][0], [-1.0, 0.0]);
+    assert_eq!(slices.slopes[1][1], [-1.0, 0.0]);
+    for (x, y) in [(&x[..], &y[..2]), (&x[2..3], &y[1..2]), (&x[..0], &y[..1])] {
+        assert_eq!(solve(x, y, transport).distance, [FAR]);
+        let shares = sliced(bars(x), bars(y), 5, &Job::default()).unwrap().shares;
+        assert_eq!(shares.iter().flatten().sum::<f64>(), FAR);
+    }
+}
+
+/// What belongs to no diagram may be anything; a NaN elsewhere is an error.
+#[test]
+fn bars_of_no_diagram_stand_aside() {
+    let (x, y) = ([[f64::NAN, 1.0], [0.0, 2.0]], [[0.0, 2.0]]);
+    let bars = |groups| Bars { points: &x, groups };
+    let other = Bars { points: &y, groups: &[0] };
+    let found = match_diagrams(bars(&[-1, 0]), other, Cost::Bottleneck, &Job::default()).unwrap();
+    assert_eq!((found.first, found.distance), (vec![ASIDE, 0], vec![0.0]));
+    assert!(match_diagrams(bars(&[0, 0]), other, Cost::Bottleneck, &Job::default()).is_err());
 }
 
 proptest! {

@@ -165,10 +165,9 @@ fn count_cells(bins: &[u32], [planes, rows, n]: [usize; 3], full: bool, counts: 
     for plane in 0..planes + more {
         for row in 0..rows + more {
             job.check()?;
-            // Along neither, both, or one of the first two axes.
-            for (sign, back_planes, back_rows) in [(1, 0, 0), (1, 1, 1), (-1, 0, 1), (-1, 1, 0)] {
-                // In T a cell that extends along an axis has one voxel there, the others have two.
-                let back = if full { [1 - back_planes, 1 - back_rows] } else { [back_planes, back_rows] };
+            // Along neither, both, or one of the first two axes. In T a cell that extends along an axis has one voxel
+            // there and the others have two, which is the same four with the same signs.
+            for (sign, back) in [(1, [0, 0]), (1, [1, 1]), (-1, [0, 1]), (-1, [1, 0])] {
                 if combine(bins, [planes, rows, n], [plane, row], back, full, &mut row_of) {
                     count_row(&row_of, sign, full, counts);
                 }

@@ -39,7 +39,7 @@ pub fn partners(x: &[Point], y: &[Point], job: &Job) -> Result<Vec<Option<usize>
         job.check()?;
         match (cover(x, &a, y, t), cover(y, &b, x, t)) {
             (Some(first), Some(second)) => {
-                works = needed(x, &a, y, &first, t).max(needed(y, &b, x, &second, t));
+                works = needed(x, &a, y, &first).max(needed(y, &b, x, &second));
                 best = (first, second);
             }
             _ => fails = Some(t),
@@ -76,13 +76,12 @@ fn distances(x: &[Point], a: &[f64], y: &[Point], b: &[f64], fails: f64, works: 
 }
 
 /// The largest distance that a matching uses, those of short bars to the diagonal included.
-fn needed(x: &[Point], halves: &[f64], y: &[Point], partner: &[u32], t: f64) -> f64 {
+fn needed(x: &[Point], halves: &[f64], y: &[Point], partner: &[u32]) -> f64 {
     let cost = |i: usize| match partner[i] {
         NONE => halves[i],
         j => Norm::Max.between(x[i], y[j as usize]),
     };
-    let short = halves.iter().copied().filter(|&half| half <= t);
-    (0..x.len()).map(cost).chain(short).fold(0.0, f64::max)
+    (0..x.len()).map(cost).fold(0.0, f64::max)
 }
 
 /// Partners for the bars of `x` that are long, each at most at the distance t; None if there are not enough.

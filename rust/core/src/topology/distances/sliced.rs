@@ -56,7 +56,7 @@ fn add_infinite(first: &Bars, a: &[usize], second: &Bars, b: &[usize], out: &mut
         out.shares[0][i] = on_line(first.points[i], second.points[j]);
         for k in 0..2 {
             let (x, y) = (first.points[i][k], second.points[j][k]);
-            let sign = if x == y || x.is_infinite() { 0.0 } else { (x - y).signum() };
+            let sign = if x == y { 0.0 } else { (x - y).signum() };
             (out.slopes[0][i][k], out.slopes[1][j][k]) = (sign, -sign);
         }
     }
