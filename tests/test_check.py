@@ -109,6 +109,52 @@ def test_real():
         refused(ValueError, f"z must be a finite number > 0 and < 1, got {value}", _check.real, "z", value, **opened)
 
 
+def test_an_integer_beyond_the_largest_float_is_no_finite_number():
+    refused(ValueError, "t must be a finite number, got inf", _check.real, "t", 10**400)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(1, (1,)), (np.int8(2), (2,)), ([2, 0], (2, 0)), ({1}, (1,)), (range(2), (0, 1)), ((), ())]
+)
+def test_integers(value, expected):
+    assert _check.integers("f", "dims", value, low=0, high=2) == expected
+
+
+def test_integers_refuse_the_rest():
+    either = "dims must be an integer >= 0 and <= 2 or several, got"
+    refused(TypeError, f"{either} '01'", _check.integers, "dims", "01", low=0, high=2)
+    refused(TypeError, f"{either} array([0, 1])", _check.integers, "dims", np.arange(2), low=0, high=2)
+    refused(TypeError, f"{either} True", _check.integers, "dims", True, low=0, high=2)
+    each = "dims must be an integer >= 0 and <= 2, got"
+    refused(TypeError, f"{each} 1.0", _check.integers, "dims", [1.0], low=0, high=2)
+    refused(ValueError, f"{each} 3", _check.integers, "dims", (0, 3), low=0, high=2)
+    refused(ValueError, "dims must be different integers, got [1, 1]", _check.integers, "dims", [1, 1], low=0, high=2)
+
+
+def test_numbers():
+    for x in (E, E.astype(bool), E.astype(">u8"), T.bfloat16(), T.to(torch.uint16)):
+        _check.numbers("f", "x", x)
+    other = "x must be of a floating, integer or boolean dtype, got"
+    refused(TypeError, f"{other} complex128", _check.numbers, "x", E.astype(complex))
+    refused(TypeError, f"{other} object", _check.numbers, "x", E.astype(object))
+    refused(RuntimeError, f"x {DEVICE} with x.cpu()", _check.numbers, "x", T.to("meta"))
+
+
+@pytest.mark.parametrize("kind", [TypeError, ValueError, RuntimeError, MemoryError])
+def test_errors_speak_of_the_function_that_was_called(kind):
+    def operator(x, *, text):
+        raise kind(text)
+
+    def call(function, text):
+        return _check.on_behalf(function, {"x": "prediction"}, operator, E, text=text)
+
+    refused(kind, "prediction must be flat, got x", call, "operator: x must be flat, got x")
+    refused(kind, "mode must be one, got 2", call, "operator: mode must be one, got 2")
+    with pytest.raises(kind, match=r"^other: x must be flat$"):
+        call("f", "other: x must be flat")
+    assert _check.on_behalf("f", {}, divmod, 7, 2) == (3, 1)
+
+
 def test_choice():
     assert _check.choice("f", "method", "exact", ("exact", "greedy")) == "exact"
     for value in ("Exact", 3, None, ["exact"]):

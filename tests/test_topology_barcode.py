@@ -169,6 +169,18 @@ class TestNumbers:
         tensor = torch.from_numpy(x).permute(2, 1, 0)
         assert equal(barcode(tensor), barcode(x.transpose()))
 
+    @pytest.mark.filterwarnings("ignore:the matrix subclass")
+    def test_subclasses_give_plain_arrays(self, rng):
+        x = rng.random((5, 6))
+        for essential in (False, True):
+            found = barcode(np.asmatrix(x), essential=essential)
+            assert equal(found, barcode(x, essential=essential))
+            assert all(type(field) is np.ndarray for field in found)
+
+    def test_differences_beyond_the_largest_number_are_long(self):
+        x = np.array([1e308, -1e308, 1e308, -1.7e308])
+        assert len(barcode(x, min_persistence=1e300, essential=False).birth) == 1
+
     def test_float32_and_float64_give_the_same_voxels(self, rng):
         x = rng.random((6, 7)).astype(np.float32)
         for a, b in zip(barcode(x)[3:], barcode(x.astype(float))[3:], strict=True):
@@ -265,6 +277,17 @@ class TestBadInput:
         with pytest.raises(TypeError, match="barcode") as caught:
             barcode(x, **options)
         assert str(caught.value) == f"barcode: {sentence}"
+
+    @pytest.mark.parametrize("dims", [[0, 0], (1, 0, 1)])
+    def test_a_degree_is_asked_for_once(self, dims):
+        with pytest.raises(ValueError, match="dims must be different integers") as caught:
+            barcode(X, dims=dims)
+        assert str(caught.value).endswith(repr(dims))
+
+    @pytest.mark.parametrize(("dimension", "error"), [("1", TypeError), ([0, 1], TypeError), (-1, ValueError)])
+    def test_a_degree_of_bars_is_a_number(self, dimension, error):
+        with pytest.raises(error, match=r"^Barcode\.of: dimension must be an integer >= 0, got"):
+            barcode(X).of(dimension)
 
     def test_nan_is_refused_with_its_position(self):
         x = np.zeros((2, 3, 4, 5))

@@ -132,6 +132,10 @@ def test_dtypes_strides_tensors_and_lists(dtype, rng):
             "euler_characteristic: thresholds must be numbers of shape (t,), got dtype float64 and shape ()",
         ),
         (
+            lambda: betti_numbers(np.broadcast_to(True, (2, 1 << 15, 1 << 15)), spatial_dims=2),
+            "betti_numbers: mask must be images of less than 1073741824 voxels, got 1073741824",
+        ),
+        (
             lambda: betti_numbers(np.zeros((2, 0))),
             "betti_numbers: mask must be images of at least one voxel, got shape (2, 0)",
         ),
@@ -149,3 +153,39 @@ def test_errors_are_one_sentence(call, sentence):
     with pytest.raises(ValueError, match="must") as caught:
         call()
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("bad", ["0.5", True, None, [0.5]])
+def test_thresholds_are_numbers(bad):
+    with pytest.raises(TypeError) as caught:
+        euler_characteristic(np.zeros(3), thresholds=[0.25, bad])
+    assert str(caught.value) == f"euler_characteristic: thresholds must be numbers, got {bad!r}"
+
+
+def test_thresholds_of_every_kind(rng):
+    x = rng.random((5, 6)).astype(np.float32)
+    expected = euler_characteristic(x, thresholds=[0.75, 0.25, 0.5]).tolist()
+    for thresholds in ((0.75, np.float32(0.25), 0.5), np.array([0.75, 0.25, 0.5]), torch.tensor([0.75, 0.25, 0.5])):
+        assert euler_characteristic(x, thresholds=thresholds).tolist() == expected
+        assert euler_characteristic(torch.from_numpy(x), thresholds=thresholds).tolist() == expected
+    assert euler_characteristic(x, thresholds=[]).shape == (0,)
+
+
+@pytest.mark.parametrize("thresholds", [None, [0.5, 0.25]])
+def test_euler_characteristics_compile_and_batch(rng, thresholds):
+    x = torch.from_numpy(rng.random((3, 2, 5, 6)))
+    x = (x > 0.5).double() if thresholds is None else x
+    call = lambda x: euler_characteristic(x, thresholds=thresholds, spatial_dims=2)  # noqa: E731
+    expected = call(x)
+    assert expected.dtype == torch.int64
+    torch.compiler.reset()
+    assert torch.equal(torch.compile(call, fullgraph=True, backend="aot_eager")(x), expected)
+    assert torch.equal(torch.vmap(call)(x), expected)
+    assert not call(x.requires_grad_()).requires_grad
+
+
+def test_one_mask_gives_one_number():
+    found = euler_characteristic(np.ones((3, 4)))
+    assert isinstance(found, np.int64)
+    assert found == 1
+    assert euler_characteristic(torch.ones(3, 4)).shape == ()

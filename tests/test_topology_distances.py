@@ -375,11 +375,54 @@ def test_bad_input_is_refused(rng, distance):
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize(
+    ("error", "field", "change"),
+    [
+        (ValueError, "birth", lambda x: x[:, None]),
+        (ValueError, "death", lambda x: x[:3]),
+        (TypeError, "death", lambda x: x.astype(int)),
+        (ValueError, "dimension", lambda x: x[:1]),
+        (TypeError, "dimension", lambda x: x.astype(float)),
+        (ValueError, "batch", lambda x: x[:1]),
+        (ValueError, "batch", lambda x: x - 1),
+        (TypeError, "channel", lambda x: x.tolist()),
+        (TypeError, "channel", torch.from_numpy),
+    ],
+)
+def test_barcodes_made_by_hand_are_checked(rng, distance, error, field, change):
+    first, second = batched(rng)
+    bad = first._replace(**{field: change(getattr(first, field))})
+    raises_sentence(error, lambda: distance(bad, second), distance.__name__, f"first.{field}")
+    raises_sentence(error, lambda: distance(second, bad), distance.__name__, f"second.{field}")
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_barcodes_of_lists_are_no_barcodes(rng, distance):
+    first, second = batched(rng)
+    text = raises_sentence(TypeError, lambda: distance([first], [second]), distance.__name__, "first")
+    assert text.endswith("got a list")
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_one_degree_is_one_number(rng, distance):
+    first, second = batched(rng)
+    expected = distance(first, second, dims=[0, 1])
+    assert np.array_equal(distance(first, second, dims=np.int64(1)), expected[..., 1])
+    assert np.array_equal(distance(first, second, dims={1}), expected[..., 1:])
+    # Twice the same degree would be counted as a third one.
+    raises_sentence(ValueError, lambda: distance(first, second, dims=[0, 0]), distance.__name__, "dims")
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
 def test_bars_beyond_the_batch_are_refused(rng, distance):
     first, second = batched(rng)
     for shape in ((), (2,), (1, 2), (2, 1)):
         call = lambda shape=shape: distance(first, second, batch_shape=shape)  # noqa: E731
         raises_sentence(ValueError, call, distance.__name__, "batch_shape")
+    for shape in (5, "55", (-5,)):
+        call = lambda shape=shape: distance(first, second, batch_shape=shape)  # noqa: E731
+        raises_sentence(ValueError, call, distance.__name__, "batch_shape")
+    raises_sentence(TypeError, lambda: distance(first, second, batch_shape=(5.0,)), distance.__name__, "batch_shape")
 
 
 @pytest.mark.parametrize(
@@ -389,9 +432,14 @@ def test_bars_beyond_the_batch_are_refused(rng, distance):
         (wasserstein_distance, "order", math.inf),
         (wasserstein_distance, "internal_p", 0.9),
         (wasserstein_distance, "internal_p", math.nan),
+        (wasserstein_distance, "internal_p", np.array([1.0, 2.0])),
+        (wasserstein_distance, "return_matching", 1),
+        (bottleneck_distance, "return_matching", "no"),
         (sliced_wasserstein_distance, "directions", 0),
+        (sliced_wasserstein_distance, "directions", 2**70),
     ],
 )
 def test_bad_options_are_refused(rng, distance, option, bad):
     first, second = batched(rng)
-    raises_sentence(ValueError, lambda: distance(first, second, **{option: bad}), distance.__name__, option)
+    error = ValueError if isinstance(bad, float) or option == "directions" else TypeError
+    raises_sentence(error, lambda: distance(first, second, **{option: bad}), distance.__name__, option)

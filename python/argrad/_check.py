@@ -6,7 +6,7 @@ dtypes and shapes of arrays; it reads values only where it says so.
 
 import math
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ _INTEGERS = (int, np.integer)
 _NUMBERS = (int, float, np.integer, np.floating)
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
+WHOLE = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
 
 def array(function: str, argument: str, x: Array) -> None:
@@ -54,6 +55,19 @@ def floating(function: str, argument: str, x: Array) -> None:
     name = dtype_name(x)
     if name not in FLOATS:
         raise TypeError(f"{function}: {argument} must be of dtype {', '.join(FLOATS[:-1])} or {FLOATS[-1]}, got {name}")
+
+
+def numbers(function: str, argument: str, x: Array) -> None:
+    """Require a host array of a dtype whose numbers have an order.
+
+    Raises:
+        TypeError: not an array, or another dtype.
+        RuntimeError: an array on a device.
+    """
+    array(function, argument, x)
+    name = dtype_name(x)
+    if name not in WHOLE and name not in FLOATS:
+        raise TypeError(f"{function}: {argument} must be of a floating, integer or boolean dtype, got {name}")
 
 
 def matrix(function: str, argument: str, x: Array, *, allow_empty: bool = False) -> None:
@@ -150,6 +164,23 @@ def integer(function: str, argument: str, value: object, *, low: int | None = No
     return int(value)
 
 
+def integers(function: str, argument: str, value: object, *, low: int, high: int) -> tuple[int, ...]:
+    """Require an integer, or several different ones, as `integer` does; return them in their order.
+
+    Raises:
+        TypeError: another type.
+        ValueError: out of range, or one that is there twice.
+    """
+    if not isinstance(value, list | tuple | range | set | frozenset):
+        if isinstance(value, _INTEGERS) and not isinstance(value, bool):
+            return (integer(function, argument, value, low=low, high=high),)
+        raise TypeError(f"{function}: {argument} must be an integer{_range(low, high)} or several, got {value!r}")
+    found = tuple([integer(function, argument, number, low=low, high=high) for number in value])
+    if len(set(found)) < len(found):
+        raise ValueError(f"{function}: {argument} must be different integers, got {value!r}")
+    return found
+
+
 def real(
     function: str,
     argument: str,
@@ -169,7 +200,10 @@ def real(
     if isinstance(value, bool) or not isinstance(value, _NUMBERS):
         expected = _range(low, high, open_low, open_high)
         raise TypeError(f"{function}: {argument} must be a finite number{expected}, got {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond the largest float
+        number = math.inf
     below = low is not None and (number <= low if open_low else number < low)
     above = high is not None and (number >= high if open_high else number > high)
     # Comparisons instead of math.isfinite, which torch.compile cannot trace for a symbolic number; NaN fails them.
@@ -248,6 +282,26 @@ def weights(function: str, argument: str, w: Array | None, n: int) -> np.ndarray
     if not 0.0 < total < math.inf:
         raise ValueError(f"{function}: {argument} must be weights of a positive, finite sum, got sum {total}")
     return values
+
+
+def on_behalf(function: str, names: Mapping[str, str], operator: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """Call a public operator for another public function, which its errors then speak of.
+
+    Args:
+        function: the public function that was called.
+        names: what it calls the operator's arguments; those that are not there have one name.
+        operator: what to call.
+        args: its arguments.
+        options: its options.
+    """
+    try:
+        return operator(*args, **options)
+    except (TypeError, ValueError, RuntimeError, MemoryError) as error:
+        start, text = f"{operator.__name__}: ", str(error)
+        if not text.startswith(start):
+            raise
+        first, rest = text.removeprefix(start).split(" ", 1)
+        raise type(error)(f"{function}: {names.get(first, first)} {rest}") from None
 
 
 def seed(function: str, random_state: object) -> int:

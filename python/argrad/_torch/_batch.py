@@ -26,7 +26,9 @@ def loop(
     """Apply an operator to each item of a batch and stack the outputs."""
     import torch
 
+    # An option that is a list has a list of dimensions.
     items = [
-        apply(*[x if dim is None else x.select(dim, i) for x, dim in zip(args, dims, strict=True)]) for i in range(size)
+        apply(*[x.select(dim, i) if isinstance(dim, int) else x for x, dim in zip(args, dims, strict=True)])
+        for i in range(size)
     ]
     return tuple(torch.stack(outputs) for outputs in zip(*items, strict=True))

@@ -52,8 +52,12 @@ class Barcode(NamedTuple):
 
         Returns:
             Those bars.
+
+        Raises:
+            TypeError: not an integer.
+            ValueError: a negative one.
         """
-        chosen = self.dimension == dimension
+        chosen = self.dimension == _check.integer("Barcode.of", "dimension", dimension, low=0)
         return Barcode(*[field[chosen] for field in self])
 
     def to_numpy(self) -> "Barcode":
@@ -189,7 +193,7 @@ def _of_list(images: Sequence[Array], entered: Sequence[tuple[int, Filtration]],
 
 def _assemble(x: Array, lead: int, found: Array, kind: Filtration) -> Barcode:
     dtype = _check.dtype_name(x)
-    return assemble(x, lead, found, kind, "float64" if dtype in _images.WHOLE else dtype)
+    return assemble(x, lead, found, kind, "float64" if dtype in _check.WHOLE else dtype)
 
 
 def assemble(x: Array, lead: int, found: Array, kind: Filtration, dtype: str) -> Barcode:
@@ -218,7 +222,7 @@ def _search(
         found = np.stack(result, dtype=np.int64, casting="safe")
         if shortest > 0.0:
             birth, death = _images.ends(x, lead, found, kind, "float64")
-            with np.errstate(invalid="ignore"):  # from infinity to infinity
+            with np.errstate(invalid="ignore", over="ignore"):  # from infinity to infinity, or nearly
                 found = np.ascontiguousarray(found[:, ~(abs(death - birth) < shortest)])
         bars.append(found)
     return bars

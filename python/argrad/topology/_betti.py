@@ -1,5 +1,6 @@
 """What is counted in a mask: Betti numbers and Euler characteristics."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,7 +70,7 @@ def betti_numbers(mask: Images, *, connectivity: str = "face", spatial_dims: int
 
 
 def _count(mask: Array, lead: int, full: bool) -> tuple[np.ndarray[Any, Any]]:
-    counts = _native.betti_numbers("betti_numbers", _images.binary("betti_numbers", "mask", mask), lead, full)
+    counts = _native.betti_numbers("betti_numbers", _images.binary("betti_numbers", "mask", mask, lead), lead, full)
     return (counts.reshape(*mask.shape[:lead], mask.ndim - lead),)
 
 
@@ -141,27 +142,54 @@ def euler_characteristic(
         return _images.each(name, "x", [x], lambda x: euler_characteristic(x, **options))
     lead = _images.enter(name, "x", x, spatial_dims)
     full = _check.choice(name, "connectivity", connectivity, _images.CONNECTIVITY) == "full"
-    images = tuple(x.shape[:lead])
-    if thresholds is None:
-        counts = _native.euler_characteristics(name, _images.binary(name, "x", x), lead, full)
-        return _array.like(counts.reshape(images), x)
-    levels = _levels(name, thresholds)
+    levels = None if thresholds is None else _levels(name, thresholds)
+    if _array.is_tensor(x):
+        return _torch.euler_characteristic(x.detach(), lead, levels, full)
+    return _euler(x, lead, levels, full)[0][()]
+
+
+def _levels(function: str, thresholds: Array | Sequence[float]) -> list[float]:
+    if isinstance(thresholds, list | tuple):
+        for number in thresholds:
+            if isinstance(number, bool) or not isinstance(number, int | float | np.integer | np.floating):
+                raise TypeError(f"{function}: thresholds must be numbers, got {number!r}")
+        levels = [float(number) for number in thresholds]
+    else:
+        given = _array.raw(thresholds) if _array.is_tensor(thresholds) else np.asarray(thresholds)
+        if given.ndim != 1 or given.dtype.kind not in "fiu":
+            raise ValueError(
+                f"{function}: thresholds must be numbers of shape (t,), got dtype {given.dtype} and shape {given.shape}"
+            )
+        levels = given.astype(np.float64).tolist()
+    for i, number in enumerate(levels):
+        if math.isnan(number):
+            raise ValueError(f"{function}: thresholds must not contain NaN, got one at position {i}")
+    return levels
+
+
+def _euler(x: Array, lead: int, levels: list[float] | None, full: bool) -> tuple[np.ndarray[Any, Any]]:
+    name, images = "euler_characteristic", tuple(x.shape[:lead])
+    if levels is None:
+        counts = _native.euler_characteristics(name, _images.binary(name, "x", x, lead), lead, full)
+        return (counts.reshape(images),)
     order = np.argsort(levels, kind="stable")
     numbers = _images.numbers(name, "x", _array.raw(x))
-    rising = _native.euler_curves(name, numbers, lead, levels[order].tolist(), full).reshape(*images, levels.size)
+    rising = _native.euler_curves(name, numbers, lead, sorted(levels), full).reshape(*images, len(levels))
     curves = np.empty_like(rising)
     curves[..., order] = rising
-    return _array.like(curves, x)
+    return (curves,)
 
 
-def _levels(function: str, thresholds: Array | Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    given = _array.raw(thresholds) if _array.is_tensor(thresholds) else np.asarray(thresholds)
-    if given.ndim != 1 or given.dtype.kind not in "fiu":
-        raise ValueError(
-            f"{function}: thresholds must be numbers of shape (t,), got dtype {given.dtype} and shape {given.shape}"
-        )
-    levels = given.astype(np.float64)
-    if np.isnan(levels).any():
-        at = int(np.flatnonzero(np.isnan(levels))[0])
-        raise ValueError(f"{function}: thresholds must not contain NaN, got one at position {at}")
-    return levels
+def _euler_shape(x: Array, lead: int, levels: list[float] | None, full: bool) -> Any:
+    return (((*x.shape[:lead], *([] if levels is None else [len(levels)])), "int64"),)
+
+
+_torch.declare(
+    "euler_characteristic",
+    "(Tensor x, int lead, float[]? levels, bool full) -> Tensor numbers",
+    forward=_euler,
+    shapes=_euler_shape,
+    backward=lambda saved, grads, wanted: {},
+    values=1,
+    saved=(),
+)

@@ -96,8 +96,7 @@ def wasserstein_distance(
     """
     name = "wasserstein_distance"
     q = _check.real(name, "order", order, low=1)
-    p = internal_p if internal_p == math.inf else _check.real(name, "internal_p", internal_p, low=1)
-    return _matched(enter(name, first, second, dims, batch_shape), q, p, return_matching)
+    return _matched(enter(name, first, second, dims, batch_shape), q, _norm_of(name, internal_p), return_matching)
 
 
 def bottleneck_distance(
@@ -172,7 +171,7 @@ def sliced_wasserstein_distance(
     Args:
         first: a barcode.
         second: a barcode of the same kind, of as many images.
-        directions: how many, >= 1.
+        directions: how many, 1 to 2^31.
         dims: as in `wasserstein_distance`.
         batch_shape: as in `wasserstein_distance`.
 
@@ -181,7 +180,7 @@ def sliced_wasserstein_distance(
 
     Raises:
         TypeError: as `wasserstein_distance`.
-        ValueError: as `wasserstein_distance`, or `directions` < 1.
+        ValueError: as `wasserstein_distance`, or `directions` out of range.
 
     Gradient:
         To births and deaths of both, exact wherever no two projections are equal; the second derivative is zero.
@@ -204,7 +203,7 @@ def sliced_wasserstein_distance(
         0.976
     """
     name = "sliced_wasserstein_distance"
-    count = _check.integer(name, "directions", directions, low=1)
+    count = _check.integer(name, "directions", directions, low=1, high=2**31)
     bars = enter(name, first, second, dims, batch_shape)
     if not _array.is_tensor(first.birth):
         found = _slopes(*bars.arrays(), name, count)
@@ -223,6 +222,7 @@ def sliced_wasserstein_distance(
 
 
 def _matched(bars: Pair, q: float, p: float, return_matching: bool) -> Any:
+    _check.flag(bars.function, "return_matching", return_matching)
     if _array.is_tensor(bars.like):
         partners = Partners(*_torch.diagram_partners(*bars.constants(), bars.function, q, p))
         distance = _total(bars, partners, q, p)
@@ -232,6 +232,11 @@ def _matched(bars: Pair, q: float, p: float, return_matching: bool) -> Any:
         distance[: len(found)] = found
     distance = bars.shaped(distance)
     return (distance, partners) if return_matching else distance
+
+
+def _norm_of(function: str, internal_p: object) -> float:
+    endless = isinstance(internal_p, float | np.floating) and internal_p == math.inf
+    return math.inf if endless else _check.real(function, "internal_p", internal_p, low=1)
 
 
 def _total(bars: Pair, partners: Partners, q: float, p: float) -> Array:

@@ -18,8 +18,10 @@ NOWHERE = -1
 OUTSIDE = -2
 """Index of an endpoint in the ring of zeros around an image."""
 
-WHOLE = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"}
 LARGEST = 2**53
+MOST = 2**30
+"""An image has fewer voxels than this (`LARGEST` in rust/core/src/topology/grid.rs)."""
+
 CONNECTIVITY = ("face", "full")
 
 Numbers = np.ndarray[Any, Any]
@@ -77,8 +79,7 @@ def options(
 def _degrees(function: str, d: int, dims: int | Sequence[int] | None) -> list[bool]:
     if dims is None:
         return [True, True, True]
-    given = dims if isinstance(dims, list | tuple | range | set | frozenset) else (dims,)
-    chosen = {_check.integer(function, "dims", k, low=0, high=d - 1) for k in given}
+    chosen = _check.integers(function, "dims", dims, low=0, high=d - 1)
     return [k in chosen for k in range(3)]
 
 
@@ -90,10 +91,7 @@ def enter(function: str, argument: str, x: Array, spatial_dims: int | None) -> i
         ValueError: no image, or one of more than three axes or without voxels.
         RuntimeError: an array on a device.
     """
-    _check.array(function, argument, x)
-    name = _check.dtype_name(x)
-    if name not in WHOLE and name not in _check.FLOATS:
-        raise TypeError(f"{function}: {argument} must be of a floating, integer or boolean dtype, got {name}")
+    _check.numbers(function, argument, x)
     shape = tuple(x.shape)
     if spatial_dims is None:
         if not 1 <= len(shape) <= 3:
@@ -175,12 +173,15 @@ def _refuse(function: str, argument: str, x: Numbers, bad: Numbers, expected: st
         raise ValueError(f"{function}: {argument} must be {expected}, got {x[at]} at index {at}")
 
 
-def binary(function: str, argument: str, x: Array) -> Numbers:
-    """Return a mask as contiguous uint8 of zeros and ones.
+def binary(function: str, argument: str, x: Array, lead: int) -> Numbers:
+    """Return masks, of which `lead` dimensions count the images, as contiguous uint8 of zeros and ones.
 
     Raises:
-        ValueError: another value than 0 and 1, with its position.
+        ValueError: another value than 0 and 1, with its position, or too many voxels.
     """
+    size = spatial(x, lead)[1]
+    if size >= MOST:  # before the passes over them
+        raise ValueError(f"{function}: {argument} must be images of less than {MOST} voxels, got {size}")
     raw = _array.raw(x)
     if raw.dtype == bool:
         return raw.view(np.uint8)
@@ -205,7 +206,9 @@ def ends(x: Array, lead: int, found: Array, kind: Filtration, dtype: str) -> tup
         dtype: name of the dtype of the values.
     """
     tensor = _array.is_tensor(x)
-    flat, size, voxels = x.reshape(-1), spatial(x, lead)[1], found[2:]
+    # As an array: subclasses (numpy.matrix) do not flatten.
+    flat: Any = (x if tensor else np.asarray(x)).reshape(-1)
+    size, voxels = spatial(x, lead)[1], found[2:]
     lasting, ringed = kind.essential or kind.threshold is not None, kind.ring == "constant"
     # Births and deaths in one: half as many passes over the gradient of the images.
     places = (found[0] * size + (voxels.clip(min=0) if lasting or ringed else voxels)).reshape(-1)

@@ -9,7 +9,7 @@ from argrad import _array, _check, _native, _torch
 from argrad._array import Array
 from argrad.topology import _images
 from argrad.topology._barcode import Barcode, assemble
-from argrad.topology._images import FILTRATION, WHOLE, Filtration, Images, Numbers
+from argrad.topology._images import FILTRATION, Filtration, Images, Numbers
 
 
 class Matching(NamedTuple):
@@ -222,10 +222,10 @@ def _enter(function: str, prediction: Array, target: Array, spatial_dims: int | 
             f"{function}: target must be of shape {tuple(prediction.shape)} like prediction, got {tuple(target.shape)}"
         )
     first, second = _check.dtype_name(prediction), _check.dtype_name(target)
-    if second in WHOLE:
-        common = "float64" if first in WHOLE else first
+    if second in _check.WHOLE:
+        common = "float64" if first in _check.WHOLE else first
         return lead, common, common
-    if first in WHOLE:
+    if first in _check.WHOLE:
         raise TypeError(f"{function}: target must be of a boolean or integer dtype like prediction, got {second}")
     _check.same_precision(function, {"prediction": prediction, "target": target})
     return lead, first, second

@@ -60,26 +60,17 @@ def enter(
 
     Raises:
         TypeError: not barcodes, or barcodes of two kinds or precisions.
-        ValueError: `dims` or `batch_shape` out of range.
+        ValueError: `dims` or `batch_shape` out of range, or arrays of different lengths.
     """
-    for argument, bars in (("first", first), ("second", second)):
-        if not isinstance(bars, Barcode):
-            raise TypeError(f"{function}: {argument} must be a Barcode, got {_array.describe(bars)}")
-        _check.floating(function, f"{argument}.birth", bars.birth)
+    _fields(function, "first", first)
+    _fields(function, "second", second)
     _check.same_kind(function, {"first": first.birth, "second": second.birth})
     _check.same_precision(function, {"first": first.birth, "second": second.birth})
-    if batch_shape is None:
-        batch_shape = _least_shape(first, second)
-    elif len(batch_shape) > 2 or any([size < 0 for size in batch_shape]):  # noqa: C419 (torch.compile traces it)
-        raise ValueError(f"{function}: batch_shape must be (), (n,) or (n, c), got {batch_shape}")
-    elif not (_array.is_tensor(first.birth) and _torch.is_compiling()):
-        _require_inside(function, batch_shape, first, second)
+    batch_shape = _batch_shape(function, first, second, batch_shape)
     if dims is None:
         degrees = tuple(range(1 + max(_largest(first.dimension), _largest(second.dimension))))
     else:
-        degrees = tuple(dims) if isinstance(dims, Sequence) else (dims,)
-        for degree in degrees:
-            _check.integer(function, "dims", degree, low=0, high=2)
+        degrees = _check.integers(function, "dims", dims, low=0, high=2)
     sides = []
     for bars in (first, second):
         index = sum([(bars.dimension == degree) * (i + 1) for i, degree in enumerate(degrees)])
@@ -87,24 +78,56 @@ def enter(
         # Numbers from 1 on, times whether the degree is wanted: -1 where it is not.
         group = (image * len(degrees) + index) * (index > 0) - 1 if degrees else image * 0 - 1
         sides.append(Bars(_array.cast(bars.birth, "float64"), _array.cast(bars.death, "float64"), group))
-    shape = batch_shape if isinstance(dims, int) else (*batch_shape, len(degrees))
+    single = dims is not None and not isinstance(dims, list | tuple | range | set | frozenset)
+    shape = batch_shape if single else (*batch_shape, len(degrees))
     return Pair(function, sides[0], sides[1], shape, first.birth)
 
 
-def _require_inside(function: str, batch_shape: tuple[int, ...], first: Barcode, second: Barcode) -> None:
-    sizes = (*batch_shape, 1, 1)
-    for position, size in (("batch", sizes[0]), ("channel", sizes[1])):
-        largest = max(_largest(getattr(first, position)), _largest(getattr(second, position)))
-        if largest >= size:
+def _fields(function: str, argument: str, bars: object) -> None:
+    """Require a barcode; of the arrays that a distance reads, one kind and one number for each bar."""
+    if not isinstance(bars, Barcode):
+        actual = f"a {type(bars).__name__}" if isinstance(bars, list | tuple) else _array.describe(bars)
+        raise TypeError(f"{function}: {argument} must be a Barcode, got {actual}")
+    _check.floating(function, f"{argument}.birth", bars.birth)
+    if bars.birth.ndim != 1:
+        raise ValueError(f"{function}: {argument}.birth must be of one dimension, got shape {tuple(bars.birth.shape)}")
+    n = bars.birth.shape[0]
+    for name in ("death", "dimension", "batch", "channel"):
+        field, place = getattr(bars, name), f"{argument}.{name}"
+        _check.same_kind(function, {f"{argument}.birth": bars.birth, place: field})
+        if name == "death":
+            _check.floating(function, place, field)
+        elif not _check.dtype_name(field).startswith(("int", "uint")):
+            raise TypeError(f"{function}: {place} must be of an integer dtype, got {_check.dtype_name(field)}")
+        if tuple(field.shape) != (n,):
+            raise ValueError(f"{function}: {place} must be of shape ({n},) like birth, got {tuple(field.shape)}")
+
+
+def _batch_shape(function: str, first: Barcode, second: Barcode, said: object) -> tuple[int, ...]:
+    """Check the leading dimensions, which a compiled function has to say, or find the least ones."""
+    batch_shape = None
+    if said is not None:
+        if not isinstance(said, list | tuple) or len(said) > 2:
+            raise ValueError(f"{function}: batch_shape must be (), (n,) or (n, c), got {said!r}")
+        batch_shape = tuple([_check.integer(function, "batch_shape", size, low=0) for size in said])
+        if _array.is_tensor(first.birth) and _torch.is_compiling():
+            return batch_shape
+    largest = []
+    for name in ("batch", "channel"):
+        for argument, bars in (("first", first), ("second", second)):
+            least = int(getattr(bars, name).min()) if len(bars.birth) else 0
+            if least < 0:
+                raise ValueError(f"{function}: {argument}.{name} must be >= 0, got {least}")
+        largest.append(max(_largest(getattr(first, name)), _largest(getattr(second, name))))
+    batch, channel = largest
+    if batch_shape is None:
+        return (batch + 1, channel + 1) if channel > 0 else (batch + 1,) if batch > 0 else ()
+    for name, place, size in zip(("batch", "channel"), largest, (*batch_shape, 1, 1), strict=False):
+        if place >= size:
             raise ValueError(
-                f"{function}: batch_shape must be large enough for every bar, got {batch_shape}, {position} {largest}"
+                f"{function}: batch_shape must be large enough for every bar, got {batch_shape}, {name} {place}"
             )
-
-
-def _least_shape(first: Barcode, second: Barcode) -> tuple[int, ...]:
-    batch = 1 + max(_largest(first.batch), _largest(second.batch))
-    channel = 1 + max(_largest(first.channel), _largest(second.channel))
-    return (batch, channel) if channel > 1 else (batch,) if batch > 1 else ()
+    return batch_shape
 
 
 def _largest(x: Array) -> int:
