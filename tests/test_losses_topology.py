@@ -259,10 +259,18 @@ def test_thin_images_are_those_of_fewer_dimensions(rng):
         (betti_matching_loss, "weight_unmatched", math.inf),
         (betti_matching_loss, "min_persistence", -0.1),
         (betti_matching_loss, "filtration", "level"),
+        (betti_matching_loss, "connectivity", "8"),
+        (betti_matching_loss, "comparison", "both"),
+        (betti_matching_loss, "rule", None),
+        (betti_matching_loss, "dims", (1, 1)),
+        (betti_matching_loss, "threshold", math.nan),
+        (betti_prior_loss, "connectivity", "8"),
         (betti_prior_loss, "dims", 2),
         (betti_prior_loss, "filtration", None),
         (wasserstein_topology_loss, "matching", "hungarian"),
         (wasserstein_topology_loss, "dims", (0, -1)),
+        (wasserstein_topology_loss, "dims", (0, 0)),
+        (wasserstein_topology_loss, "connectivity", 4),
         (wasserstein_topology_loss, "spatial_dims", 3),
         (euler_characteristic_loss, "spatial_dims", 0),
     ],
@@ -272,6 +280,38 @@ def test_bad_settings_are_refused(rng, loss, argument, bad):
     named = "prediction" if bad == 3 else argument  # as many dimensions as the image does not have
     call = lambda: loss(prediction, second(loss, prediction), **{argument: bad})  # noqa: E731
     raises_sentence(ValueError, call, loss.__name__, named)
+
+
+@pytest.mark.parametrize(
+    ("loss", "options"),
+    [
+        (betti_matching_loss, {}),
+        (betti_prior_loss, {}),
+        (wasserstein_topology_loss, {}),
+        (wasserstein_topology_loss, {"filtration": "sublevel"}),
+        (wasserstein_topology_loss, {"matching": "wasserstein"}),
+    ],
+)
+def test_nan_is_refused_with_its_argument_and_position(rng, loss, options):
+    good = distinct(rng, 2, 4, 5)
+    bad = good.clone()
+    bad[1, 2, 3] = math.nan
+    call = lambda: loss(bad, second(loss, good[0]), spatial_dims=2, **options)  # noqa: E731
+    if loss is not betti_prior_loss:
+        call = lambda: loss(bad, good, spatial_dims=2, **options)  # noqa: E731
+        with pytest.raises(ValueError, match=rf"^{loss.__name__}: target .*index \(1, 2, 3\)$"):
+            loss(good, bad, spatial_dims=2, **options)
+    with pytest.raises(ValueError, match=rf"^{loss.__name__}: prediction must not contain NaN.*index \(1, 2, 3\)$"):
+        call()
+
+
+@pytest.mark.parametrize("loss", [betti_matching_loss, euler_characteristic_loss, wasserstein_topology_loss])
+def test_targets_and_weights_elsewhere_are_refused(rng, loss):
+    x = distinct(rng, 4, 5)
+    raises_sentence(RuntimeError, lambda: loss(x, x.to("meta")), loss.__name__, "target")
+    raises_sentence(TypeError, lambda: loss(x, x.to_sparse()), loss.__name__, "target")
+    weight = torch.tensor(1j)
+    raises_sentence(TypeError, lambda: loss(x, x, sample_weight=weight), loss.__name__, "sample_weight")
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -289,6 +329,32 @@ def test_betti_numbers_of_another_form_are_refused(rng, bad):
     raises_sentence(TypeError, lambda: betti_prior_loss(distinct(rng, 4, 5), None), "betti_prior_loss", "betti")
     floats = torch.tensor([1.0, 1.0])
     raises_sentence(TypeError, lambda: betti_prior_loss(distinct(rng, 4, 5), floats), "betti_prior_loss", "betti")
+
+
+def test_betti_numbers_are_exact_or_refused(rng):
+    prediction = distinct(rng, 4, 5).float()
+    many = 2**24 + 1  # not a float32
+    expected = betti_prior_loss(prediction, torch.tensor([0, many]), reduction="none").double()
+    assert betti_prior_loss(prediction.double(), (0, many)) == pytest.approx(expected.item(), rel=1e-7)
+    assert betti_prior_loss(prediction.double(), (0, many)) > betti_prior_loss(prediction.double(), (0, many - 1))
+    for bad in ((0, 10**30), torch.tensor([1, -1])):
+        raises_sentence(ValueError, lambda bad=bad: betti_prior_loss(prediction, bad), "betti_prior_loss", "betti")
+
+
+@pytest.mark.parametrize("filtration", ["superlevel", "sublevel", "both"])
+@pytest.mark.parametrize("essential", [False, True])
+def test_bars_with_infinite_ends_are_not_transported(rng, filtration, essential):
+    """They are left out, and where only one of the images has a finite essential component, that is too."""
+    prediction, target = (distinct(rng, 12, 12) for _ in range(2))
+    for image in (prediction, target):
+        image[rng.random((12, 12)) < 0.1] = math.inf
+        image[rng.random((12, 12)) < 0.1] = -math.inf
+    prediction.requires_grad_()
+    options = {"filtration": filtration, "essential": essential, "matching": "wasserstein"}
+    value = wasserstein_topology_loss(prediction, target, **options)
+    assert value.isfinite()
+    assert value > 0
+    assert slope(value, prediction).isfinite().all()
 
 
 def test_the_family_is_whole():

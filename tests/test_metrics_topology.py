@@ -135,8 +135,12 @@ def test_bad_input_is_refused(metric):
     raises_sentence(ValueError, lambda: metric(good, good, connectivity="face", spatial_dims=4), name, "spatial_dims")
     raises_sentence(TypeError, lambda: metric(good, torch.from_numpy(good), **FACE), name, "target")
     raises_sentence(TypeError, lambda: metric(good.tolist(), good, **FACE), name, "prediction")
-    with pytest.raises(ValueError, match="connectivity must be one of 'face', 'full', got 'vertex'"):
-        metric(good, good, connectivity="vertex", spatial_dims=2)
+    for bad in (good.astype(complex), good.astype(object), good.astype(str)):
+        raises_sentence(TypeError, lambda bad=bad: metric(bad, bad, **FACE), name, "prediction")
+    raises_sentence(ValueError, lambda: metric(good[:0], good[:0], **FACE), name, "prediction")
+    for bad in ("vertex", None, 4):
+        call = lambda bad=bad: metric(good, good, connectivity=bad, spatial_dims=2)  # noqa: E731
+        raises_sentence(ValueError, call, name, "connectivity", contains="'face', 'full'")
     with pytest.raises(TypeError, match="connectivity"):
         metric(good, good, spatial_dims=2)
 

@@ -69,7 +69,7 @@ def betti_number_error(
         1
     """
     name = "betti_number_error"
-    lead = _enter(name, prediction, target, spatial_dims)
+    lead = _enter(name, prediction, target, connectivity, spatial_dims)
     _check.flag(name, "per_dimension", per_dimension)
     spatial = prediction.ndim - lead
     if patch is None:
@@ -156,12 +156,12 @@ def betti_matching_error(
         2
     """
     name = "betti_matching_error"
-    lead = _enter(name, prediction, target, spatial_dims)
+    lead = _enter(name, prediction, target, connectivity, spatial_dims)
     _check.flag(name, "per_dimension", per_dimension)
     _check.flag(name, "normalize", normalize)
     spatial = prediction.ndim - lead
     masks = [_array.raw(x) != 0 for x in (prediction, target)]
-    found = topology.betti_matching(*masks, connectivity=connectivity, spatial_dims=spatial)
+    found = _check.on_behalf(name, {}, topology.betti_matching, *masks, connectivity=connectivity, spatial_dims=spatial)
     tau = found.n_unmatched_prediction + found.n_unmatched_target
     some = [mask.any(tuple(range(lead, mask.ndim))) for mask in masks]
     tau[..., 0] += some[0] != some[1]
@@ -176,10 +176,11 @@ def betti_matching_error(
     return _array.like(tau, prediction) if _array.is_tensor(prediction) else tau[()]
 
 
-def _enter(function: str, prediction: Array, target: Array, spatial_dims: int | None) -> int:
-    """Require two masks; return how many leading dimensions count them."""
+def _enter(function: str, prediction: Array, target: Array, connectivity: str, spatial_dims: int | None) -> int:
+    """Require two masks and a connectivity; return how many leading dimensions count them."""
     for argument, x in (("prediction", prediction), ("target", target)):
-        _check.array(function, argument, x)
+        _check.numbers(function, argument, x)
+    _check.choice(function, "connectivity", connectivity, ("face", "full"))
     _check.same_kind(function, {"prediction": prediction, "target": target})
     if tuple(prediction.shape) != tuple(target.shape):
         first, second = tuple(prediction.shape), tuple(target.shape)
@@ -190,6 +191,9 @@ def _enter(function: str, prediction: Array, target: Array, spatial_dims: int | 
         more = "" if spatial_dims is None else " and at most 2 leading ones"
         expected = f"of {'1 to 3' if spatial_dims is None else spatial} spatial dimensions{more}"
         raise ValueError(f"{function}: prediction must be {expected}, got shape {tuple(prediction.shape)}")
+    if 0 in prediction.shape[prediction.ndim - spatial :]:
+        shape = tuple(prediction.shape)
+        raise ValueError(f"{function}: prediction must be masks of at least one voxel, got shape {shape}")
     for argument, x in (("prediction", prediction), ("target", target)):
         bad = (x != 0) & (x != 1)
         if bool(bad.any()):

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from argrad import _array, topology
-from argrad._check import choice, integer
+from argrad._check import choice, integer, on_behalf
 from argrad.losses import _check
 from argrad.losses._reduce import reduce
 from argrad.losses.topology._images import Images, degrees, finite, images, levels
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from argrad.topology import Barcode
 
 
 class _Bars(NamedTuple):
@@ -115,19 +117,47 @@ def wasserstein_topology_loss(
             "spatial_dims": checked.spatial,
         }
         if matching == "longest":
-            foreground = goal > 0 if level == "superlevel" else goal <= 0
-            betti = topology.betti_numbers(foreground, connectivity=connectivity, spatial_dims=checked.spatial)
+            betti = on_behalf(
+                name,
+                {"mask": "target > 0"},
+                topology.betti_numbers,
+                _foreground(goal, level),
+                connectivity=connectivity,
+                spatial_dims=checked.spatial,
+            )
             if not essential:  # one component of each image that has any
                 betti = (betti - betti.new_tensor([1] + [0] * (checked.spatial - 1))).clamp(min=0)
-            bars = _longest(checked, betti, options)
+            bars = _longest(name, checked, betti, options)
             values = values + _certain(bars, level)
         else:
-            first, second = topology.barcode(checked.prediction, **options), topology.barcode(goal, **options)
+            sides = {"prediction": checked.prediction, "target": goal}
+            first, second = [
+                _between_numbers(on_behalf(name, {"x": argument}, topology.barcode, x, **options))
+                for argument, x in sides.items()
+            ]
             distance = topology.wasserstein_distance(
                 first, second, order=2, internal_p=2, dims=wanted, batch_shape=checked.lead
             )
-            values = values + distance.square().sum(-1).reshape(-1)
+            # An infinite one: the essential component of one image alone is born at a number.
+            values = values + finite(distance).square().sum(-1).reshape(-1)
     return reduce(values.reshape(checked.lead), reduction, weights=sample_weight, dtype=checked.dtype)
+
+
+def _foreground(goal: Tensor, level: str) -> Tensor:
+    """Return where the labels are, with NaN where they are NaN, so that the operator refuses it."""
+    import torch
+
+    labels = goal > 0 if level == "superlevel" else goal <= 0
+    # One pass sees that there is nothing to do.
+    if not torch.compiler.is_compiling() and not math.isnan(goal.sum().item()):
+        return labels
+    return labels.to(goal.dtype).where(goal == goal, goal)
+
+
+def _between_numbers(bars: Barcode) -> Barcode:
+    """Take bars with an end at an infinite value out of their degree."""
+    dead = bars.death.isfinite() | (bars.death_index < 0)
+    return bars._replace(dimension=bars.dimension.where(bars.birth.isfinite() & dead, 3))
 
 
 def _certain(bars: _Bars, level: str) -> Tensor:
@@ -205,7 +235,7 @@ def betti_prior_loss(
     wanted, values = degrees(name, dims, checked.spatial), checked.zeros()
     for level in levels(name, filtration):
         options: dict[str, Any] = {"filtration": level, "connectivity": connectivity, "dims": wanted}
-        bars = _longest(checked, numbers, {**options, "essential": True, "spatial_dims": checked.spatial})
+        bars = _longest(name, checked, numbers, {**options, "essential": True, "spatial_dims": checked.spatial})
         square = finite(bars.birth - bars.death).square()
         values = values + bars.missing.index_add(0, bars.example, (1 - square).where(bars.kept, square).double())
     return reduce(values.reshape(checked.lead), reduction, weights=sample_weight, dtype=checked.dtype)
@@ -213,23 +243,29 @@ def betti_prior_loss(
 
 def _numbers(name: str, betti: Tensor | Sequence[int], checked: Images) -> Tensor:
     """Require Betti numbers; return them as integers of shape (*lead, d)."""
+    import torch
+
     d, lead = checked.spatial, checked.lead
     numbers: Any = betti
     if isinstance(betti, list | tuple):
-        numbers = checked.prediction.new_tensor([integer(name, "betti", number, low=0) for number in betti]).long()
+        several = [integer(name, "betti", number, low=0, high=2**53) for number in betti]
+        numbers = checked.prediction.new_tensor(several, dtype=torch.int64)
     elif not _array.is_tensor(betti):
         raise TypeError(f"{name}: betti must be a tensor, a list or a tuple, got {_array.describe(betti)}")
     shapes = [(*lead[i:], d) for i in range(len(lead) + 1)]
     if tuple(numbers.shape) not in shapes:
         raise ValueError(f"{name}: betti must be of shape {' or '.join(map(str, shapes))}, got {tuple(numbers.shape)}")
-    return _check.classes(name, "betti", numbers, tuple(numbers.shape)).expand(*lead, d)
+    known = _check.classes(name, "betti", numbers, tuple(numbers.shape))
+    if not torch.compiler.is_compiling() and known.numel() and int(known.min()) < 0:
+        raise ValueError(f"{name}: betti must be integers >= 0, got {int(known.min())}")
+    return known.expand(*lead, d)
 
 
-def _longest(checked: Images, betti: Tensor, options: dict[str, Any]) -> _Bars:
+def _longest(name: str, checked: Images, betti: Tensor, options: dict[str, Any]) -> _Bars:
     """Find the bars of a prediction and the longest among them."""
     import torch
 
-    bars, d = topology.barcode(checked.prediction, **options), checked.spatial
+    bars, d = on_behalf(name, {"x": "prediction"}, topology.barcode, checked.prediction, **options), checked.spatial
     last = 0.0 if options["filtration"] == "superlevel" else 1.0
     death = bars.death.where(bars.death.isfinite(), last)
     example = checked.example(bars)

@@ -78,8 +78,7 @@ def degrees(function: str, dims: int | Sequence[int] | None, spatial: int) -> tu
     """Require degrees of images of so many dimensions; return them."""
     if dims is None:
         return tuple(range(spatial))
-    chosen = tuple(dims) if isinstance(dims, Sequence) else (dims,)
-    return tuple(checks.integer(function, "dims", degree, low=0, high=spatial - 1) for degree in chosen)
+    return checks.integers(function, "dims", dims, low=0, high=spatial - 1)
 
 
 def levels(function: str, filtration: str) -> tuple[str, ...]:

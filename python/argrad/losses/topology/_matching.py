@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from argrad import topology
-from argrad._check import choice, real
+from argrad._check import choice, on_behalf, real
 from argrad.losses._reduce import reduce
 from argrad.losses.topology._images import Images, finite, images, levels
 
@@ -128,7 +128,10 @@ def betti_matching_loss(
     )
     values = checked.zeros()
     for level in levels(name, filtration):
-        found = topology.betti_matching(
+        found = on_behalf(
+            name,
+            {},
+            topology.betti_matching,
             checked.prediction,
             goal,
             filtration=level,
