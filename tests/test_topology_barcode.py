@@ -297,6 +297,8 @@ class TestBadInput:
                 barcode(given, spatial_dims=2)
         with pytest.raises(ValueError, match=r"NaN, got one at index \(2, 0, 3\) \(item 1 of the list\)$"):
             barcode([x[0, 0], x[1]])
+        with pytest.raises(ValueError, match=r"NaN, got one at index \(3,\)$"):
+            barcode(x[1, 2, 0])
 
     def test_devices_are_refused(self):
         with pytest.raises(RuntimeError, match="barcode: x must be in host memory"):

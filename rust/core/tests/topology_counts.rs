@@ -1,10 +1,10 @@
 //! Betti numbers and Euler characteristics against cells counted one by one and bars of the reduction.
 
-use argrad_core::Job;
 use argrad_core::topology::grid::Grid;
 use argrad_core::topology::{
     Images, Options, Ring, Stack, barcodes, betti_numbers, euler_characteristics, euler_curves,
 };
+use argrad_core::{Error, Job};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -90,4 +90,32 @@ proptest! {
         let expected: Vec<_> = thresholds.iter().map(|&t| euler(&x, &shape, t as f32, full)).collect();
         prop_assert_eq!(found, expected);
     }
+}
+
+/// One image takes many times as long as the stop comes after.
+#[test]
+fn a_stopped_count_ends() {
+    let shape = [1, 160, 160, 160];
+    let mut state = 1u32;
+    let mask: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 31) as u8
+    })
+    .take(shape.iter().product())
+    .collect();
+    let grey: Vec<f32> = mask.iter().map(|&x| f32::from(x)).collect();
+    let stopped = |work: &(dyn Fn(&Job) -> Result<Vec<i64>, Error> + Sync)| {
+        let job = Job::default();
+        std::thread::scope(|scope| {
+            let found = scope.spawn(|| work(&job));
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            job.stop();
+            found.join().expect("no panic")
+        })
+    };
+    let thresholds: Vec<_> = (0..4000).map(f64::from).collect();
+    let stack = Stack { name: "mask", voxels: &mask[..], shape: &shape, lead: 1, item: None };
+    let image = Stack { name: "x", voxels: &grey[..], shape: &shape, lead: 1, item: None };
+    assert_eq!(stopped(&|job| betti_numbers(stack, true, job)), Err(Error::Interrupted));
+    assert_eq!(stopped(&|job| euler_curves(image, &thresholds, true, job)), Err(Error::Interrupted));
 }

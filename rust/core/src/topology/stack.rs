@@ -117,14 +117,14 @@ impl<'a, T: Value> Stack<'a, T> {
     }
 }
 
-/// "index (1, 2)" for a position in an array.
+/// "index (1, 2)" for a position in an array, "index (1,)" in one of one axis.
 fn place(shape: &[usize], mut at: usize) -> String {
     let mut index = vec![0; shape.len()];
     for (i, &size) in index.iter_mut().zip(shape).rev() {
         (*i, at) = (at % size, at / size);
     }
     let text: Vec<_> = index.iter().map(ToString::to_string).collect();
-    format!("index ({})", text.join(", "))
+    format!("index ({}{})", text.join(", "), if text.len() == 1 { "," } else { "" })
 }
 
 #[cfg(test)]
