@@ -119,6 +119,12 @@ def barcode(f, k, construction="V"):
     return {p: q for q, p in pairs(grid, k, f, f, value).items() if value(f, p) < value(f, q)}
 
 
+def essential(f, construction="V"):
+    """Return the cell of degree 0 that no cell kills: the first in the order."""
+    value, grid = _construction(f, construction)
+    return min(grid[0], key=lambda cell: key(f, cell, value))
+
+
 def betti_matching(f, g, strict, comparison="union", construction="V"):
     """Match the bars of f and g through their union or intersection.
 

@@ -45,6 +45,13 @@ def test_known_answers(name):
     assert betti_number_error(prediction, target, **FACE) == sum(gap)
 
 
+@pytest.mark.parametrize("name", ["move", "move the first"])
+def test_for_full_connectivity_the_last_component_is_not_compared(name):
+    prediction, target, tau, _ = KNOWN[name]
+    options = {"connectivity": "full", "spatial_dims": 2, "per_dimension": True}
+    assert betti_matching_error(prediction[::-1, ::-1], target[::-1, ::-1], **options).tolist() == tau
+
+
 def some_masks(rng, shape, batch=()):
     """Pairs of masks of any density, some empty or full."""
     density = rng.choice([0.0, 0.3, 0.5, 0.7, 0.9, 1.0], size=(2, *batch))

@@ -9,6 +9,7 @@ import gudhi
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 import argrad
 from argrad.topology import Barcode, barcode
@@ -110,6 +111,22 @@ class TestOptions:
         found = barcode(X, essential=False)
         assert math.inf not in found.death
         assert len(found.birth) == 4
+
+    @pytest.mark.parametrize("shape", [(30,), (8, 9), (4, 5, 6), (5, 1, 7)])
+    @pytest.mark.parametrize("connectivity", ["face", "full"])
+    def test_every_component_of_a_mask_is_born_in_itself(self, shape, connectivity, rng):
+        """The essential one, too, although the order of equal voxels is turned round for "full"."""
+        structure = ndimage.generate_binary_structure(len(shape), 1 if connectivity == "face" else len(shape))
+        for _ in range(20):
+            mask = rng.random(shape) < 0.4
+            labels, count = ndimage.label(mask, structure)
+            options = {"filtration": "superlevel", "connectivity": connectivity, "threshold": 0.0, "dims": 0}
+            found = barcode(mask, **options)
+            assert sorted(labels.flatten()[found.birth_index]) == list(range(1, count + 1))
+            if count:
+                first_or_last = np.flatnonzero(mask)[0 if connectivity == "face" else -1]
+                alone = barcode(mask, essential=False, **options)
+                assert labels.flatten()[first_or_last] not in labels.flatten()[alone.birth_index]
 
     def test_min_persistence_drops_shorter_bars(self):
         assert bars(barcode(X, min_persistence=1.0)) == bars(barcode(X))
@@ -218,7 +235,7 @@ class TestShapes:
         for shape in ((7,), (3, 4), (2, 3, 4)):
             found = barcode(np.zeros(shape), connectivity=connectivity)
             assert bars(found) == [(0, 0.0, math.inf)]
-            assert found.birth_index.tolist() == [0]
+            assert found.birth_index.tolist() == [0 if connectivity == "face" else math.prod(shape) - 1]
 
     def test_a_checkerboard(self):
         x = np.indices((6, 6)).sum(0) % 2.0

@@ -110,9 +110,10 @@ def betti_matching_error(
     which is at least |beta_k(P) - beta_k(G)| in every degree. Where exactly one of the masks is empty, the other's
     first component is unmatched too.
 
-    **One component of each mask is not compared.** It is the one that holds the mask's first voxel in row-major order,
-    and it counts as matched to its like, wherever that lies (as in the definition, and all implementations of it). So
-    moving the first component of a mask elsewhere may go unseen, while moving another one is two errors.
+    **One component of each mask is not compared.** It is the one that holds the mask's first voxel in row-major order
+    (for "full", its last), and it counts as matched to its like, wherever that lies (as in the definition, and all
+    implementations of it). So moving that component of a mask elsewhere may go unseen, while moving another one is two
+    errors.
 
     Args:
         prediction: mask, shape (*S), (n, *S) or (n, c, *S), booleans or numbers 0 and 1.

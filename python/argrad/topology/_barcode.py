@@ -124,8 +124,8 @@ def barcode(
     Gradient:
         Births and deaths are values of voxels, so gradients go to these voxels, exact wherever no two voxels of an
         image are equal, and any number of times. Indices have none. Where voxels are equal, the first of them in
-        row-major order counts as the smaller one (for "full", as the larger one), and one voxel gets the gradient. An
-        image without bars has a gradient of zero.
+        row-major order comes first in the filtration (for "full", last), and one voxel gets the gradient. An image
+        without bars has a gradient of zero.
 
     Determinism:
         No randomness. The same bars in the same order for every number of threads, which share the images of arrays

@@ -212,7 +212,12 @@ impl Frame {
             let outside = options.outside().is_some() && constants[1] <= lowest;
             let first = if outside { constants[1] } else { lowest };
             let alive = options.threshold.is_none() || first < constants[0];
-            image.eldest = alive.then_some(if outside { OUTSIDE } else { image.lowest });
+            image.eldest = alive.then(|| match (outside, options.full) {
+                (true, _) => OUTSIDE,
+                (false, false) => image.lowest,
+                // The order of equal voxels is turned round in the dual.
+                (false, true) => image.keys.iter().rposition(|&key| key == lowest).unwrap_or_default() as i64,
+            });
         }
         if options.ring != Ring::None {
             let key = |image: &Image| match options.ring {
