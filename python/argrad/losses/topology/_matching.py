@@ -94,8 +94,8 @@ def betti_matching_loss(
 
     Determinism:
         No randomness. An example's value depends neither on its batch nor on the number of threads. Ties are decided by
-        the order of voxels. The component that never dies is never compared: two masks that differ in a second
-        component, or whose largest one is elsewhere, see only what is left (`betti_matching_error` says more).
+        the order of voxels. Unless `essential`, the component that never dies is not compared, and where it lies never
+        is (`betti_matching_error` says more).
 
     Cost:
         That of `betti_matching`, once for each filtration; O(bars) more, forward and backward.
@@ -104,7 +104,8 @@ def betti_matching_loss(
         Stucki, Paetzold, Shit, Menze, Bauer, "Topologically faithful image segmentation via induced matching of
         persistence barcodes", ICML 2023, arXiv:2211.15272; Stucki, Bürgin, Paetzold, Bauer, "Efficient Betti Matching
         Enables Topology-Aware 3D Segmentation via Persistent Homology", arXiv:2407.04683; defaults as in the authors'
-        code.
+        code, which takes the mean of both filtrations, and whose "background" pushes the unmatched bars of the target
+        too, a constant.
 
     Examples:
         >>> import torch
