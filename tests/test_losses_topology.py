@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 import argrad
 import oracles_losses_topology as oracle
+from argrad import nn
 from argrad import topology as operators
 from argrad.losses import topology
 from argrad.losses.topology import (
@@ -355,6 +356,15 @@ def test_bars_with_infinite_ends_are_not_transported(rng, filtration, essential)
     assert value.isfinite()
     assert value > 0
     assert slope(value, prediction).isfinite().all()
+
+
+def test_settings_of_modules_have_names():
+    with pytest.raises(
+        TypeError, match=r"^BettiMatchingLoss\.__init__\(\) takes 1 positional argument but 2 were given$"
+    ):
+        nn.BettiMatchingLoss("both")
+    with pytest.raises(TypeError, match=r"^BettiMatchingLoss: got an unexpected keyword argument 'filter'$"):
+        nn.BettiMatchingLoss(filter="both")
 
 
 def test_the_family_is_whole():

@@ -71,6 +71,7 @@ def _twin(name: str, function: Callable[..., Any]) -> type:
             return ", ".join(f"{setting}={getattr(self, setting)!r}" for setting in names)
 
     Twin.__name__ = Twin.__qualname__ = name
+    Twin.__init__.__qualname__ = f"{name}.__init__"  # Python's own errors say it
     Twin.__module__ = __name__
     Twin.__signature__ = settings  # type: ignore[attr-defined]
     Twin.__doc__ = _document(name, function)
