@@ -76,31 +76,36 @@ def test_errors_are_their_definition(rng, shape, connectivity):
     options = {"connectivity": connectivity, "spatial_dims": len(shape), "per_dimension": True}
     found, gap = (metric(prediction, target, **options) for metric in METRICS)
     assert (found >= gap).all()
-    scaled = betti_matching_error(prediction, target, **options, normalize=True)
+    scaled, scaled_gap = (metric(prediction, target, **options, normalize=True) for metric in METRICS)
     options["per_dimension"] = False
-    total = betti_matching_error(prediction, target, **options, normalize=True)
+    total, total_gap = (metric(prediction, target, **options, normalize=True) for metric in METRICS)
     for i in range(25):
         tau, betti_f, betti_g = defined_errors(prediction[i], target[i], "T" if connectivity == "full" else "V")
         assert found[i].tolist() == tau
-        assert gap[i].tolist() == [abs(a - b) for a, b in zip(betti_f, betti_g, strict=True)]
+        differences = [abs(a - b) for a, b in zip(betti_f, betti_g, strict=True)]
+        assert gap[i].tolist() == differences
+        assert scaled_gap[i].tolist() == [min(1, a / max(1, b)) for a, b in zip(differences, betti_g, strict=True)]
+        assert total_gap[i] == min(1, sum(differences) / max(1, sum(betti_g)))
         assert scaled[i].tolist() == [min(1, a / max(1, b)) for a, b in zip(tau, betti_g, strict=True)]
         assert total[i] == min(1, sum(tau) / max(1, sum(betti_g)))
 
 
 @pytest.mark.parametrize("side", [1, 2, 4, 7, 100])
-def test_patches(rng, side):
+@pytest.mark.parametrize("normalize", [False, True])
+def test_patches(rng, side, normalize):
     prediction, target = some_masks(rng, (7, 10), (3, 2))
-    found = betti_number_error(prediction, target, **FACE, per_dimension=True, patch=side)
-    parts = [
-        betti_number_error(
-            *[x[..., i : i + side, j : j + side] for x in (prediction, target)], **FACE, per_dimension=True
-        )
-        for i in range(0, 7, side)
-        for j in range(0, 10, side)
-    ]
-    assert found.dtype == np.float64
-    np.testing.assert_allclose(found, np.mean(parts, 0))
-    np.testing.assert_allclose(betti_number_error(prediction, target, **FACE, patch=side), found.sum(-1))
+    for per_dimension in (False, True):
+        options = {**FACE, "per_dimension": per_dimension, "normalize": normalize}
+        parts = [
+            betti_number_error(*[x[..., i : i + side, j : j + side] for x in (prediction, target)], **options)
+            for i in range(0, 7, side)
+            for j in range(0, 10, side)
+        ]
+        found = betti_number_error(prediction, target, **options, patch=side)
+        assert found.dtype == np.float64
+        np.testing.assert_allclose(found, np.mean(parts, 0))
+        tensors = [torch.from_numpy(x) for x in (prediction, target)]
+        assert np.array_equal(betti_number_error(*tensors, **options, patch=side).numpy(), found)
 
 
 @pytest.mark.parametrize("metric", METRICS)

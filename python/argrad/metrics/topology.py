@@ -15,6 +15,8 @@ from argrad._array import Array
 
 __all__ = ["betti_matching_error", "betti_number_error"]
 
+Numbers = np.ndarray[Any, Any]
+
 
 def betti_number_error(
     prediction: Array,
@@ -23,6 +25,7 @@ def betti_number_error(
     connectivity: str,
     spatial_dims: int | None,
     per_dimension: bool = False,
+    normalize: bool = False,
     patch: int | None = None,
 ) -> Any:
     """Count by how much the numbers of components, loops and cavities of a mask differ from those of another.
@@ -41,12 +44,14 @@ def betti_number_error(
             background has the other one.
         spatial_dims: how many of the last dimensions are space, 1 to 3; None: all.
         per_dimension: whether to return e_k of every degree instead of the sum.
+        normalize: whether to divide by the number of features of the target: min(1, error / max(1, SUM_k beta_k(G)));
+            with `per_dimension` min(1, e_k / max(1, beta_k(G))).
         patch: None, or the length of the sides of patches: the masks are cut into a grid of them (those at the far
-            borders may be smaller), and the mean of the patches' errors is returned.
+            borders may be smaller), and the mean of the patches' errors (each normalized, if so) is returned.
 
     Returns:
         One error for each image, shape (), (n,) or (n, c), followed by the degrees with `per_dimension`; of the kind of
-        `prediction`, int64, or float64 with `patch`.
+        `prediction`, int64, or float64 with `normalize` or `patch`.
 
     Raises:
         TypeError: not arrays, or of two kinds.
@@ -71,25 +76,29 @@ def betti_number_error(
     name = "betti_number_error"
     lead = _enter(name, prediction, target, connectivity, spatial_dims)
     _check.flag(name, "per_dimension", per_dimension)
-    spatial = prediction.ndim - lead
+    _check.flag(name, "normalize", normalize)
+    options = {"connectivity": connectivity, "spatial_dims": prediction.ndim - lead}
+    masks = [_array.raw(x) != 0 for x in (prediction, target)]
+
+    def gap(window: tuple[Any, ...]) -> Numbers:
+        betti = [topology.betti_numbers(mask[window], **options) for mask in masks]
+        return _total(abs(betti[0] - betti[1]), betti[1], per_dimension, normalize)
+
     if patch is None:
-        found = _gap(prediction, target, connectivity, spatial)
+        found = gap((...,))
     else:
         side = _check.integer(name, "patch", patch, low=1)
-        total, count = 0, 0
-        for corner in itertools.product(*[range(0, size, side) for size in prediction.shape[lead:]]):
-            window = (..., *[slice(at, at + side) for at in corner])
-            total = total + _gap(prediction[window], target[window], connectivity, spatial)
-            count += 1
-        found = _array.cast(total, "float64") / count
+        corners = itertools.product(*[range(0, size, side) for size in prediction.shape[lead:]])
+        windows = [(..., *[slice(at, at + side) for at in corner]) for corner in corners]
+        found = np.asarray(sum(gap(window) for window in windows)) / len(windows)
+    return _array.like(found, prediction) if _array.is_tensor(prediction) else found[()]
+
+
+def _total(errors: Numbers, betti: Numbers, per_dimension: bool, normalize: bool) -> Numbers:
+    """Return errors of every degree or their sum, divided by the numbers of features or not."""
     if not per_dimension:
-        found = found.sum(-1)
-    return found if _array.is_tensor(found) else found[()]
-
-
-def _gap(prediction: Array, target: Array, connectivity: str, spatial: int) -> Array:
-    numbers = [topology.betti_numbers(x, connectivity=connectivity, spatial_dims=spatial) for x in (prediction, target)]
-    return abs(numbers[0] - numbers[1])
+        errors, betti = errors.sum(-1), betti.sum(-1)
+    return np.minimum(1.0, errors / np.maximum(1, betti)) if normalize else errors
 
 
 def betti_matching_error(
@@ -166,15 +175,10 @@ def betti_matching_error(
     tau = found.n_unmatched_prediction + found.n_unmatched_target
     some = [mask.any(tuple(range(lead, mask.ndim))) for mask in masks]
     tau[..., 0] += some[0] != some[1]
-    if normalize:
-        betti = found.n_matched + found.n_unmatched_target
-        betti[..., 0] += some[1]
-        if not per_dimension:
-            tau, betti = tau.sum(-1), betti.sum(-1)
-        tau = np.minimum(1.0, tau / np.maximum(1, betti))
-    elif not per_dimension:
-        tau = tau.sum(-1)
-    return _array.like(tau, prediction) if _array.is_tensor(prediction) else tau[()]
+    betti = found.n_matched + found.n_unmatched_target
+    betti[..., 0] += some[1]
+    error = _total(tau, betti, per_dimension, normalize)
+    return _array.like(error, prediction) if _array.is_tensor(prediction) else error[()]
 
 
 def _enter(function: str, prediction: Array, target: Array, connectivity: str, spatial_dims: int | None) -> int:
