@@ -32,7 +32,7 @@ class Row:
             its value. The oracle then takes `at`: inputs at which the constant parts are evaluated.
         alone: whether an example's value does not depend on its batch.
         scale: factor of the scores in `stays_finite`; None: the formula itself grows beyond all bounds.
-        refuses_nan: the operator that refuses NaN, where there is no value for it; None: NaN makes its example NaN.
+        refuses_nan: whether NaN is refused, where there is no value for it; otherwise NaN makes its example NaN.
     """
 
     function: Callable
@@ -45,7 +45,7 @@ class Row:
     frozen: bool = False
     alone: bool = True
     scale: float | None = 1e4
-    refuses_nan: str | None = None
+    refuses_nan: bool = False
 
     @property
     def name(self):

@@ -158,7 +158,7 @@ ROWS = {
             {"spatial_dims": 2, "push_unmatched": "background", "relative": True},
             {"spatial_dims": 2, "filtration": "both", "push_unmatched": "background", "sphere": True},
         ),
-        refuses_nan="betti_matching",
+        refuses_nan=True,
     ),
     "topology.betti_prior_loss": Row(
         function=topology.betti_prior_loss,
@@ -170,7 +170,7 @@ ROWS = {
             {"spatial_dims": 2, "filtration": "sublevel", "dims": (1,)},
         ),
         shared=(1,),
-        refuses_nan="barcode",
+        refuses_nan=True,
     ),
     "topology.euler_characteristic_loss": Row(
         function=topology.euler_characteristic_loss,
@@ -189,7 +189,7 @@ ROWS = {
             {"spatial_dims": 2, "filtration": "sublevel", "dims": (1,)},
             {"spatial_dims": 2, "matching": "wasserstein", "essential": True},
         ),
-        refuses_nan="barcode",
+        refuses_nan=True,
     ),
 }
 
