@@ -6,7 +6,7 @@ dtypes and shapes of arrays; it reads values only where it says so.
 
 import math
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
