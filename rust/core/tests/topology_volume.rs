@@ -31,12 +31,16 @@ fn shapes() -> impl Strategy<Value = [usize; 3]> {
     ]
 }
 
-/// Two images, and whether they lie in a ring of a constant.
+/// Two images, a quarter of them alike but for a few voxels, and whether they lie in a ring of a constant.
 fn cases() -> impl Strategy<Value = ([usize; 3], Vec<u32>, Vec<u32>, Option<u32>)> {
     let ring = prop_oneof![3 => Just(None), 1 => prop_oneof![Just(0), Just(1), Just(10)].prop_map(Some)];
     (shapes(), ring).prop_flat_map(|(shape, ring)| {
         let n = shape.iter().product();
-        (Just(shape), keys(n), keys(n), Just(ring))
+        let same = prop_oneof![3 => Just(vec![false; n]), 1 => prop::collection::vec(prop::bool::weighted(0.92), n)];
+        (Just(shape), keys(n), keys(n), Just(ring), same).prop_map(|(shape, f, mut g, ring, same)| {
+            g.iter_mut().zip(&f).zip(same).filter(|(_, same)| *same).for_each(|((g, f), _)| *g = *f);
+            (shape, f, g, ring)
+        })
     })
 }
 
