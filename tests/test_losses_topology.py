@@ -105,6 +105,16 @@ def test_unmatched_bars_are_pushed(rng, push, ring):
     assert torch.autograd.gradgradcheck(call, prediction, atol=1e-6)
 
 
+@pytest.mark.parametrize("filtration", ["superlevel", "sublevel", "both"])
+def test_ends_in_a_ring_of_zeros_are_not_pushed(rng, filtration):
+    prediction, target = distinct(rng, 2, 7, 8) - 0.6  # most of it beyond the ring, through which components meet
+    options = {"push_unmatched": "target", "sphere": True, "filtration": filtration}
+    value = betti_matching_loss(prediction, target, **options)
+    assert value.item() == pytest.approx(oracle.betti_matching(prediction.tolist(), target.tolist(), **options))
+    found = operators.betti_matching(prediction, target, sphere=True)
+    assert (found.prediction.death_index[found.unmatched_prediction] == -2).any()
+
+
 def test_push_to_the_target_lowers_a_false_component():
     """A spot where the target is 0: its birth falls to 0, and its death, which is 0 there too, stays."""
     prediction = torch.tensor([0.9, 0.1, 0.6, 0.05, 0.0], requires_grad=True)
