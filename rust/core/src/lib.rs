@@ -6,6 +6,7 @@
 pub mod dual;
 pub mod elementary;
 pub mod error;
+pub mod fresh;
 pub mod job;
 mod lanes;
 pub mod lent;

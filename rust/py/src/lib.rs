@@ -4,7 +4,6 @@
 mod call;
 mod distances;
 mod exchange;
-mod fresh;
 mod seeding;
 mod selection;
 mod sorting;

@@ -1,6 +1,7 @@
 //! Packed keys sorted digit by digit, and by insertion where they are nearly sorted.
 
 use super::order::Packed;
+use crate::fresh::room;
 
 /// Sorts nearly sorted keys by insertion; false, half done, where that takes many moves. Keys that are equal stay in order of
 /// position.
@@ -46,8 +47,8 @@ pub(super) fn radix<P: Packed, const DIGIT: u32, const DIGITS: usize>(
             counts[digit * bins + (key.key() >> shift(digit)) as usize % bins] += 1;
         }
     }
-    keys.resize(n, P::default());
-    spare.resize(n, P::default());
+    room(keys, n, P::default());
+    room(spare, n, P::default());
     let mut moved = false;
     for digit in 0..DIGITS {
         let starts = &mut counts[digit * bins..][..bins];

@@ -15,11 +15,6 @@ pub const fn pack(key: u32, number: u32) -> u64 {
     (key as u64) << 32 | number as u64
 }
 
-/// [`sort_unless_stopped`] for few pairs.
-pub fn sort(pairs: &mut Vec<u64>, spare: &mut Vec<u64>) {
-    let _ = sort_unless_stopped(pairs, spare, &Job::default()); // nobody stops this job
-}
-
 /// Sorts packed pairs by their keys; pairs of one key keep their order. What is in `spare` is lost.
 ///
 /// # Errors
@@ -82,7 +77,7 @@ mod tests {
                 .collect();
             let mut expected = pairs.clone();
             expected.sort_unstable();
-            sort(&mut pairs, &mut Vec::new());
+            sort_unless_stopped(&mut pairs, &mut Vec::new(), &Job::default()).unwrap();
             assert_eq!(pairs, expected, "{n} {mask:x}");
         }
     }

@@ -2,8 +2,8 @@
 
 use super::{Floats, lists};
 use crate::call::{exception, run_sized};
-use crate::fresh::zeros;
 use argrad_core::Dual;
+use argrad_core::fresh::zeros;
 use argrad_core::lent::Lent;
 use argrad_core::sorting::products::{self, Gradients, Inputs, Method};
 use argrad_core::sorting::softsort_vector::{self, Room, Roomy};

@@ -2,7 +2,7 @@
 
 use super::{Floats, lists};
 use crate::call::{exception, run_sized};
-use crate::fresh::zeros;
+use argrad_core::fresh::zeros;
 use argrad_core::sorting::order::Key;
 use argrad_core::sorting::soft::{self, Operation, Options, Regularization, rank, second, sort};
 use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};

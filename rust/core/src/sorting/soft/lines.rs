@@ -1,5 +1,6 @@
 //! From the blocks of soft ranks to the ranks of the items.
 
+use crate::fresh::room;
 use crate::simd::dispatch;
 use crate::sorting::order::{Key, Packed};
 
@@ -38,7 +39,7 @@ impl Lines {
 
     /// Makes room for so many places.
     pub fn clear(&mut self, places: usize) {
-        self.block_of.resize(places + Self::STEP, 0);
+        room(&mut self.block_of, places + Self::STEP, 0);
         self.drawn.clear();
         self.numbers.clear();
         self.places = 0;
@@ -79,7 +80,7 @@ impl Lines {
         let Self { numbers, block_of, .. } = self;
         match spare {
             Some(both) if rank.len() > CACHED => {
-                both.resize(rank.len(), T::Packed::default());
+                room(both, rank.len(), T::Packed::default());
                 put_both::<T>(keys, ranks, block_of, numbers, both);
                 part::<T>(both, rank, block);
             }

@@ -17,6 +17,7 @@ pub mod sort;
 
 use crate::elementary::exp_f64;
 use crate::error::Result;
+use crate::fresh::room;
 use crate::job::Job;
 use crate::lent::{Keep, Lent, Store};
 use crate::simd::dispatch;
@@ -168,7 +169,7 @@ impl Solver {
         let falling = sign > 0.0;
         let list = List { x, mask: options.mask, lists: options.lists, list, descending: falling };
         let (keys, spare) = sorted_list(&list, order);
-        u.resize(keys.len(), 0.0);
+        room(u, keys.len(), 0.0);
         decode::<T>(keys, falling, sign, u);
         let poisoned = u.last().is_some_and(|u| u.is_nan());
         let first = u.partition_point(|&u| u == f64::INFINITY);

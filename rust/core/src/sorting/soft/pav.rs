@@ -20,6 +20,7 @@
 //!         blocks[k] = union
 //! ```
 
+use crate::fresh::room;
 use crate::simd::dispatch;
 use std::hint::select_unpredictable as select;
 use std::ops::Range;
@@ -180,7 +181,7 @@ impl Rule for Linear<'_> {
     /// The first of the rounds, with a running distance to the first item of the block.
     #[inline(always)]
     fn begin(&self, items: Range<usize>, blocks: &mut Vec<Block>) {
-        blocks.resize(items.len(), Block::default());
+        room(blocks, items.len(), Block::default());
         let u = &self.u[items.clone()];
         let (mut union, mut distance, mut count) = (self.single(items.start), 0.0, 0);
         blocks[0] = union;

@@ -68,7 +68,7 @@ pub fn reduce(
     let (flow, edges) = Flow::new(space, [rows, columns], choices, job)?;
     let mut matrix = Columns::new(flow, space, squares)?;
     let values = squares.iter().map(|&square| space.square(&columns.keys, square));
-    let order: Vec<_> = ascending(values).into_iter().map(|item| item as u32).collect();
+    let order: Vec<_> = ascending(values, job)?.into_iter().map(|item| item as u32).collect();
     let (mut owner, mut sum) = (vec![NONE; edges.len() + 1], BitTree::new(edges.len() + 1));
     for column in order {
         if let Some(last) = matrix.reduce(column, &owner, &mut sum, job)? {

@@ -61,10 +61,13 @@ impl<'a> Flow<'a> {
             return Err(Error::NoMemory { bytes: 16 * cells.len() });
         }
         let word = |edge: Cell| edge as usize % 4 * len + edge as usize / 4;
-        let ranked = ascending(cells.iter().map(|&edge| space.edge(&rows.keys, edge)));
+        let ranked = ascending(cells.iter().map(|&edge| space.edge(&rows.keys, edge)), job)?;
         let mut lists = vec![0; 2 * cells.len() + 8];
         let mut edges = Vec::with_capacity(cells.len());
         for (rank, item) in (1..).zip(ranked) {
+            if rank % (1 << 16) == 0 {
+                job.check()?;
+            }
             let edge = cells[item as u32 as usize];
             words[word(edge)] = 2 * rank - 1;
             lists[2 * rank as usize - 1] = rank;

@@ -190,7 +190,8 @@ impl<'a> Forest<'a> {
             }
         }
         let mut labels = labels.iter().map(|label| self.label(label, early, job)).collect::<Result<Vec<_>>>()?;
-        let mut order = ascending(joints.iter().map(|joint| self.nodes.value(self.space, &self.field.keys, joint.0)));
+        let values = joints.iter().map(|joint| self.nodes.value(self.space, &self.field.keys, joint.0));
+        let mut order = ascending(values, job)?;
         if self.nodes == Nodes::Cubes {
             order.reverse();
         }

@@ -325,9 +325,11 @@ fn critical_edges_inline(states: &[u32], out: &mut [u8]) {
 }
 
 /// Values with places in a list, ascending.
-#[must_use]
-pub fn ascending(values: impl Iterator<Item = u32>) -> Vec<u64> {
+///
+/// # Errors
+/// [`crate::Error::Interrupted`].
+pub fn ascending(values: impl Iterator<Item = u32>, job: &Job) -> Result<Vec<u64>> {
     let mut items: Vec<_> = values.enumerate().map(|(i, value)| radix::pack(value, i as u32)).collect();
-    radix::sort(&mut items, &mut Vec::new());
-    items
+    radix::sort_unless_stopped(&mut items, &mut Vec::new(), job)?;
+    Ok(items)
 }
