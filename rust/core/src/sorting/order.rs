@@ -5,7 +5,7 @@
 
 use super::lists::Lists;
 use super::order_network::Ahead;
-use super::order_radix::{insert, radix};
+use super::order_radix::{insert, radix, radix_from_above};
 use crate::real::Real;
 use std::fmt::Debug;
 
@@ -183,6 +183,8 @@ const SHORT: usize = 64;
 const MIDDLE: usize = 1 << 12;
 /// Lists up to this length have few items that agree in their uppermost digits.
 const LONG: usize = 1 << 15;
+/// Lists beyond this length leave the cache, so that a pass over them is dear.
+const HUGE: usize = 1 << 16;
 
 /// Packed keys (directed) and positions of the items that count, in order: by increasing value (decreasing if
 /// `descending`), equal values by position, NaN at the end. Items whose `mask` is false are left out.
@@ -225,6 +227,7 @@ fn sort<P: Packed>(items: impl Iterator<Item = P> + Clone, n: usize, buffers: &m
         }
     }
     match P::BITS {
+        32 if n > HUGE => radix_from_above::<_, 14, 9>(items, n, buffers, counts),
         32 => radix::<_, 11, 3>(items, n, buffers, counts),
         _ => radix::<_, 11, 6>(items, n, buffers, counts),
     }
@@ -274,7 +277,7 @@ mod tests {
 
     #[test]
     fn every_length_and_type_is_sorted_by_value_and_then_position() {
-        for n in [1usize, 64, 65, 1000, 4097, 10_000] {
+        for n in [1usize, 64, 65, 1000, 4097, 10_000, 40_000, 70_000] {
             let x: Vec<f64> = (0..n).map(|i| ((i * 7919) % 613) as f64 * 0.37 - 100.0).collect();
             let narrow: Vec<f32> = x.iter().map(|&x| x as f32).collect();
             let mut expected: Vec<i32> = (0..n as i32).collect();
@@ -296,6 +299,28 @@ mod tests {
             let x: Vec<f32> = places.iter().map(|&place| (place as f32).mul_add(f32::EPSILON, 1.0)).collect();
             let found = positions(&x, None, false);
             assert!(found.iter().map(|&i| places[i as usize]).eq(0..n));
+        }
+    }
+
+    #[test]
+    fn huge_lists_are_sorted_whatever_their_bins_hold() {
+        // All in one bin, many in a few, few in many, and signs, infinities, NaN and ties among them.
+        for (spread, center) in [(0.0f32, 1.0f32), (1e-6, 1.0), (1.0, 0.0), (1e30, 0.0)] {
+            let number = |i: usize| ((i * 7919 + 13) % 70_001) as f32 / 70_001.0 - 0.5;
+            let mut x: Vec<f32> = (0..100_000).map(|i| number(i).powi(3).mul_add(spread, center)).collect();
+            [x[5], x[77_777], x[99_999], x[12]] = [f32::NAN, f32::NEG_INFINITY, f32::INFINITY, -0.0];
+            let mask: Vec<bool> = (0..x.len()).map(|i| i % 7 != 2).collect();
+            for mask in [None, Some(&mask[..])] {
+                for descending in [false, true] {
+                    let mut expected: Vec<i32> = (0..100_000).collect();
+                    expected.retain(|&i| mask.is_none_or(|mask| mask[i as usize]));
+                    expected.sort_by_key(|&i| x[i as usize].directed(descending));
+                    expected.resize(x.len(), -1);
+                    let mut found = vec![0; x.len()];
+                    order(&x, mask, descending, &mut Scratch::default(), &mut found);
+                    assert!(found == expected, "{spread} {descending} {}", mask.is_some());
+                }
+            }
         }
     }
 

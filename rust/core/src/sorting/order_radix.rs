@@ -3,6 +3,9 @@
 use super::order::Packed;
 use crate::fresh::room;
 
+/// So many keys are sorted faster by comparisons.
+const FEW: usize = 48;
+
 /// Sorts nearly sorted keys by insertion; false, half done, where that takes many moves. Keys that are equal stay in order of
 /// position.
 pub(super) fn insert<P: Packed>(keys: &mut [P]) -> bool {
@@ -74,6 +77,68 @@ pub(super) fn radix<P: Packed, const DIGIT: u32, const DIGITS: usize>(
     if !moved {
         keys.clear();
         keys.extend(items);
+    }
+}
+
+/// Sorts keys of `HIGH` + 2 `LOW` bits, most significant digit first: only one pass goes through all of the memory.
+///
+/// ```text
+/// by the uppermost HIGH bits:    keys = items, bin by bin
+/// for each bin, in the cache:    by its two digits of LOW bits, as above;  a few keys by comparisons
+/// ```
+pub(super) fn radix_from_above<P: Packed, const HIGH: u32, const LOW: u32>(
+    items: impl Iterator<Item = P> + Clone,
+    n: usize,
+    [keys, spare]: &mut [Vec<P>; 2],
+    counts: &mut Vec<u32>,
+) {
+    let (bins, shift) = (1usize << HIGH, 2 * LOW);
+    assert_eq!(P::BITS, HIGH + 2 * LOW);
+    counts.clear();
+    counts.resize(bins + (2 << LOW), 0);
+    let (ends, counts) = counts.split_at_mut(bins);
+    for key in items.clone() {
+        ends[(key.key() >> shift) as usize % bins] += 1;
+    }
+    room(keys, n, P::default());
+    room(spare, n, P::default());
+    let mut before = 0;
+    for start in ends.iter_mut() {
+        before += std::mem::replace(start, before);
+    }
+    // SAFETY: the starts of the bins and their sizes were counted from the same keys. Afterwards they are the bins' ends.
+    unsafe { scatter::<_, HIGH>(items, shift, ends, keys) };
+    let mut start = 0;
+    for &end in ends.iter() {
+        let range = start..end as usize;
+        start = range.end;
+        sort_bin::<_, LOW>(&mut keys[range.clone()], &mut spare[range], counts);
+    }
+}
+
+/// Sorts keys that differ in their lowest two digits only; what is in `spare` is lost.
+fn sort_bin<P: Packed, const DIGIT: u32>(keys: &mut [P], spare: &mut [P], counts: &mut [u32]) {
+    if keys.len() <= FEW {
+        keys.sort_unstable();
+        return;
+    }
+    let bins = 1usize << DIGIT;
+    counts.fill(0);
+    let (low, high) = counts.split_at_mut(bins);
+    for key in &*keys {
+        low[key.key() as usize % bins] += 1;
+        high[(key.key() >> DIGIT) as usize % bins] += 1;
+    }
+    for starts in [&mut *low, &mut *high] {
+        let mut before = 0;
+        for start in starts {
+            before += std::mem::replace(start, before);
+        }
+    }
+    // SAFETY: the starts of the bins and their sizes were counted from the same keys.
+    unsafe {
+        scatter::<_, DIGIT>(keys.iter().copied(), 0, low, spare);
+        scatter::<_, DIGIT>(spare.iter().copied(), DIGIT, high, keys);
     }
 }
 
