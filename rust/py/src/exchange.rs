@@ -53,8 +53,8 @@ fn connect(table: &Bound<'_, PyAny>) {
     }
 }
 
-/// The arguments with arrays for the tensors at `places` (None stays None), which keep their tensors
-/// alive. `memory` makes those of tensors that are not contiguous, on a device, empty, or of dtypes that no kernel takes.
+/// The arguments with arrays for the tensors at `places` (None stays None), which keep their tensors alive. `memory` makes
+/// those of tensors that are not contiguous, on a device, empty, or of dtypes that no kernel takes.
 #[pyfunction]
 fn borrow<'py>(
     args: &Bound<'py, PyTuple>,
@@ -105,7 +105,11 @@ fn view<'py>(tensor: &Bound<'py, PyAny>, describe: Describe) -> PyResult<Option<
     }
     let data = found.data.wrapping_byte_add(found.byte_offset as usize);
     // Numbers that are stored with the other sign are known to the tensor alone.
-    if count == 0 || data.addr() % size != 0 || tensor.call_method0(intern!(py, "is_neg"))?.is_truthy()? {
+    if count == 0
+        || data.is_null()
+        || data.addr() % size != 0
+        || tensor.call_method0(intern!(py, "is_neg"))?.is_truthy()?
+    {
         return Ok(None);
     }
     // SAFETY: shape and memory are those of the tensor, which the array holds a reference to.
