@@ -5,7 +5,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "ScanMemo",
     "__version__",
     "assign",
     "auto_strength",
@@ -280,7 +279,8 @@ def laplace_gradients(
     tangents: tuple[NDArray[_Real], NDArray[_Real]] | None,
 ) -> tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real]]: ...
 
-class ScanMemo: ...
+# what a product keeps for its gradients: an object without a use of its own
+_ScanMemo: TypeAlias = Any
 
 def scan_product(
     function: str,
@@ -293,7 +293,7 @@ def scan_product(
     descending: bool,
     transposed: bool,
     keep: bool,
-) -> tuple[NDArray[_Real], NDArray[np.int32], ScanMemo | None]: ...
+) -> tuple[NDArray[_Real], NDArray[np.int32], _ScanMemo | None]: ...
 def scan_gradients(
     function: str,
     method: str,
@@ -306,7 +306,7 @@ def scan_gradients(
     descending: bool,
     tangents: tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real], bool] | None,
     inner: bool,
-    memo: ScanMemo | None,
+    memo: _ScanMemo | None,
 ) -> tuple[NDArray[_Real], NDArray[_Real], NDArray[_Real], NDArray[_Real]]: ...
 
 # sorting, neuralsort: v has a row of numbers for each item, or for each rank if the product is transposed

@@ -40,8 +40,8 @@ def euler_characteristic_loss(
 
     Raises:
         TypeError: not tensors, prediction not floating, or target complex.
-        ValueError: shapes that do not fit, or an option out of range. An example with a NaN or an infinity has no finite
-            value.
+        ValueError: shapes that do not fit, or an option out of range. An example with a NaN or an infinity has no
+            finite value.
 
     Gradient:
         To `prediction`, at every voxel, and to `sample_weight`; exact everywhere, to any order.
