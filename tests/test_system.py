@@ -30,6 +30,28 @@ def test_import_costs_little_beside_numpy(tmp_path):
     assert min(float(python(source, env=env)) for _ in range(5)) < IMPORT_BOUND
 
 
+def test_stems_are_loaded_when_they_are_used():
+    seen = "import sys, argrad; before = 'argrad.sorting' in sys.modules; "
+    assert python(f"{seen}argrad.sorting.soft_rank; print(before, 'argrad.topology' in sys.modules)").split() == [
+        "False",
+        "False",
+    ]
+    assert python(f"{seen}print(sorted(set(argrad.__all__) - set(dir(argrad))), argrad.losses.__name__)").split() == [
+        "[]",
+        "argrad.losses",
+    ]
+    with pytest.raises(AttributeError, match=r"module 'argrad' has no attribute 'sort'"):
+        _ = argrad.sort
+
+
+def test_a_stem_may_be_used_first_in_compiled_code():
+    source = (
+        "import argrad, torch; rank = lambda x: argrad.sorting.soft_rank(x); "
+        "ranks = torch.compile(rank, fullgraph=True, backend='eager')(torch.tensor([3.0, 1.0])); print(ranks.tolist())"
+    )
+    assert python(source).strip() == "[2.0, 1.0]"
+
+
 def test_import_starts_no_thread():
     count = "len(os.listdir('/proc/self/task'))"  # numpy's linear algebra has threads of its own
     assert python(f"import os, numpy; n = {count}; import argrad; print({count} - n)").strip() == "0"
