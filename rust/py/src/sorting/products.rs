@@ -141,8 +141,8 @@ fn product<'py, T: Kept + Element>(
 }
 
 /// The gradients of `<rows, P items>` to scores, items, rows and temperatures, those to rows empty where only `inner` ones
-/// are wanted; or, with tangents of the scores, of items
-/// or rows, and of the temperatures, the derivatives of these gradients along the tangents.
+/// are wanted; or, with tangents of the scores, of items or rows, and of the temperatures, the derivatives of these
+/// gradients along the tangents.
 #[pyfunction]
 fn scan_gradients<'py>(
     py: Python<'py>,
@@ -160,52 +160,38 @@ fn scan_gradients<'py>(
     memo: Option<Bound<'py, ScanMemo>>,
 ) -> PyResult<Four<'py>> {
     use Floats::{Double, Single};
-    let fast = (inner, memo);
+    let call = Call { function, method: known(method)?, bounds, places, descending, inner, memo };
     match (x, items, rows, temperature, tangents) {
-        (Single(x), Single(v), Single(g), Single(t), None) => {
-            gradients(py, function, method, [&x, &v, &g, &t], bounds, &places, descending, None, fast)
+        (Single(x), Single(v), Single(g), Single(t), None) => gradients(py, call, [&x, &v, &g, &t], None),
+        (Double(x), Double(v), Double(g), Double(t), None) => gradients(py, call, [&x, &v, &g, &t], None),
+        (Single(x), Single(v), Single(g), Single(t), Some((Single(dx), Single(d), Single(dt), rows))) => {
+            gradients(py, call, [&x, &v, &g, &t], Some(([&dx, &d, &dt], rows)))
         }
-        (Double(x), Double(v), Double(g), Double(t), None) => {
-            gradients(py, function, method, [&x, &v, &g, &t], bounds, &places, descending, None, fast)
+        (Double(x), Double(v), Double(g), Double(t), Some((Double(dx), Double(d), Double(dt), rows))) => {
+            gradients(py, call, [&x, &v, &g, &t], Some(([&dx, &d, &dt], rows)))
         }
-        (Single(x), Single(v), Single(g), Single(t), Some((Single(dx), Single(d), Single(dt), rows))) => gradients(
-            py,
-            function,
-            method,
-            [&x, &v, &g, &t],
-            bounds,
-            &places,
-            descending,
-            Some(([&dx, &d, &dt], rows)),
-            fast,
-        ),
-        (Double(x), Double(v), Double(g), Double(t), Some((Double(dx), Double(d), Double(dt), rows))) => gradients(
-            py,
-            function,
-            method,
-            [&x, &v, &g, &t],
-            bounds,
-            &places,
-            descending,
-            Some(([&dx, &d, &dt], rows)),
-            fast,
-        ),
         _ => Err(mixed()),
     }
 }
 
+/// What gradients take beside numbers.
+struct Call<'a, 'py> {
+    function: &'a str,
+    method: Method,
+    bounds: Option<PyReadonlyArray1<'py, i64>>,
+    places: Dense<'py, i32>,
+    descending: bool,
+    inner: bool,
+    memo: Option<Bound<'py, ScanMemo>>,
+}
+
 fn gradients<'py, T: Kept + Element>(
     py: Python<'py>,
-    function: &str,
-    method: &str,
+    call: Call<'_, 'py>,
     arrays: [&Dense<'py, T>; 4],
-    bounds: Option<PyReadonlyArray1<'py, i64>>,
-    places: &Dense<'py, i32>,
-    descending: bool,
     tangents: Option<([&Dense<'py, T>; 3], bool)>,
-    (inner, memo): (bool, Option<Bound<'py, ScanMemo>>),
 ) -> PyResult<Four<'py>> {
-    let method = known(method)?;
+    let Call { function, method, bounds, places, descending, inner, memo } = call;
     let bounds = bounds.as_ref().map(|bounds| bounds.as_slice()).transpose()?;
     let lists = lists(arrays[0].shape(), bounds).map_err(|error| exception(function, error))?;
     let m = columns(arrays[0], arrays[1]);
@@ -233,7 +219,8 @@ fn gradients<'py, T: Kept + Element>(
             products::gradients(method, &lists, &inputs, |y: Dual| T::of(y.slope), &mut out, job)
         })?;
     } else if vectors {
-        let mut memo = memo.as_ref().map(|memo| memo.borrow_mut());
+        // Another thread may be on the way back through the same node; this one does without.
+        let mut memo = memo.as_ref().and_then(|memo| memo.try_borrow_mut().ok());
         let rooms = memo.as_deref_mut().and_then(T::rooms_of).filter(|rooms| rooms.len() == lists.count());
         run_sized(py, function, nanoseconds, |job| {
             softsort_vector::gradients(&lists, x, v, g, t, places, descending, rooms, &mut out, job)
