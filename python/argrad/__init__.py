@@ -7,10 +7,11 @@ from argrad._config import get_num_threads, set_num_threads, show_config
 from argrad._native import __version__
 
 if TYPE_CHECKING:
-    from argrad import losses, metrics, seeding, selection, sorting, topology
+    from argrad import decoding, losses, metrics, seeding, selection, sorting, topology
 
 __all__ = [
     "__version__",
+    "decoding",
     "get_num_threads",
     "losses",
     "metrics",

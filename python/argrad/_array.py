@@ -159,6 +159,16 @@ def full(shape: tuple[int, ...], number: float, reference: Array) -> Array:
     return reference.new_full(shape, number, dtype=torch.float32)
 
 
+def constant(shape: tuple[int, ...], number: float, name: str, reference: Array) -> Array:
+    """Return an array of one number, to be read only: kind and device of `reference`, numpy's dtype of this name."""
+    if not is_tensor(reference):
+        return _kept(tuple(shape), number, math.copysign(1.0, number), name)
+    torch = sys.modules["torch"]
+    if torch.compiler.is_compiling() or not reference.is_cpu:
+        return reference.new_full(shape, number, dtype=getattr(torch, name))
+    return torch.from_numpy(_kept(tuple(shape), number, math.copysign(1.0, number), name))
+
+
 @lru_cache(maxsize=64)
 def _kept(shape: tuple[int, ...], number: float, sign: float, name: str) -> np.ndarray[Any, Any]:
     """Return an array of one number; the sign tells 0 from -0."""

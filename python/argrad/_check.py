@@ -304,7 +304,7 @@ def on_behalf(function: str, names: Mapping[str, str], operator: Callable[..., A
         raise type(error)(f"{function}: {names.get(first, first)} {rest}") from None
 
 
-def seed(function: str, random_state: object) -> int:
+def seed(function: str, random_state: object, argument: str = "random_state") -> int:
     """Reduce any kind of random state to one 64-bit seed.
 
     None takes fresh entropy from the operating system. An integer is the seed itself. A generator (numpy `Generator`,
@@ -325,9 +325,9 @@ def seed(function: str, random_state: object) -> int:
         return bits
     if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
         if not 0 <= random_state < 2**64:
-            raise ValueError(f"{function}: random_state must be an integer in [0, 2**64), got {random_state}")
+            raise ValueError(f"{function}: {argument} must be an integer in [0, 2**64), got {random_state}")
         return int(random_state)
     raise TypeError(
-        f"{function}: random_state must be None, an integer, a numpy Generator or RandomState or a torch.Generator, "
+        f"{function}: {argument} must be None, an integer, a numpy Generator or RandomState or a torch.Generator, "
         f"got {random_state!r}"
     )

@@ -68,6 +68,7 @@ __all__ = [
     "soft_topk",
     "soft_topk_second",
     "soft_topk_vjp",
+    "topk",
     "soft_vjp",
     "stratified_rows",
     "weighted_sample",
@@ -200,6 +201,9 @@ def auto_strength(function: str, x: NDArray[_Real], count: int, how: _How) -> ND
 # kind, p, largest, log, hard
 _TopK: TypeAlias = tuple[str, float, bool, bool, bool]
 
+def topk(
+    function: str, x: NDArray[np.floating[Any]], k: int, largest: bool
+) -> tuple[NDArray[Any], NDArray[np.int64]]: ...
 def soft_topk(
     function: str,
     x: NDArray[_Real],

@@ -3,6 +3,7 @@
 //! No Python, no array library, no global state but the thread pool and working memory. Every function here runs in whatever rayon pool the
 //! caller has installed ([`pool::pool`]) and gives the same result for any number of threads and any instruction set.
 
+pub mod decoding;
 pub mod dual;
 pub mod elementary;
 pub mod error;

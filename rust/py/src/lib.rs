@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::needless_pass_by_value, clippy::too_many_arguments)] // pyfunctions: documented in the stub
 
 mod call;
+mod decoding;
 mod distances;
 mod exchange;
 mod seeding;
@@ -16,6 +17,7 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     distances::register(module)?;
+    decoding::register(module)?;
     exchange::register(module)?;
     seeding::register(module)?;
     selection::register(module)?;

@@ -1,0 +1,81 @@
+"""The k largest numbers of a row."""
+
+from typing import Any
+
+from argrad import _array, _check, _native, _torch
+from argrad._array import Array
+from argrad.decoding import _rows
+
+
+def topk(x: Array, k: int, *, largest: bool = True) -> tuple[Any, Any]:
+    """Return the k largest numbers of each row and their places, in order.
+
+    As `torch.topk`, many times faster on the CPU, and with a rule for ties: equal numbers are in the order of their
+    places, and of those tied at the end the first are kept.
+
+    Args:
+        x: shape (*batch, v), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor.
+        k: how many, 0 <= k <= v.
+        largest: False returns the k smallest, in increasing order.
+
+    Returns:
+        Values, shape (*batch, k), dtype and kind of `x`; places, int64, the same shape. -0 equals 0, and infinities are
+        numbers as any.
+
+    Raises:
+        TypeError: not an array, not of a floating dtype, or a `k` that is no integer.
+        ValueError: a row without numbers, `k` out of range, or a NaN (its row and column are named).
+        RuntimeError: an array on a device.
+
+    Gradient:
+        To `x`: the upstream gradient at the places that were chosen, zero elsewhere. Differentiable any number of times.
+
+    Determinism:
+        No randomness; the same bits on any number of threads, on any instruction set, and in any batch.
+
+    Cost:
+        O(v + k log k) time, one read of the row for k << v, O(v / 32) memory.
+
+    References:
+        The k-th largest maximum of blocks of a row is a lower bound for the k-th largest number; what is known as
+        block-wise threshold selection.
+
+    Examples:
+        >>> import numpy as np
+        >>> from argrad.decoding import topk
+        >>> topk(np.array([0.5, 2.0, 1.0, 2.0]), 3)
+        (array([2., 2., 1.]), array([1, 3, 2]))
+    """
+    rows = _rows.enter("topk", "x", x)
+    k = _check.integer("topk", "k", k, low=0, high=rows.v)
+    largest = _check.flag("topk", "largest", largest)
+    if not _array.is_tensor(x):
+        values, places = _forward(_array.raw(x), k, largest)
+        return _array.like(values, x, x.dtype), places
+    places = _torch.topk_places(x, k, largest)
+    return x.gather(-1, places), places
+
+
+def _forward(x: Any, k: int, largest: bool) -> tuple[Any, Any]:
+    values, places = _native.topk("topk", x, k, largest)
+    return values.reshape(*x.shape[:-1], k), places.reshape(*x.shape[:-1], k)
+
+
+def _places(x: Any, k: int, largest: bool) -> tuple[Any]:
+    return (_forward(x, k, largest)[1],)
+
+
+def _shapes(x: Any, k: int, largest: bool) -> _torch.Shapes:
+    return (((*x.shape[:-1], k), "int64"),)
+
+
+_torch.declare(
+    "topk_places",
+    "(Tensor x, int k, bool largest) -> (Tensor places)",
+    forward=_places,
+    shapes=_shapes,
+    backward=lambda *_: {},
+    values=1,
+    saved=(),
+    folds=True,
+)

@@ -1,0 +1,194 @@
+//! The two number types of logits: keys in the order of their values, and the exponential of the sums.
+
+use crate::decoding::row::Memory;
+use crate::lent::Store;
+use crate::real::Real;
+use std::cell::RefCell;
+use std::thread::LocalKey;
+
+/// `exp(-x / temperature)` in the number type, for x >= 0.
+#[derive(Debug, Clone, Copy)]
+pub struct Decay<T> {
+    /// log2(e) / temperature in two parts: one alone would be off by the same factor in every term.
+    pub high: T,
+    /// The second part.
+    pub low: T,
+    /// Beyond it the exponential is 0, so that no result is subnormal.
+    pub limit: T,
+}
+
+impl<T: Logit> Decay<T> {
+    /// For a temperature > 0.
+    #[must_use]
+    pub fn new(temperature: f64) -> Self {
+        const LOG2_E: [f64; 2] = [std::f64::consts::LOG2_E, 2.035_527_374_093_103_3e-17];
+        let largest = T::LARGEST.wide();
+        let high = T::of((LOG2_E[0] / temperature).min(largest / 4.0));
+        let rest = (high.wide().mul_add(-temperature, LOG2_E[0]) + LOG2_E[1]) / temperature;
+        let low = if rest.abs() < high.wide() { T::of(rest) } else { T::ZERO };
+        Self { high, low, limit: T::of((T::RANGE / high.wide()).min(largest)) }
+    }
+}
+
+/// `f32` or `f64` as logits.
+pub trait Logit: Real {
+    /// Integers in the order of the values; equal values, the two zeros among them, have one key.
+    type Key: Copy + Ord + Default + std::fmt::Debug + Send + Sync + 'static;
+    /// Key and index as one integer that increases with decreasing value, then with increasing index.
+    type Packed: Copy + Ord + std::fmt::Debug + Send + Sync + 'static;
+    /// The largest finite number.
+    const LARGEST: Self;
+    /// Powers of two down to minus this are normal numbers.
+    const RANGE: f64;
+    /// The key of minus infinity, below those of all other numbers.
+    const LOWEST: Self::Key;
+    /// The key of a number that is not NaN.
+    fn key(self) -> Self::Key;
+    /// The number of a key.
+    fn value(key: Self::Key) -> Self;
+    /// The key halfway between two, rounded up.
+    fn between(low: Self::Key, high: Self::Key) -> Self::Key;
+    /// The key before this one.
+    fn before(key: Self::Key) -> Self::Key;
+    /// Packs a key and an index.
+    fn pack(key: Self::Key, index: u32) -> Self::Packed;
+    /// The key and the index.
+    fn unpack(packed: Self::Packed) -> (Self::Key, u32);
+    /// See [`Decay`]; `x` is at most `decay.limit`, and the result is within 1.1 ulp.
+    fn decay(x: Self, decay: &Decay<Self>) -> Self;
+    /// The working memory that this thread keeps.
+    fn store() -> &'static LocalKey<RefCell<Store<Memory<Self>>>>;
+}
+
+macro_rules! logit {
+    ($t:ident, $key:ident, $wide:ident, $unsigned:ident, $packed:ident, $bits:literal, $mantissa:literal, $range:literal, $store:ident, $series:expr) => {
+        thread_local! {
+            static $store: RefCell<Store<Memory<$t>>> = const { RefCell::new(Store::new()) };
+        }
+
+        impl Logit for $t {
+            type Key = $key;
+            type Packed = $packed;
+            const LARGEST: Self = $t::MAX;
+            const RANGE: f64 = $range;
+            const LOWEST: $key = ($t::NEG_INFINITY.to_bits() as $key) ^ $key::MAX;
+            #[inline(always)]
+            fn key(self) -> $key {
+                let bits = (self + 0.0).to_bits() as $key; // -0 becomes 0
+                bits ^ ((bits >> ($bits - 1)) & $key::MAX)
+            }
+            #[inline(always)]
+            fn value(key: $key) -> Self {
+                $t::from_bits((key ^ ((key >> ($bits - 1)) & $key::MAX)) as $unsigned)
+            }
+            #[inline(always)]
+            fn between(low: $key, high: $key) -> $key {
+                (($wide::from(low) + $wide::from(high) + 1) >> 1) as $key
+            }
+            #[inline(always)]
+            fn before(key: $key) -> $key {
+                key - 1
+            }
+            #[inline(always)]
+            fn pack(key: $key, index: u32) -> $packed {
+                $packed::from(!(key as $unsigned) ^ (1 << ($bits - 1))) << 32 | $packed::from(index)
+            }
+            #[inline(always)]
+            fn unpack(packed: $packed) -> ($key, u32) {
+                (!((packed >> 32) as $unsigned ^ (1 << ($bits - 1))) as $key, packed as u32)
+            }
+            #[inline(always)]
+            fn decay(x: Self, decay: &Decay<Self>) -> Self {
+                const ROUND: $t = 1.5 * (1u64 << $mantissa) as $t; // rounds to the nearest integer by its own grid
+                const SERIES: &[$t] = &$series; // 2^r for |r| <= 1/2, by interpolation at Chebyshev's nodes
+                let grid = x.mul_add(-decay.high, ROUND);
+                let n = grid - ROUND;
+                let r = x.mul_add(-decay.low, x.mul_add(-decay.high, -n));
+                let mut p = SERIES[SERIES.len() - 1];
+                for c in SERIES.iter().rev().skip(1) {
+                    p = p.mul_add(r, *c);
+                }
+                $t::from_bits(p.to_bits().wrapping_add(grid.to_bits() << $mantissa))
+            }
+            fn store() -> &'static LocalKey<RefCell<Store<Memory<Self>>>> {
+                &$store
+            }
+        }
+    };
+}
+
+logit!(
+    f32,
+    i32,
+    i64,
+    u32,
+    u64,
+    32,
+    23,
+    125.5,
+    SINGLE,
+    [1.0, 0.693_147_2, 0.240_226_5, 0.055_503_57, 0.009_618_083, 0.001_339_086_3, 0.000_154_531_63]
+);
+logit!(
+    f64,
+    i64,
+    i128,
+    u64,
+    u128,
+    64,
+    52,
+    1021.5,
+    DOUBLE,
+    [
+        1.0,
+        0.693_147_180_559_945_3,
+        0.240_226_506_959_100_97,
+        0.055_504_108_664_821_6,
+        0.009_618_129_107_606_888,
+        0.001_333_355_814_641_693_6,
+        0.000_154_035_304_417_360_5,
+        1.525_273_382_983_612e-5,
+        1.321_544_258_792_169e-6,
+        1.017_806_244_584_577_4e-7,
+        7.072_585_949_269_223e-9,
+        4.454_960_598_186_508_6e-10,
+    ]
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_in_the_order_of_the_values_and_go_back() {
+        let values = [f32::NEG_INFINITY, -3e38, -1.0, -1e-45, 0.0, 1e-45, 1.0, 3e38, f32::INFINITY];
+        for pair in values.windows(2) {
+            assert!(pair[0].key() < pair[1].key());
+            assert!(f32::pack(pair[0].key(), 0) > f32::pack(pair[1].key(), 9));
+            assert!(f64::pack(f64::from(pair[0]).key(), 0) > f64::pack(f64::from(pair[1]).key(), 9));
+        }
+        assert_eq!((-0.0f32).key(), 0.0f32.key());
+        assert_eq!(f32::NEG_INFINITY.key(), f32::LOWEST);
+        assert_eq!(f64::NEG_INFINITY.key(), f64::LOWEST);
+        for value in values {
+            assert_eq!(f32::value(value.key()), value);
+            assert_eq!(f32::unpack(f32::pack(value.key(), 77)), (value.key(), 77));
+            assert_eq!(f64::unpack(f64::pack(f64::from(value).key(), 77)), (f64::from(value).key(), 77));
+        }
+        assert!(f64::pack(1.0f64.key(), 3) < f64::pack(1.0f64.key(), 4));
+    }
+
+    #[test]
+    fn decays_are_exponentials() {
+        for temperature in [1e-3, 0.1, 0.7, 1.0, 1.5, 3.0, 1e4] {
+            let (single, double) = (Decay::<f32>::new(temperature), Decay::<f64>::new(temperature));
+            for i in 0..1000 {
+                let x = f64::from((80.0 * temperature) as f32 * (i as f32 / 1000.0));
+                let exact = (-x / temperature).exp();
+                let (a, b) = (f64::from(f32::decay(x as f32, &single)), f64::decay(x, &double));
+                assert!((a / exact - 1.0).abs() < 1.1e-7, "{temperature} {x}: {a} {exact}");
+                assert!((b / exact - 1.0).abs() < 2e-14, "{temperature} {x}: {b} {exact}"); // exp's argument is rounded
+            }
+        }
+    }
+}

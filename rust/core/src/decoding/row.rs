@@ -1,0 +1,176 @@
+//! One row of logits: read once, then asked for its largest tokens.
+
+use crate::decoding::leaf::{self, LEAF, Leaf};
+use crate::decoding::logit::{Decay, Logit};
+use crate::decoding::select;
+use crate::decoding::statistics::{Statistics, Sums};
+use crate::error::{Result, invalid};
+use crate::lent::{Keep, Store};
+use std::cell::RefCell;
+use std::thread::LocalKey;
+
+/// Blocks have at least so many logits: one step of a loop over lanes.
+const SMALLEST: usize = leaf::WIDTH;
+const GREATEST: usize = 128;
+/// Blocks for each token that is asked for: then hardly any block holds two of them.
+const BLOCKS: usize = 4;
+
+/// A token and its logit.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Token {
+    /// The logit, exactly.
+    pub logit: f64,
+    /// Its place in the row.
+    pub index: u32,
+}
+
+/// How a row is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    /// > 0; what the sums are made at.
+    pub temperature: f64,
+    /// The sums that are wanted.
+    pub sums: Sums,
+    /// How many tokens will be asked for, about.
+    pub expected: usize,
+}
+
+/// Working memory of a thread.
+#[derive(Debug)]
+pub struct Memory<T: Logit> {
+    maxima: Vec<T::Key>,
+    leaves: Vec<Leaf>,
+    keys: Vec<T::Key>,
+    found: Vec<T::Packed>,
+    tokens: Vec<Token>,
+}
+
+impl<T: Logit> Default for Memory<T> {
+    fn default() -> Self {
+        let (maxima, leaves, keys, found, tokens) = Default::default();
+        Self { maxima, leaves, keys, found, tokens }
+    }
+}
+
+impl<T: Logit> Keep for Memory<T> {
+    const MOST: usize = 8 << 20;
+    fn store() -> &'static LocalKey<RefCell<Store<Self>>> {
+        T::store()
+    }
+    fn bytes(&self) -> usize {
+        (self.maxima.capacity() + self.keys.capacity()) * size_of::<T::Key>()
+            + self.leaves.capacity() * size_of::<Leaf>()
+            + self.found.capacity() * size_of::<T::Packed>()
+            + self.tokens.capacity() * size_of::<Token>()
+    }
+    fn forget(&mut self) {}
+}
+
+/// A row that was read.
+#[derive(Debug)]
+pub struct Row<'a, T: Logit> {
+    values: &'a [T],
+    memory: &'a mut Memory<T>,
+    block: usize,
+    /// What was asked for, and the maximum.
+    pub statistics: Statistics,
+}
+
+impl<'a, T: Logit> Row<'a, T> {
+    /// Reads row `number` of the argument `logits`.
+    ///
+    /// # Errors
+    /// When a logit is NaN or +inf, or all are -inf.
+    pub fn read(values: &'a [T], number: usize, reading: Reading, memory: &'a mut Memory<T>) -> Result<Self> {
+        let row = Self::scan(values, reading, memory, |column, x| {
+            if x == T::INFINITY || x.partial_cmp(&x).is_none() {
+                return Err(invalid!("logits must be finite or -inf, got {x} at row {number}, column {column}"));
+            }
+            Ok(())
+        })?;
+        if row.statistics.maximum == f64::NEG_INFINITY {
+            return Err(invalid!("logits must have a finite number in every row, got only -inf in row {number}"));
+        }
+        Ok(row)
+    }
+
+    /// Reads numbers of any kind; `check` is shown those of a leaf in which one is not finite.
+    pub(super) fn scan(
+        values: &'a [T],
+        reading: Reading,
+        memory: &'a mut Memory<T>,
+        check: impl Fn(usize, T) -> Result<()>,
+    ) -> Result<Self> {
+        let mut block = GREATEST;
+        while block > SMALLEST && values.len() / block < BLOCKS * reading.expected {
+            block /= 2;
+        }
+        memory.maxima.clear();
+        memory.maxima.resize(values.len().div_ceil(block), T::LOWEST);
+        memory.leaves.clear();
+        let decay = Decay::new(reading.temperature);
+        for ((number, leaf), keys) in values.chunks(LEAF).enumerate().zip(memory.maxima.chunks_mut(LEAF / block)) {
+            if leaf::maxima(leaf, block, keys) {
+                leaf.iter().enumerate().try_for_each(|(l, &x)| check(number * LEAF + l, x))?;
+            }
+            let maximum = keys.iter().copied().max().unwrap_or(T::LOWEST);
+            memory.leaves.push(leaf::sums(leaf, T::value(maximum), &decay, reading.sums));
+        }
+        let statistics = Statistics::of(&memory.leaves, reading.temperature);
+        Ok(Self { values, memory, block, statistics })
+    }
+
+    /// The `k` largest tokens, or all that are not -inf, sorted: value decreasing, then index increasing.
+    pub fn largest(&mut self, k: usize) -> &[Token] {
+        let live = |found: &[T::Packed]| found.iter().take_while(|&&x| T::unpack(x).0 > T::LOWEST).count();
+        self.select(k);
+        let count = live(&self.memory.found);
+        self.tokens(count)
+    }
+
+    /// All tokens whose logit is at least `least` and not -inf, sorted.
+    pub fn at_least(&mut self, least: T) -> &[Token] {
+        let least = if least > -T::LARGEST { least } else { -T::LARGEST };
+        self.gather(least);
+        self.memory.found.sort_unstable();
+        self.tokens(self.memory.found.len())
+    }
+
+    fn tokens(&mut self, count: usize) -> &[Token] {
+        let token = |&packed: &T::Packed| {
+            let (key, index) = T::unpack(packed);
+            Token { logit: T::value(key).wide(), index }
+        };
+        self.memory.tokens.clear();
+        self.memory.tokens.extend(self.memory.found[..count].iter().map(token));
+        &self.memory.tokens
+    }
+
+    /// Finds the `k` largest, -inf among them, and returns them packed and sorted.
+    pub(super) fn select(&mut self, k: usize) -> &[T::Packed] {
+        let k = k.min(self.values.len());
+        let least = if BLOCKS * k <= self.memory.maxima.len() {
+            select::threshold::<T>(&self.memory.maxima, k)
+        } else {
+            self.memory.keys.clear();
+            self.memory.keys.extend(self.values.iter().map(|x| x.key()));
+            select::threshold::<T>(&self.memory.keys, k)
+        };
+        self.gather(T::value(least));
+        let Memory { found, keys, .. } = &mut *self.memory;
+        select::settle::<T>(found, k, keys);
+        found
+    }
+
+    /// The numbers that are at least `least`, in no particular order.
+    fn gather(&mut self, least: T) {
+        let Memory { maxima, found, .. } = &mut *self.memory;
+        found.clear();
+        let key = least.key();
+        for (number, (&maximum, values)) in maxima.iter().zip(self.values.chunks(self.block)).enumerate() {
+            if maximum >= key {
+                select::gather(values, number * self.block, least, found);
+            }
+        }
+    }
+}

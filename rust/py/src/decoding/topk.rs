@@ -1,0 +1,46 @@
+//! Bindings of `argrad_core::decoding::topk`.
+
+use super::Floats;
+use crate::call::run_sized;
+use argrad_core::decoding::{Logit, topk as core};
+use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+
+/// Nanoseconds that a thousand numbers take, about.
+const COST: usize = 150;
+
+/// Values and indices of the k largest or smallest numbers of each row.
+#[pyfunction]
+fn topk<'py>(
+    py: Python<'py>,
+    function: &str,
+    x: Floats<'py>,
+    k: usize,
+    largest: bool,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyArray1<i64>>)> {
+    match x {
+        Floats::Single(x) => solve(py, function, &x, k, largest).map(|(values, at)| (values.into_any(), at)),
+        Floats::Double(x) => solve(py, function, &x, k, largest).map(|(values, at)| (values.into_any(), at)),
+    }
+}
+
+type Found<'py, T> = (Bound<'py, PyArray1<T>>, Bound<'py, PyArray1<i64>>);
+
+fn solve<'py, T: Logit + Element>(
+    py: Python<'py>,
+    function: &str,
+    x: &PyReadonlyArrayDyn<'py, T>,
+    k: usize,
+    largest: bool,
+) -> PyResult<Found<'py, T>> {
+    let v = x.shape().last().copied().unwrap_or(0);
+    let x = x.as_slice()?;
+    let rows = x.len() / v.max(1);
+    let (mut values, mut indices) = (vec![T::ZERO; rows * k], vec![0; rows * k]);
+    run_sized(py, function, x.len() * COST / 1000, |job| core::topk(x, v, largest, &mut values, &mut indices, k, job))?;
+    Ok((values.into_pyarray(py), indices.into_pyarray(py)))
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(topk, module)?)
+}
