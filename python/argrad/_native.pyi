@@ -34,6 +34,7 @@ __all__ = [
     "laplace_values",
     "law_counts",
     "locate",
+    "logit_statistics",
     "network_product",
     "network_second",
     "network_vjp",
@@ -68,9 +69,9 @@ __all__ = [
     "soft_topk",
     "soft_topk_second",
     "soft_topk_vjp",
-    "topk",
     "soft_vjp",
     "stratified_rows",
+    "topk",
     "weighted_sample",
 ]
 
@@ -201,9 +202,6 @@ def auto_strength(function: str, x: NDArray[_Real], count: int, how: _How) -> ND
 # kind, p, largest, log, hard
 _TopK: TypeAlias = tuple[str, float, bool, bool, bool]
 
-def topk(
-    function: str, x: NDArray[np.floating[Any]], k: int, largest: bool
-) -> tuple[NDArray[Any], NDArray[np.int64]]: ...
 def soft_topk(
     function: str,
     x: NDArray[_Real],
@@ -492,3 +490,11 @@ def diagram_matchings(
 def diagram_slices(
     function: str, first: _Diagram, second: _Diagram, directions: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+
+# decoding
+def topk(
+    function: str, x: NDArray[np.floating[Any]], k: int, largest: bool
+) -> tuple[NDArray[Any], NDArray[np.int64]]: ...
+def logit_statistics(
+    function: str, logits: NDArray[np.floating[Any]], temperature: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...

@@ -37,11 +37,12 @@ def enter(function: str, argument: str, x: Array) -> Rows:
         RuntimeError: an array on a device.
     """
     _check.floating(function, argument, x)
-    if x.ndim == 0 or x.shape[-1] == 0:
-        raise ValueError(f"{function}: {argument} must have rows of at least one number, got shape {tuple(x.shape)}")
-    if x.shape[-1] > MOST:
-        raise ValueError(f"{function}: {argument} must have at most {MOST} numbers in a row, got {x.shape[-1]}")
-    return Rows(function, x, tuple(x.shape[:-1]), x.shape[-1])
+    shape = tuple(x.shape)
+    if not shape or shape[-1] == 0:
+        raise ValueError(f"{function}: {argument} must have rows of at least one number, got shape {shape}")
+    if shape[-1] > MOST:
+        raise ValueError(f"{function}: {argument} must have at most {MOST} numbers in a row, got {shape[-1]}")
+    return Rows(function, x, shape[:-1], shape[-1])
 
 
 def per_row(

@@ -52,30 +52,31 @@ def topk(x: Array, k: int, *, largest: bool = True) -> tuple[Any, Any]:
     if not _array.is_tensor(x):
         values, places = _forward(_array.raw(x), k, largest)
         return _array.like(values, x, x.dtype), places
-    places = _torch.topk_places(x, k, largest)
-    return x.gather(-1, places), places
+    found: tuple[Any, Any] = _torch.topk(x, k, largest)
+    return found
 
 
 def _forward(x: Any, k: int, largest: bool) -> tuple[Any, Any]:
-    values, places = _native.topk("topk", x, k, largest)
-    return values.reshape(*x.shape[:-1], k), places.reshape(*x.shape[:-1], k)
-
-
-def _places(x: Any, k: int, largest: bool) -> tuple[Any]:
-    return (_forward(x, k, largest)[1],)
+    return _native.topk("topk", x, k, largest)
 
 
 def _shapes(x: Any, k: int, largest: bool) -> _torch.Shapes:
-    return (((*x.shape[:-1], k), "int64"),)
+    shape = (*x.shape[:-1], k)
+    return (shape, None), (shape, "int64")
+
+
+def _backward(saved: Any, grads: Any, wanted: Any) -> dict[str, Any]:
+    return {"x": grads[0].new_zeros(saved["x"].shape).scatter(-1, saved["places"], grads[0])}
 
 
 _torch.declare(
-    "topk_places",
-    "(Tensor x, int k, bool largest) -> (Tensor places)",
-    forward=_places,
+    "topk",
+    "(Tensor x, int k, bool largest) -> (Tensor values, Tensor places)",
+    forward=_forward,
     shapes=_shapes,
-    backward=lambda *_: {},
+    backward=_backward,
     values=1,
-    saved=(),
+    shown=2,
+    saved=("x", "places"),
     folds=True,
 )

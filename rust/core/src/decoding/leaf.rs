@@ -21,44 +21,58 @@ pub struct Leaf {
     /// SUM `e_j` (maximum - `l_j`).
     pub z1: f64,
     pub z2: f64,
-    /// SUM (maximum - `l_j`) over the `count` logits that are not -inf, and of the squares.
-    pub fall: f64,
-    pub fall_square: f64,
+    /// Over the `count` logits that are not -inf: a number near their mean, SUM (`l_j` - center), and of the squares.
+    pub center: f64,
+    pub step: f64,
+    pub step_square: f64,
     pub count: usize,
 }
 
-/// The maxima of the leaf's blocks as keys, and whether a number may be NaN or infinite.
+/// The maxima of the leaf's blocks as keys, and whether a number may be NaN.
+///
+/// A number that is not finite makes its lane of `check` NaN, one instruction for a vector of numbers.
 #[inline(always)]
 fn maxima_lanes<T: Logit>(leaf: &[T], block: usize, keys: &mut [T::Key]) -> bool {
-    let mut check = [T::ZERO; WIDTH];
+    let (mut check, mut spoilt) = ([T::ZERO; WIDTH], false);
     for (chunk, key) in leaf.chunks(block).zip(keys) {
         let mut top = [-T::INFINITY; WIDTH];
-        let mut pieces = chunk.chunks_exact(WIDTH);
-        for piece in &mut pieces {
-            let piece: &[T; WIDTH] = piece.try_into().expect("of this width");
-            for l in 0..WIDTH {
-                top[l] = if piece[l] > top[l] { piece[l] } else { top[l] };
-                check[l] = piece[l].fma(T::ZERO, check[l]);
-            }
+        let (pieces, rest) = chunk.as_chunks::<WIDTH>();
+        for piece in pieces {
+            top = larger(piece, &top);
+            check = spoil(piece, &check);
         }
-        for (l, &x) in pieces.remainder().iter().enumerate() {
-            top[l] = if x > top[l] { x } else { top[l] };
-            check[l] = x.fma(T::ZERO, check[l]);
+        let mut best = highest(top);
+        for &x in rest {
+            best = if x > best { x } else { best };
+            spoilt |= !x.is_finite();
         }
-        let mut half = WIDTH / 2;
-        while half > 0 {
-            for l in 0..half {
-                top[l] = if top[l + half] > top[l] { top[l + half] } else { top[l] };
-            }
-            half /= 2;
-        }
-        *key = top[0].key();
+        *key = best.key();
     }
-    check.iter().any(|&lane| lane != T::ZERO)
+    spoilt || check.iter().any(|&lane| lane != T::ZERO)
+}
+
+#[inline(always)]
+fn larger<T: Logit, const N: usize>(a: &[T; N], b: &[T; N]) -> [T; N] {
+    std::array::from_fn(|l| if a[l] > b[l] { a[l] } else { b[l] })
+}
+
+#[inline(always)]
+fn spoil<T: Logit>(piece: &[T; WIDTH], check: &[T; WIDTH]) -> [T; WIDTH] {
+    std::array::from_fn(|l| piece[l].fma(T::ZERO, check[l]))
+}
+
+#[inline(always)]
+fn highest<T: Logit>(top: [T; WIDTH]) -> T {
+    let (low, high) = top.split_at(8);
+    let top: [T; 8] = larger(low.try_into().expect("8 lanes"), high.try_into().expect("8 lanes"));
+    let (low, high) = top.split_at(4);
+    let top: [T; 4] = larger(low.try_into().expect("4 lanes"), high.try_into().expect("4 lanes"));
+    let [a, b] = larger(&[top[0], top[1]], &[top[2], top[3]]);
+    if a > b { a } else { b }
 }
 
 dispatch! {
-    /// See `maxima_lanes`.
+    /// See `maxima_lanes`; [`Logit::maxima`] is the one to call.
     pub fn maxima<T: Logit>(leaf: &[T], block: usize, keys: &mut [T::Key]) -> bool = maxima_lanes
 }
 
@@ -103,24 +117,33 @@ dispatch! {
     fn moments<T: Logit>(leaf: &[T], maximum: T, decay: &Decay<T>) -> [f64; 3] = moments_lanes
 }
 
+/// Two passes, so that nothing cancels: a number near the mean, then sums of the differences to it.
 #[inline(always)]
-fn spread_lanes<T: Logit>(leaf: &[T], maximum: T) -> [f64; 3] {
-    let (mut a, mut b, mut n) = ([0.0; WIDTH], [0.0; WIDTH], [0.0; WIDTH]);
-    for chunk in leaf.chunks(WIDTH) {
-        for (((a, b), n), &x) in a.iter_mut().zip(&mut b).zip(&mut n).zip(chunk) {
+fn spread_lanes<T: Logit>(leaf: &[T]) -> [f64; 4] {
+    let (mut a, mut b, mut n) = ([T::ZERO; LANES], [T::ZERO; LANES], [T::ZERO; LANES]);
+    for chunk in leaf.chunks(LANES) {
+        for ((a, n), &x) in a.iter_mut().zip(&mut n).zip(chunk) {
             let live = x > -T::INFINITY;
-            let fall = if live { maximum.wide() - x.wide() } else { 0.0 };
-            *a += fall;
-            *b = fall.mul_add(fall, *b);
-            *n += if live { 1.0 } else { 0.0 };
+            *a = *a + if live { x } else { T::ZERO };
+            *n = *n + if live { T::ONE } else { T::ZERO };
         }
     }
-    [total(&a), total(&b), total(&n)]
+    let count = total(&n);
+    let center = T::of(total(&a) / count);
+    a.fill(T::ZERO);
+    for chunk in leaf.chunks(LANES) {
+        for ((a, b), &x) in a.iter_mut().zip(&mut b).zip(chunk) {
+            let step = if x > -T::INFINITY { x - center } else { T::ZERO };
+            *a = *a + step;
+            *b = step.fma(step, *b);
+        }
+    }
+    [center.wide(), total(&a), total(&b), count]
 }
 
 dispatch! {
-    /// SUM (maximum - l), its squares, and the count of what is not -inf.
-    fn spread<T: Logit>(leaf: &[T], maximum: T) -> [f64; 3] = spread_lanes
+    /// A number c near the mean, SUM (l - c), SUM (l - c)^2, and the count of what is not -inf.
+    fn spread<T: Logit>(leaf: &[T]) -> [f64; 4] = spread_lanes
 }
 
 /// The lanes, added pairwise in double precision.
@@ -149,8 +172,9 @@ pub fn sums<T: Logit>(leaf: &[T], maximum: T, decay: &Decay<T>, wanted: Sums) ->
         Sums::Moments | Sums::Spread => [found.z0, found.z1, found.z2] = moments(leaf, maximum, decay),
     }
     if wanted == Sums::Spread {
-        let [fall, fall_square, count] = spread(leaf, maximum);
-        (found.fall, found.fall_square, found.count) = (fall, fall_square, count as usize);
+        let count;
+        [found.center, found.step, found.step_square, count] = spread(leaf);
+        found.count = count as usize;
     }
     found
 }

@@ -1,6 +1,7 @@
 //! The two number types of logits: keys in the order of their values, and the exponential of the sums.
 
 use crate::decoding::row::Memory;
+use crate::decoding::{double, single};
 use crate::lent::Store;
 use crate::real::Real;
 use std::cell::RefCell;
@@ -50,18 +51,24 @@ pub trait Logit: Real {
     fn between(low: Self::Key, high: Self::Key) -> Self::Key;
     /// The key before this one.
     fn before(key: Self::Key) -> Self::Key;
+    /// The key after this one.
+    fn after(key: Self::Key) -> Self::Key;
     /// Packs a key and an index.
     fn pack(key: Self::Key, index: u32) -> Self::Packed;
     /// The key and the index.
     fn unpack(packed: Self::Packed) -> (Self::Key, u32);
     /// See [`Decay`]; `x` is at most `decay.limit`, and the result is within 1.1 ulp.
     fn decay(x: Self, decay: &Decay<Self>) -> Self;
+    /// The maxima of blocks of a leaf as keys, and whether a number may be NaN.
+    fn maxima(leaf: &[Self], block: usize, keys: &mut [Self::Key]) -> bool;
+    /// Appends the numbers that are at least `least`; the first of `values` has the index `start`.
+    fn gather(values: &[Self], start: usize, least: Self, out: &mut Vec<Self::Packed>);
     /// The working memory that this thread keeps.
     fn store() -> &'static LocalKey<RefCell<Store<Memory<Self>>>>;
 }
 
 macro_rules! logit {
-    ($t:ident, $key:ident, $wide:ident, $unsigned:ident, $packed:ident, $bits:literal, $mantissa:literal, $range:literal, $store:ident, $series:expr) => {
+    ($t:ident, $key:ident, $wide:ident, $unsigned:ident, $packed:ident, $bits:literal, $mantissa:literal, $range:literal, $store:ident, $loops:ident, $series:expr) => {
         thread_local! {
             static $store: RefCell<Store<Memory<$t>>> = const { RefCell::new(Store::new()) };
         }
@@ -90,6 +97,10 @@ macro_rules! logit {
                 key - 1
             }
             #[inline(always)]
+            fn after(key: $key) -> $key {
+                key + 1
+            }
+            #[inline(always)]
             fn pack(key: $key, index: u32) -> $packed {
                 $packed::from(!(key as $unsigned) ^ (1 << ($bits - 1))) << 32 | $packed::from(index)
             }
@@ -110,6 +121,14 @@ macro_rules! logit {
                 }
                 $t::from_bits(p.to_bits().wrapping_add(grid.to_bits() << $mantissa))
             }
+            #[inline]
+            fn maxima(leaf: &[Self], block: usize, keys: &mut [$key]) -> bool {
+                $loops::maxima(leaf, block, keys)
+            }
+            #[inline]
+            fn gather(values: &[Self], start: usize, least: Self, out: &mut Vec<$packed>) {
+                $loops::gather(values, start, least, out);
+            }
             fn store() -> &'static LocalKey<RefCell<Store<Memory<Self>>>> {
                 &$store
             }
@@ -127,6 +146,7 @@ logit!(
     23,
     125.5,
     SINGLE,
+    single,
     [1.0, 0.693_147_2, 0.240_226_5, 0.055_503_57, 0.009_618_083, 0.001_339_086_3, 0.000_154_531_63]
 );
 logit!(
@@ -139,6 +159,7 @@ logit!(
     52,
     1021.5,
     DOUBLE,
+    double,
     [
         1.0,
         0.693_147_180_559_945_3,

@@ -8,12 +8,15 @@
 //!
 //! A row's result depends on nothing but the row: not on its batch, on threads or on the instruction set.
 
+mod double;
 pub mod draw;
 mod leaf;
 mod logit;
 mod row;
 mod select;
+mod single;
 mod statistics;
+pub mod summary;
 pub mod topk;
 
 pub use logit::Logit;

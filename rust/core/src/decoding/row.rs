@@ -13,7 +13,7 @@ use std::thread::LocalKey;
 const SMALLEST: usize = leaf::WIDTH;
 const GREATEST: usize = 128;
 /// Blocks for each token that is asked for: then hardly any block holds two of them.
-const BLOCKS: usize = 4;
+const BLOCKS: usize = 3;
 
 /// A token and its logit.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -110,13 +110,14 @@ impl<'a, T: Logit> Row<'a, T> {
         memory.leaves.clear();
         let decay = Decay::new(reading.temperature);
         for ((number, leaf), keys) in values.chunks(LEAF).enumerate().zip(memory.maxima.chunks_mut(LEAF / block)) {
-            if leaf::maxima(leaf, block, keys) {
+            let suspect = T::maxima(leaf, block, keys);
+            let maximum = T::value(keys.iter().copied().max().unwrap_or(T::LOWEST));
+            if suspect || maximum == T::INFINITY {
                 leaf.iter().enumerate().try_for_each(|(l, &x)| check(number * LEAF + l, x))?;
             }
-            let maximum = keys.iter().copied().max().unwrap_or(T::LOWEST);
-            memory.leaves.push(leaf::sums(leaf, T::value(maximum), &decay, reading.sums));
+            memory.leaves.push(leaf::sums(leaf, maximum, &decay, reading.sums));
         }
-        let statistics = Statistics::of(&memory.leaves, reading.temperature);
+        let statistics = Statistics::of(&memory.leaves, reading.temperature, reading.sums);
         Ok(Self { values, memory, block, statistics })
     }
 
@@ -131,7 +132,7 @@ impl<'a, T: Logit> Row<'a, T> {
     /// All tokens whose logit is at least `least` and not -inf, sorted.
     pub fn at_least(&mut self, least: T) -> &[Token] {
         let least = if least > -T::LARGEST { least } else { -T::LARGEST };
-        self.gather(least);
+        self.gather(least, usize::MAX);
         self.memory.found.sort_unstable();
         self.tokens(self.memory.found.len())
     }
@@ -149,28 +150,84 @@ impl<'a, T: Logit> Row<'a, T> {
     /// Finds the `k` largest, -inf among them, and returns them packed and sorted.
     pub(super) fn select(&mut self, k: usize) -> &[T::Packed] {
         let k = k.min(self.values.len());
-        let least = if BLOCKS * k <= self.memory.maxima.len() {
-            select::threshold::<T>(&self.memory.maxima, k)
-        } else {
-            self.memory.keys.clear();
-            self.memory.keys.extend(self.values.iter().map(|x| x.key()));
-            select::threshold::<T>(&self.memory.keys, k)
-        };
-        self.gather(T::value(least));
-        let Memory { found, keys, .. } = &mut *self.memory;
-        select::settle::<T>(found, k, keys);
+        let bound = self.bound(k);
+        if !self.gather(T::value(bound), 2 * k + leaf::WIDTH) {
+            let exact = if self.above(bound) < k { bound } else { self.refined(bound, k) };
+            self.gather_with_ties(exact, k);
+        }
+        let found = &mut self.memory.found;
+        if found.len() > k {
+            found.select_nth_unstable(k);
+            found.truncate(k);
+        }
+        found.sort_unstable();
         found
     }
 
-    /// The numbers that are at least `least`, in no particular order.
-    fn gather(&mut self, least: T) {
-        let Memory { maxima, found, .. } = &mut *self.memory;
+    /// A key that at least `k` numbers reach.
+    fn bound(&mut self, k: usize) -> T::Key {
+        if 2 * k >= self.values.len() {
+            return T::LOWEST;
+        }
+        if BLOCKS * k <= self.memory.maxima.len() {
+            return select::threshold::<T>(&self.memory.maxima, k);
+        }
+        self.memory.keys.clear();
+        self.memory.keys.extend(self.values.iter().map(|x| x.key()));
+        select::threshold::<T>(&self.memory.keys, k)
+    }
+
+    /// How many numbers are above the key.
+    fn above(&self, key: T::Key) -> usize {
+        let bound = T::value(key);
+        self.blocks(key).map(|(_, values)| select::above(values, bound)).sum()
+    }
+
+    /// A key that at least `k` of the numbers from `key` on reach, and that fewer than `k` or few more are above.
+    fn refined(&mut self, key: T::Key, k: usize) -> T::Key {
+        let mut keys = std::mem::take(&mut self.memory.keys);
+        keys.clear();
+        for (_, values) in self.blocks(key) {
+            keys.extend(values.iter().map(|x| x.key()));
+        }
+        let found = select::threshold::<T>(&keys, k);
+        self.memory.keys = keys;
+        found
+    }
+
+    /// The blocks with a number that reaches the key, and where they begin.
+    fn blocks(&self, key: T::Key) -> impl Iterator<Item = (usize, &'a [T])> {
+        let blocks = self.memory.maxima.iter().zip(self.values.chunks(self.block)).enumerate();
+        let block = self.block;
+        blocks.filter(move |(_, (maximum, _))| **maximum >= key).map(move |(n, (_, values))| (n * block, values))
+    }
+
+    /// Finds the numbers that are at least `least`, in the order of their places; false where there are more than `most`.
+    fn gather(&mut self, least: T, most: usize) -> bool {
+        let mut found = std::mem::take(&mut self.memory.found);
         found.clear();
-        let key = least.key();
-        for (number, (&maximum, values)) in maxima.iter().zip(self.values.chunks(self.block)).enumerate() {
-            if maximum >= key {
-                select::gather(values, number * self.block, least, found);
+        for (start, values) in self.blocks(least.key()) {
+            T::gather(values, start, least, &mut found);
+            if found.len() > most {
+                break;
             }
         }
+        self.memory.found = found;
+        self.memory.found.len() <= most
+    }
+
+    /// All numbers above the key, and of those that equal it the first, up to `k` numbers.
+    fn gather_with_ties(&mut self, key: T::Key, k: usize) {
+        self.gather(T::value(T::after(key)), usize::MAX);
+        let mut found = std::mem::take(&mut self.memory.found);
+        let tied = T::value(key);
+        for (start, values) in self.blocks(key) {
+            if found.len() >= k {
+                break;
+            }
+            let ties = values.iter().enumerate().filter(|(_, x)| **x == tied);
+            found.extend(ties.map(|(l, _)| T::pack(tied.key(), (start + l) as u32)).take(k - found.len()));
+        }
+        self.memory.found = found;
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! t = a key that at least k of the maxima of blocks reach: so many logits reach it, all of the k largest among them
-//! the logits of blocks whose maximum reaches t, as far as they do: the candidates                about k of them
-//! more than k: a key that at least k candidates reach, then selection;   sort
+//! the logits that reach t, in blocks whose maximum does: mostly few more than k
+//!     many more (a sorted row): t = a key that at least k of the logits in these blocks reach
+//!     many equal t:             those above it, and the first of those that equal it
+//! selection of k;  sort
 //! ```
 //!
 //! The key is found by bisection of the integers, counting with vector instructions: it need not be exact.
@@ -44,6 +46,16 @@ pub fn threshold<T: Logit>(keys: &[T::Key], k: usize) -> T::Key {
 }
 
 #[inline(always)]
+fn above_lanes<T: Logit>(values: &[T], bound: T) -> usize {
+    values.iter().map(|&x| u32::from(x > bound)).sum::<u32>() as usize
+}
+
+dispatch! {
+    /// How many numbers are greater.
+    pub fn above<T: Logit>(values: &[T], bound: T) -> usize = above_lanes
+}
+
+#[inline(always)]
 fn gather_lanes<T: Logit>(values: &[T], start: usize, least: T, out: &mut Vec<T::Packed>) {
     for (piece, at) in values.chunks(WIDTH).zip((start..).step_by(WIDTH)) {
         let mut mask = 0u32;
@@ -61,21 +73,4 @@ fn gather_lanes<T: Logit>(values: &[T], start: usize, least: T, out: &mut Vec<T:
 dispatch! {
     /// Appends the numbers that are at least `least`; the first of `values` has the index `start`.
     pub fn gather<T: Logit>(values: &[T], start: usize, least: T, out: &mut Vec<T::Packed>) = gather_lanes
-}
-
-/// Keeps the `k` largest, sorted.
-pub fn settle<T: Logit>(found: &mut Vec<T::Packed>, k: usize, keys: &mut Vec<T::Key>) {
-    if found.len() > 4 * k {
-        keys.clear();
-        keys.extend(found.iter().map(|&packed| T::unpack(packed).0));
-        let least = threshold::<T>(keys, k);
-        found.retain(|&packed| T::unpack(packed).0 >= least);
-    }
-    if found.len() > k {
-        if k > 0 {
-            found.select_nth_unstable(k - 1);
-        }
-        found.truncate(k);
-    }
-    found.sort_unstable();
 }

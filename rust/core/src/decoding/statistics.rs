@@ -40,9 +40,12 @@ pub struct Statistics {
 impl Statistics {
     /// From those of the leaves, in their order, as the definition has it.
     #[must_use]
-    pub fn of(leaves: &[Leaf], temperature: f64) -> Self {
+    pub fn of(leaves: &[Leaf], temperature: f64, sums: Sums) -> Self {
         let maximum = leaves.iter().fold(f64::NEG_INFINITY, |top, leaf| top.max(leaf.maximum));
         let mut found = Self { maximum, temperature, ..Self::default() };
+        if sums == Sums::Nothing {
+            return found;
+        }
         for leaf in leaves.iter().filter(|leaf| leaf.maximum > f64::NEG_INFINITY) {
             let fall = (leaf.maximum - maximum) / temperature;
             let weight = exp_f64(fall);
@@ -58,8 +61,8 @@ impl Statistics {
 
     fn join(&mut self, leaf: &Leaf) {
         let (here, there) = (self.count as f64, leaf.count as f64);
-        let mean = leaf.maximum - leaf.fall / there;
-        let square = (leaf.fall_square - leaf.fall * leaf.fall / there).max(0.0);
+        let mean = leaf.center + leaf.step / there;
+        let square = (leaf.step_square - leaf.step * leaf.step / there).max(0.0);
         let shift = mean - self.mean;
         self.mean += shift * (there / (here + there));
         self.square += square + shift * shift * (here * there / (here + there));

@@ -1,9 +1,9 @@
 //! Bindings of `argrad_core::decoding::topk`.
 
-use super::Floats;
+use super::{Floats, items, outputs};
 use crate::call::run_sized;
 use argrad_core::decoding::{Logit, topk as core};
-use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use numpy::{Element, PyArrayDyn, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
 /// Nanoseconds that a thousand numbers take, about.
@@ -17,16 +17,16 @@ fn topk<'py>(
     x: Floats<'py>,
     k: usize,
     largest: bool,
-) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyArray1<i64>>)> {
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyArrayDyn<i64>>)> {
     match x {
         Floats::Single(x) => solve(py, function, &x, k, largest).map(|(values, at)| (values.into_any(), at)),
         Floats::Double(x) => solve(py, function, &x, k, largest).map(|(values, at)| (values.into_any(), at)),
     }
 }
 
-type Found<'py, T> = (Bound<'py, PyArray1<T>>, Bound<'py, PyArray1<i64>>);
+type Found<'py, T> = (Bound<'py, PyArrayDyn<T>>, Bound<'py, PyArrayDyn<i64>>);
 
-fn solve<'py, T: Logit + Element>(
+fn solve<'py, T: Logit + Element + Default>(
     py: Python<'py>,
     function: &str,
     x: &PyReadonlyArrayDyn<'py, T>,
@@ -34,11 +34,10 @@ fn solve<'py, T: Logit + Element>(
     largest: bool,
 ) -> PyResult<Found<'py, T>> {
     let v = x.shape().last().copied().unwrap_or(0);
-    let x = x.as_slice()?;
-    let rows = x.len() / v.max(1);
-    let (mut values, mut indices) = (vec![T::ZERO; rows * k], vec![0; rows * k]);
-    run_sized(py, function, x.len() * COST / 1000, |job| core::topk(x, v, largest, &mut values, &mut indices, k, job))?;
-    Ok((values.into_pyarray(py), indices.into_pyarray(py)))
+    let (values, places) = (outputs(py, x.shape(), k), outputs(py, x.shape(), k));
+    let (x, out, at) = (x.as_slice()?, items(&values)?, items(&places)?);
+    run_sized(py, function, x.len() * COST / 1000, |job| core::topk(x, v, largest, out, at, k, job))?;
+    Ok((values, places))
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,0 +1,4 @@
+//! The two loops over all logits in double precision.
+
+pub use crate::decoding::leaf::maxima;
+pub use crate::decoding::select::gather;

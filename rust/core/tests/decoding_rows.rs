@@ -1,0 +1,171 @@
+//! Rows of logits: selection against a full sort, statistics against double precision, on every instruction set.
+
+use argrad_core::decoding::topk::topk;
+use argrad_core::decoding::{Logit, Memory, Reading, Row, Statistics, Sums};
+use argrad_core::{Job, simd};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use std::sync::Mutex;
+
+/// The instruction set is a setting of the process.
+static LEVEL: Mutex<()> = Mutex::new(());
+
+fn on_every_level<R: PartialEq + std::fmt::Debug>(work: impl Fn() -> R) -> R {
+    let guard = LEVEL.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let found: Vec<R> = simd::available()
+        .into_iter()
+        .map(|level| {
+            simd::force(level.name()).unwrap();
+            work()
+        })
+        .collect();
+    simd::force("auto").unwrap();
+    drop(guard);
+    assert!(found.windows(2).all(|pair| pair[0] == pair[1]), "levels differ");
+    found.into_iter().next().unwrap()
+}
+
+/// Rows of every length around the sizes of vectors, blocks and leaves, of many kinds.
+fn rows() -> impl Strategy<Value = Vec<f32>> {
+    let length = prop_oneof![1usize..70, 1usize..600, 4000usize..9000];
+    (length, 0usize..8, any::<u64>()).prop_map(|(v, kind, seed)| {
+        let mut state = seed | 1;
+        let mut uniform = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 40) as f32 + 0.5) / (1u32 << 24) as f32
+        };
+        let mut x: Vec<f32> = (0..v).map(|_| (uniform() + uniform() + uniform() - 1.5) * 8.0).collect();
+        match kind {
+            0 => x.fill(uniform() - 0.5),
+            1 => x.sort_by(f32::total_cmp),
+            2 => x.sort_by(|a, b| b.total_cmp(a)),
+            3 => x.iter_mut().for_each(|x| *x = (*x * 2.0).round() / 2.0), // many ties, both zeros
+            4 => x.iter_mut().for_each(|x| *x = if *x < 3.0 { f32::NEG_INFINITY } else { *x }),
+            5 => x.iter_mut().for_each(|x| *x *= 1e-42), // subnormal
+            6 => x[v / 2..].iter_mut().take(40).for_each(|x| *x += 20.0), // clustered
+            _ => {}
+        }
+        if x.iter().all(|&x| x == f32::NEG_INFINITY) {
+            x[0] = 1.0;
+        }
+        x
+    })
+}
+
+fn sorted<T: Logit>(x: &[T]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..x.len()).collect();
+    order.sort_by(|&a, &b| x[b].partial_cmp(&x[a]).unwrap()); // stable: ties by index
+    order
+}
+
+fn reading(sums: Sums, temperature: f64, expected: usize) -> Reading {
+    Reading { temperature, sums, expected }
+}
+
+fn close(a: f64, b: f64, tolerance: f64) -> bool {
+    (a - b).abs() <= tolerance * b.abs()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, rng_seed: RngSeed::Fixed(5), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_largest_are_those_of_a_stable_sort(x in rows(), part in 0.0..1.0f64, expected in 1usize..300) {
+        let k = ((part * part * part) * x.len() as f64).ceil() as usize;
+        let wide: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+        let live = x.iter().filter(|x| **x > f32::NEG_INFINITY).count();
+        let wanted: Vec<(f64, u32)> = sorted(&x)[..k.min(live)].iter().map(|&i| (wide[i], i as u32)).collect();
+        let found = on_every_level(|| {
+            let (mut memory, mut wide_memory) = (Memory::<f32>::default(), Memory::<f64>::default());
+            let mut row = Row::read(&x, 0, reading(Sums::Nothing, 1.0, expected), &mut memory).unwrap();
+            row.largest(k / 2); // asked again for more
+            let tokens = |found: &[argrad_core::decoding::Token]| found.iter().map(|t| (t.logit, t.index)).collect::<Vec<_>>();
+            let single = tokens(row.largest(k));
+            let mut row = Row::read(&wide, 0, reading(Sums::Nothing, 1.0, expected), &mut wide_memory).unwrap();
+            (single, tokens(row.largest(k)))
+        });
+        prop_assert_eq!(&found.0, &wanted);
+        prop_assert_eq!(&found.1, &wanted);
+    }
+
+    #[test]
+    fn all_from_a_threshold_on_are_found(x in rows(), at in 0.0..1.0f64) {
+        let order = sorted(&x);
+        let least = x[order[((x.len() - 1) as f64 * at) as usize]];
+        let wanted: Vec<u32> = order.iter().filter(|&&i| x[i] >= least && x[i] > f32::NEG_INFINITY).map(|&i| i as u32).collect();
+        let found = on_every_level(|| {
+            let mut memory = Memory::<f32>::default();
+            let mut row = Row::read(&x, 0, reading(Sums::Nothing, 1.0, 50), &mut memory).unwrap();
+            row.at_least(least).iter().map(|token| token.index).collect::<Vec<_>>()
+        });
+        prop_assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn statistics_are_those_of_double_precision(x in rows(), temperature in prop_oneof![Just(1.0), 0.05..5.0f64]) {
+        let wide: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+        let maximum = wide.iter().fold(f64::NEG_INFINITY, |top, &x| top.max(x));
+        let e: Vec<f64> = wide.iter().map(|x| ((x - maximum) / temperature).exp()).collect();
+        let z0: f64 = e.iter().sum();
+        let entropy: f64 = e.iter().filter(|e| **e > 0.0).map(|e| -e / z0 * (e / z0).ln()).sum();
+        let live: Vec<f64> = wide.iter().copied().filter(|x| x.is_finite()).collect();
+        let mean = live.iter().sum::<f64>() / live.len() as f64;
+        let square: f64 = live.iter().map(|x| (x - mean) * (x - mean)).sum();
+        let scale = live.iter().fold(0.0f64, |top, x| top.max(x.abs()));
+        for (sums, tolerance) in [(Sums::Normalizer, 1e-7), (Sums::Spread, 1e-7)] {
+            let found: Statistics = on_every_level(|| {
+                let mut memory = Memory::<f32>::default();
+                Row::read(&x, 0, reading(sums, temperature, 50), &mut memory).unwrap().statistics
+            });
+            prop_assert!(close(found.z0, z0, tolerance), "{} {}", found.z0, z0);
+            if sums == Sums::Spread {
+                prop_assert!((found.entropy() - entropy).abs() <= 1e-6 * (1.0 + entropy), "{} {entropy}", found.entropy());
+                prop_assert!(close(found.collision(), e.iter().map(|e| e * e).sum::<f64>() / (z0 * z0), 3e-7));
+                prop_assert_eq!(found.count, live.len());
+                prop_assert!((found.mean - mean).abs() <= 2e-7 * scale + 1e-45, "{} {mean}", found.mean);
+                prop_assert!((found.square - square).abs() <= 1e-6 * square + 1e-12 * scale * scale + 1e-38, "{} {square}", found.square);
+            }
+            let mut memory = Memory::<f64>::default();
+            let exact = Row::read(&wide, 0, reading(sums, temperature, 50), &mut memory).unwrap().statistics;
+            prop_assert!(close(exact.z0, z0, 1e-13), "{} {}", exact.z0, z0);
+            if sums == Sums::Spread {
+                prop_assert!((exact.entropy() - entropy).abs() <= 1e-12 * (1.0 + entropy));
+                prop_assert!((exact.square - square).abs() <= 1e-11 * square + 1e-24 * scale * scale);
+            }
+        }
+    }
+}
+
+#[test]
+fn bad_numbers_are_named_wherever_they_are() {
+    for v in [1usize, 17, 130, 4096, 5000] {
+        for at in [0, v / 2, v - 1] {
+            for (bad, name) in [(f32::NAN, "NaN"), (-f32::NAN, "NaN"), (f32::INFINITY, "inf")] {
+                let mut x = vec![1.0f32; v];
+                x[0] = f32::NEG_INFINITY;
+                x[at] = bad;
+                on_every_level(|| {
+                    let mut memory = Memory::<f32>::default();
+                    let error = Row::read(&x, 7, reading(Sums::Moments, 1.0, 50), &mut memory).unwrap_err().to_string();
+                    assert_eq!(error, format!("logits must be finite or -inf, got {name} at row 7, column {at}"));
+                });
+            }
+        }
+    }
+    let mut memory = Memory::<f32>::default();
+    let error = Row::read(&[f32::NEG_INFINITY; 9], 3, reading(Sums::Nothing, 1.0, 5), &mut memory).unwrap_err();
+    assert_eq!(error.to_string(), "logits must have a finite number in every row, got only -inf in row 3");
+}
+
+#[test]
+fn infinities_are_numbers_to_topk_and_zeros_keep_their_sign() {
+    let x = [f32::NEG_INFINITY, -0.0, f32::INFINITY, 0.0, f32::NEG_INFINITY];
+    let (mut values, mut places) = ([0.0f32; 5], [0i64; 5]);
+    topk(&x, 5, true, &mut values, &mut places, 5, &Job::default()).unwrap();
+    assert_eq!(places, [2, 1, 3, 0, 4]);
+    assert!(values[1].is_sign_negative() && values[2].is_sign_positive());
+    topk(&x, 5, false, &mut values, &mut places, 5, &Job::default()).unwrap();
+    assert_eq!(places, [0, 4, 1, 3, 2]);
+    let error = topk(&[1.0, f32::NAN], 1, true, &mut values[..2], &mut places[..2], 1, &Job::default()).unwrap_err();
+    assert_eq!(error.to_string(), "x must not be NaN, got NaN at row 1, column 0");
+}
