@@ -1,6 +1,7 @@
 """What every operator on rows of logits checks, and its parameters and seeds per row."""
 
 import math
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -114,3 +115,10 @@ def numbers_of_rows(rows: Rows, row: object) -> Array:
 def flat(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return parameters as the kernels take them: one dimension, contiguous."""
     return np.ascontiguousarray(array).reshape(-1)
+
+
+def wide(bits: Array) -> Array:
+    """Return int64 bits as the float64 that they are: how operators on float32 hand out float64."""
+    if not _array.is_tensor(bits):
+        return bits.view(np.float64)
+    return bits.view(sys.modules["torch"].float64)

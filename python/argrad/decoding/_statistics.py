@@ -74,12 +74,12 @@ def logit_statistics(logits: Array, *, temperature: float | Array = 1.0) -> Logi
     rows = _rows.enter("logit_statistics", "logits", logits)
     tau = _rows.per_row(rows, "temperature", temperature, low=0, open_low=True)
     if _array.is_tensor(logits):
-        table, count = _torch.logit_statistics(logits, tau)
-        columns = table.view(logits.new_empty(0).double().dtype).unbind(-1)
+        bits, count = _torch.logit_statistics(logits, tau)
     else:
-        table, count = _forward(_array.raw(logits), tau)
-        columns = np.moveaxis(table.view(np.float64), -1, 0)
-    return LogitStatistics(*columns, count)
+        bits, count = _forward(_array.raw(logits), tau)
+    table = _rows.wide(bits)
+    maximum, lse, entropy, collision, mean, deviation = (table[..., column] for column in range(6))
+    return LogitStatistics(maximum, lse, entropy, collision, mean, deviation, count)
 
 
 def _forward(logits: Any, temperature: Any) -> tuple[Any, Any]:

@@ -28,7 +28,8 @@ def topk(x: Array, k: int, *, largest: bool = True) -> tuple[Any, Any]:
         RuntimeError: an array on a device.
 
     Gradient:
-        To `x`: the upstream gradient at the places that were chosen, zero elsewhere. Differentiable any number of times.
+        To `x`: the upstream gradient at the places that were chosen, zero elsewhere; linear, so all others
+        are zero.
 
     Determinism:
         No randomness; the same bits on any number of threads, on any instruction set, and in any batch.

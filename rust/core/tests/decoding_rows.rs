@@ -167,5 +167,5 @@ fn infinities_are_numbers_to_topk_and_zeros_keep_their_sign() {
     topk(&x, 5, false, &mut values, &mut places, 5, &Job::default()).unwrap();
     assert_eq!(places, [0, 4, 1, 3, 2]);
     let error = topk(&[1.0, f32::NAN], 1, true, &mut values[..2], &mut places[..2], 1, &Job::default()).unwrap_err();
-    assert_eq!(error.to_string(), "x must not be NaN, got NaN at row 1, column 0");
+    assert_eq!(error.to_string(), "x must be free of NaN, got NaN at row 1, column 0");
 }

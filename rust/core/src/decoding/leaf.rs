@@ -1,7 +1,8 @@
 //! The inner loops over a leaf, 4096 consecutive logits, written once for every instruction set.
 //!
-//! The order of summation is part of the definition: 256 lanes, lane = index mod 256, at most 16 additions each; the lanes
-//! are added pairwise in double precision, and leaves in the order of their indices.
+//! The order of summation is part of the definition: 256 lanes, lane = index mod 256. Four terms of a lane are added
+//! pairwise in the logits' precision, these sums, and then the lanes, pairwise, in double precision; leaves follow in the
+//! order of their indices. More additions in single precision would cost digits where one token has most of the weight.
 
 use crate::decoding::logit::{Decay, Logit};
 use crate::decoding::statistics::Sums;
@@ -76,40 +77,81 @@ dispatch! {
     pub fn maxima<T: Logit>(leaf: &[T], block: usize, keys: &mut [T::Key]) -> bool = maxima_lanes
 }
 
+/// Four rows of lanes.
+type Group<T> = [[T; LANES]; 4];
+
+/// The groups of the leaf; the last one is filled up with -inf in `last`.
 #[inline(always)]
-fn normalizer_lanes<T: Logit>(leaf: &[T], maximum: T, decay: &Decay<T>) -> f64 {
-    let mut lanes = [T::ZERO; LANES];
-    for chunk in leaf.chunks(LANES) {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            let fall = maximum - x;
-            let near = if fall < decay.limit { fall } else { decay.limit };
-            let e = T::decay(near, decay);
-            *lane = *lane + if fall <= decay.limit { e } else { T::ZERO };
+fn groups<'a, T: Logit>(leaf: &'a [T], last: &'a mut Group<T>) -> impl Iterator<Item = &'a Group<T>> {
+    let (groups, _) = leaf.as_chunks::<LANES>().0.as_chunks::<4>();
+    let rest = &leaf[groups.len() * 4 * LANES..];
+    if !rest.is_empty() {
+        *last = [[-T::INFINITY; LANES]; 4];
+        last.as_flattened_mut()[..rest.len()].copy_from_slice(rest);
+    }
+    groups.iter().chain((!rest.is_empty()).then_some(&*last))
+}
+
+/// `exp((x - maximum) / T)`, and 0 below the floor.
+#[inline(always)]
+fn weight<T: Logit>(x: T, decay: &Decay<T>) -> T {
+    let e = T::decay(x, decay); // below the floor anything
+    if x >= decay.floor { e } else { T::ZERO }
+}
+
+/// `maximum - x`, at most as far as the floor.
+#[inline(always)]
+fn fall<T: Logit>(x: T, maximum: T, decay: &Decay<T>) -> T {
+    maximum - if x > decay.floor { x } else { decay.floor }
+}
+
+/// A loop of its own: with two widths in one, compilers take half of the vector for both.
+#[inline(always)]
+fn add<T: Logit>(lanes: &mut [f64; LANES], sums: &[T; LANES]) {
+    for l in 0..LANES {
+        lanes[l] += sums[l].wide();
+    }
+}
+
+#[inline(always)]
+fn normalizer_lanes<T: Logit>(leaf: &[T], decay: &Decay<T>) -> f64 {
+    let (mut lanes, mut last) = ([0.0; LANES], [[T::ZERO; LANES]; 4]);
+    for [a, b, c, d] in groups(leaf, &mut last) {
+        let mut sums = [T::ZERO; LANES];
+        for l in 0..LANES {
+            let low = weight(a[l], decay) + weight(b[l], decay);
+            sums[l] = low + (weight(c[l], decay) + weight(d[l], decay));
         }
+        add(&mut lanes, &sums);
     }
     total(&lanes)
 }
 
 dispatch! {
     /// SUM exp((`l_j` - maximum) / T).
-    fn normalizer<T: Logit>(leaf: &[T], maximum: T, decay: &Decay<T>) -> f64 = normalizer_lanes
+    fn normalizer<T: Logit>(leaf: &[T], decay: &Decay<T>) -> f64 = normalizer_lanes
 }
 
 #[inline(always)]
 fn moments_lanes<T: Logit>(leaf: &[T], maximum: T, decay: &Decay<T>) -> [f64; 3] {
-    let (mut a, mut b, mut c) = ([T::ZERO; LANES], [T::ZERO; LANES], [T::ZERO; LANES]);
-    for chunk in leaf.chunks(LANES) {
-        for (((a, b), c), &x) in a.iter_mut().zip(&mut b).zip(&mut c).zip(chunk) {
-            let fall = maximum - x;
-            let near = if fall < decay.limit { fall } else { decay.limit };
-            let e = T::decay(near, decay);
-            let e = if fall <= decay.limit { e } else { T::ZERO };
-            *a = *a + e;
-            *b = e.fma(near, *b);
-            *c = e.fma(e, *c);
+    let (mut first, mut second, mut third) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+    let mut last = [[T::ZERO; LANES]; 4];
+    for [a, b, c, d] in groups(leaf, &mut last) {
+        let (mut e, mut falls, mut squares) = ([T::ZERO; LANES], [T::ZERO; LANES], [T::ZERO; LANES]);
+        for l in 0..LANES {
+            let [ea, eb] = [weight(a[l], decay), weight(b[l], decay)];
+            let [ec, ed] = [weight(c[l], decay), weight(d[l], decay)];
+            let [fa, fb] = [fall(a[l], maximum, decay), fall(b[l], maximum, decay)];
+            let [fc, fd] = [fall(c[l], maximum, decay), fall(d[l], maximum, decay)];
+            e[l] = (ea + eb) + (ec + ed);
+            falls[l] = eb.fma(fb, ea * fa) + ed.fma(fd, ec * fc);
+            squares[l] = eb.fma(eb, ea * ea) + ed.fma(ed, ec * ec);
         }
+        add(&mut first, &e);
+        add(&mut second, &falls);
+        add(&mut third, &squares);
     }
-    [total(&a), total(&b), total(&c)]
+    [total(&first), total(&second), total(&third)]
 }
 
 dispatch! {
@@ -160,16 +202,17 @@ fn total<T: Logit, const N: usize>(lanes: &[T; N]) -> f64 {
     wide[0]
 }
 
-/// What was asked for of a leaf whose maximum is known.
-pub fn sums<T: Logit>(leaf: &[T], maximum: T, decay: &Decay<T>, wanted: Sums) -> Leaf {
+/// What was asked for of a leaf whose maximum is known and not +inf.
+pub fn sums<T: Logit>(leaf: &[T], maximum: T, temperature: f64, wanted: Sums) -> Leaf {
     let mut found = Leaf { maximum: maximum.wide(), ..Leaf::default() };
-    if maximum == -T::INFINITY {
+    if wanted == Sums::Nothing || maximum == -T::INFINITY {
         return found;
     }
-    match wanted {
-        Sums::Nothing => {}
-        Sums::Normalizer => found.z0 = normalizer(leaf, maximum, decay),
-        Sums::Moments | Sums::Spread => [found.z0, found.z1, found.z2] = moments(leaf, maximum, decay),
+    let decay = Decay::new(maximum, temperature);
+    if wanted == Sums::Normalizer {
+        found.z0 = normalizer(leaf, &decay);
+    } else {
+        [found.z0, found.z1, found.z2] = moments(leaf, maximum, &decay);
     }
     if wanted == Sums::Spread {
         let count;

@@ -7,27 +7,43 @@ use crate::real::Real;
 use std::cell::RefCell;
 use std::thread::LocalKey;
 
-/// `exp(-x / temperature)` in the number type, for x >= 0.
+/// `exp((x - maximum) / temperature)` in the number type, for x <= maximum.
+///
+/// ```text
+/// y = (x - maximum) c,   c = log2(e) / temperature = high + low,   maximum c = whole + part;   2^y = 2^n 2^r
+/// n = the integer next to y;   r = x high - (n + whole) - part + x low
+/// ```
+///
+/// The difference itself would be rounded to 2^-22 where it is 4, and one number for c be off by the same factor in every
+/// term: both would cost more than the exponential's own error.
 #[derive(Debug, Clone, Copy)]
 pub struct Decay<T> {
-    /// log2(e) / temperature in two parts: one alone would be off by the same factor in every term.
-    pub high: T,
-    /// The second part.
-    pub low: T,
-    /// Beyond it the exponential is 0, so that no result is subnormal.
-    pub limit: T,
+    high: T,
+    low: T,
+    whole: T,
+    part: T,
+    /// Subtracted first, exactly: the maximum where it is so large that its product would lose digits, else 0.
+    shift: T,
+    /// From here on the exponential is a normal number.
+    pub floor: T,
 }
 
 impl<T: Logit> Decay<T> {
-    /// For a temperature > 0.
+    /// For a finite maximum and a temperature > 0.
     #[must_use]
-    pub fn new(temperature: f64) -> Self {
+    pub fn new(maximum: T, temperature: f64) -> Self {
         const LOG2_E: [f64; 2] = [std::f64::consts::LOG2_E, 2.035_527_374_093_103_3e-17];
         let largest = T::LARGEST.wide();
         let high = T::of((LOG2_E[0] / temperature).min(largest / 4.0));
         let rest = (high.wide().mul_add(-temperature, LOG2_E[0]) + LOG2_E[1]) / temperature;
         let low = if rest.abs() < high.wide() { T::of(rest) } else { T::ZERO };
-        Self { high, low, limit: T::of((T::RANGE / high.wide()).min(largest)) }
+        let shift = if (maximum.wide() * high.wide()).abs() < 4096.0 { T::ZERO } else { maximum };
+        let top = maximum.wide() - shift.wide();
+        let product = top * high.wide();
+        let whole = product.round();
+        let part = (product - whole) + (top.mul_add(high.wide(), -product) + top * low.wide());
+        let floor = T::of((maximum.wide() - (T::RANGE / high.wide()).min(largest)).max(-largest));
+        Self { high, low, whole: T::of(whole), part: T::of(part), shift, floor }
     }
 }
 
@@ -57,7 +73,7 @@ pub trait Logit: Real {
     fn pack(key: Self::Key, index: u32) -> Self::Packed;
     /// The key and the index.
     fn unpack(packed: Self::Packed) -> (Self::Key, u32);
-    /// See [`Decay`]; `x` is at most `decay.limit`, and the result is within 1.1 ulp.
+    /// See [`Decay`], for x from `decay.floor` on.
     fn decay(x: Self, decay: &Decay<Self>) -> Self;
     /// The maxima of blocks of a leaf as keys, and whether a number may be NaN.
     fn maxima(leaf: &[Self], block: usize, keys: &mut [Self::Key]) -> bool;
@@ -112,9 +128,10 @@ macro_rules! logit {
             fn decay(x: Self, decay: &Decay<Self>) -> Self {
                 const ROUND: $t = 1.5 * (1u64 << $mantissa) as $t; // rounds to the nearest integer by its own grid
                 const SERIES: &[$t] = &$series; // 2^r for |r| <= 1/2, by interpolation at Chebyshev's nodes
-                let grid = x.mul_add(-decay.high, ROUND);
+                let x = x - decay.shift;
+                let grid = x.mul_add(decay.high, -(decay.whole + decay.part)) + ROUND;
                 let n = grid - ROUND;
-                let r = x.mul_add(-decay.low, x.mul_add(-decay.high, -n));
+                let r = x.mul_add(decay.low, x.mul_add(decay.high, -(n + decay.whole)) - decay.part);
                 let mut p = SERIES[SERIES.len() - 1];
                 for c in SERIES.iter().rev().skip(1) {
                     p = p.mul_add(r, *c);
@@ -147,7 +164,7 @@ logit!(
     125.5,
     SINGLE,
     single,
-    [1.0, 0.693_147_2, 0.240_226_5, 0.055_503_57, 0.009_618_083, 0.001_339_086_3, 0.000_154_531_63]
+    [1.0, std::f32::consts::LN_2, 0.240_226_5, 0.055_503_57, 0.009_618_083, 0.001_339_086_3, 0.000_154_531_63]
 );
 logit!(
     f64,
@@ -162,7 +179,7 @@ logit!(
     double,
     [
         1.0,
-        0.693_147_180_559_945_3,
+        std::f64::consts::LN_2,
         0.240_226_506_959_100_97,
         0.055_504_108_664_821_6,
         0.009_618_129_107_606_888,
@@ -202,13 +219,19 @@ mod tests {
     #[test]
     fn decays_are_exponentials() {
         for temperature in [1e-3, 0.1, 0.7, 1.0, 1.5, 3.0, 1e4] {
-            let (single, double) = (Decay::<f32>::new(temperature), Decay::<f64>::new(temperature));
-            for i in 0..1000 {
-                let x = f64::from((80.0 * temperature) as f32 * (i as f32 / 1000.0));
-                let exact = (-x / temperature).exp();
-                let (a, b) = (f64::from(f32::decay(x as f32, &single)), f64::decay(x, &double));
-                assert!((a / exact - 1.0).abs() < 1.1e-7, "{temperature} {x}: {a} {exact}");
-                assert!((b / exact - 1.0).abs() < 2e-14, "{temperature} {x}: {b} {exact}"); // exp's argument is rounded
+            for maximum in [0.0f32, 3.3, -7.7, 41.0, 2000.0, -1e6, 1e30] {
+                let wide = f64::from(maximum);
+                let (single, double) = (Decay::<f32>::new(maximum, temperature), Decay::<f64>::new(wide, temperature));
+                for i in 0..1000 {
+                    let x = (wide - 80.0 * temperature * (f64::from(i) / 1000.0)) as f32;
+                    if x < single.floor {
+                        continue;
+                    }
+                    let exact = ((f64::from(x) - wide) / temperature).exp();
+                    let (a, b) = (f64::from(f32::decay(x, &single)), f64::decay(f64::from(x), &double));
+                    assert!((a / exact - 1.0).abs() < 1.5e-7, "{temperature} {maximum} {x}: {a} {exact}");
+                    assert!((b / exact - 1.0).abs() < 2e-14, "{temperature} {maximum} {x}: {b} {exact}"); // exp's argument is rounded
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! One row of logits: read once, then asked for its largest tokens.
 
 use crate::decoding::leaf::{self, LEAF, Leaf};
-use crate::decoding::logit::{Decay, Logit};
+use crate::decoding::logit::Logit;
 use crate::decoding::select;
 use crate::decoding::statistics::{Statistics, Sums};
 use crate::error::{Result, invalid};
@@ -108,14 +108,13 @@ impl<'a, T: Logit> Row<'a, T> {
         memory.maxima.clear();
         memory.maxima.resize(values.len().div_ceil(block), T::LOWEST);
         memory.leaves.clear();
-        let decay = Decay::new(reading.temperature);
         for ((number, leaf), keys) in values.chunks(LEAF).enumerate().zip(memory.maxima.chunks_mut(LEAF / block)) {
             let suspect = T::maxima(leaf, block, keys);
             let maximum = T::value(keys.iter().copied().max().unwrap_or(T::LOWEST));
             if suspect || maximum == T::INFINITY {
                 leaf.iter().enumerate().try_for_each(|(l, &x)| check(number * LEAF + l, x))?;
             }
-            memory.leaves.push(leaf::sums(leaf, maximum, &decay, reading.sums));
+            memory.leaves.push(leaf::sums(leaf, maximum, reading.temperature, reading.sums));
         }
         let statistics = Statistics::of(&memory.leaves, reading.temperature, reading.sums);
         Ok(Self { values, memory, block, statistics })

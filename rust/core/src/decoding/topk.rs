@@ -30,7 +30,7 @@ pub fn topk<T: Logit>(
         let reading = Reading { temperature: 1.0, sums: Sums::Nothing, expected: k };
         let mut found = Row::scan(read, reading, &mut memory, |column, x| match x.partial_cmp(&x) {
             Some(_) => Ok(()),
-            None => Err(invalid!("x must not be NaN, got {x} at row {number}, column {column}")),
+            None => Err(invalid!("x must be free of NaN, got {x} at row {number}, column {column}")),
         })?;
         for ((&packed, value), place) in found.select(k).iter().zip(values).zip(indices) {
             let (_, index) = T::unpack(packed);
