@@ -12,6 +12,10 @@ __all__ = [
     "betti_matchings",
     "betti_numbers",
     "borrow",
+    "bregman_decode",
+    "bregman_project",
+    "bregman_project_second",
+    "bregman_project_vjp",
     "center_chain",
     "cluster_order",
     "connect",
@@ -498,3 +502,43 @@ def topk(
 def logit_statistics(
     function: str, logits: NDArray[np.floating[Any]], temperature: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...
+
+# alpha, dual, how many tokens are kept at most
+_Bregman: TypeAlias = tuple[float, bool, int]
+# indices, values in float64, largest logits and normalisers
+_Kept: TypeAlias = tuple[_Indices, NDArray[np.float64], NDArray[np.float64]]
+
+def bregman_project(
+    function: str,
+    x: NDArray[_Real],
+    temperature: NDArray[np.float64],
+    penalty: NDArray[np.float64] | None,
+    k: _Indices | None,
+    options: _Bregman,
+) -> tuple[_Indices, NDArray[_Real], _Indices, NDArray[np.float64], NDArray[np.float64]]: ...
+def bregman_project_vjp(
+    function: str,
+    x: NDArray[_Real],
+    temperature: NDArray[np.float64],
+    saved: _Kept,
+    g: NDArray[_Real],
+    options: _Bregman,
+) -> NDArray[_Real]: ...
+def bregman_project_second(
+    function: str,
+    x: NDArray[_Real],
+    temperature: NDArray[np.float64],
+    saved: _Kept,
+    g: NDArray[_Real],
+    tangent: NDArray[_Real],
+    options: _Bregman,
+) -> tuple[NDArray[_Real], NDArray[_Real]]: ...
+def bregman_decode(
+    function: str,
+    x: NDArray[_Real],
+    temperature: NDArray[np.float64],
+    penalty: NDArray[np.float64] | None,
+    k: _Indices | None,
+    places: Sequence[_Indices],
+    options: _Bregman,
+) -> tuple[_Indices, _Indices, NDArray[np.float64]]: ...

@@ -1,6 +1,8 @@
 """Decoding: the next token from a row of logits, and projections onto the simplex."""
 
+from argrad.decoding._bregman import bregman_project
+from argrad.decoding._decode import bregman_decode
 from argrad.decoding._statistics import LogitStatistics, logit_statistics
 from argrad.decoding._topk import topk
 
-__all__ = ["LogitStatistics", "logit_statistics", "topk"]
+__all__ = ["LogitStatistics", "bregman_decode", "bregman_project", "logit_statistics", "topk"]

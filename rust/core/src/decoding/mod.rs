@@ -8,10 +8,14 @@
 //!
 //! A row's result depends on nothing but the row: not on its batch, on threads or on the instruction set.
 
+mod adaptive;
+pub mod decode;
 mod double;
 pub mod draw;
 mod leaf;
 mod logit;
+pub mod project;
+pub mod renormalize;
 mod row;
 mod select;
 mod single;
@@ -19,7 +23,9 @@ mod statistics;
 pub mod summary;
 pub mod topk;
 
+pub use adaptive::{Amount, Request};
 pub use logit::Logit;
+pub use renormalize::Rule;
 pub use row::{Memory, Reading, Row, Token};
 pub use statistics::{Statistics, Sums};
 

@@ -3,6 +3,7 @@
 use numpy::{Element, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn};
 use pyo3::prelude::*;
 
+mod bregman;
 mod summary;
 mod topk;
 
@@ -27,6 +28,7 @@ fn items<'a, T: Element>(array: &'a Bound<'_, PyArrayDyn<T>>) -> PyResult<&'a mu
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    bregman::register(module)?;
     summary::register(module)?;
     topk::register(module)
 }

@@ -1,0 +1,123 @@
+//! What the tokens of a support get: a Bregman projection of a distribution onto the simplex over these tokens.
+//!
+//! ```text
+//! phi(x) = x^a / (a (a - 1)),  b = a - 1,  p = what they had, r = 1 - SUM p = what is to be handed out
+//! primal   argmin D(q, p):   q_i^b = p_i^b + m                 every token rises by the same amount in its b-th power
+//! dual     argmin D(p, q):   (q_i - p_i) q_i^(a - 2) = m
+//! m such that SUM q = 1
+//! ```
+//!
+//! Closed forms where there are any, Newton's method elsewhere: each solver starts where the curvature keeps it on its side
+//! of the root, so that it never overshoots and needs no safeguard.
+
+mod dual;
+mod primal;
+
+use crate::elementary::exp_f64;
+pub use dual::received;
+
+/// Where less than this is to be handed out, all tokens get the same share more: within twice of it of the exact result.
+const LITTLE: f64 = 1e-9;
+/// Solvers end where the sum is so near to 1, or comes no nearer.
+const NEAR: f64 = 2e-14;
+/// A formality: none takes more than 20.
+const STEPS: usize = 100;
+
+/// A member of the family, and the side of the divergence that the result stands on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rule {
+    /// Any number or infinity in the primal; 1 or at least 1.05 in the dual.
+    pub alpha: f64,
+    /// Whether the result is the second argument of the divergence.
+    pub dual: bool,
+}
+
+impl Rule {
+    /// Whether the result is the shares that tokens had of the support, so that nothing else of the row matters.
+    #[must_use]
+    pub fn is_proportional(&self) -> bool {
+        (self.alpha - 1.0).abs() < 1e-8
+    }
+
+    /// Fills `q` with what each of the tokens gets, and returns the number of Newton steps.
+    ///
+    /// `p` is decreasing and `logs` its logarithm; `rest` = 1 - SUM p, negative where rounding made it so. Primal rules with
+    /// alpha > 1 take zeros at the end of `p`.
+    pub fn renormalize(&self, p: &[f64], logs: &[f64], rest: f64, q: &mut Vec<f64>) -> usize {
+        let k = p.len() as f64;
+        q.clear();
+        q.extend_from_slice(p);
+        let mut steps = 0;
+        if rest <= LITTLE || p.len() < 2 || self.is_proportional() {
+            // Nothing to be done but the division.
+        } else if self.alpha == 2.0 {
+            q.iter_mut().for_each(|q| *q += rest / k);
+        } else if self.dual {
+            steps = dual::solve(self.alpha, p, logs, rest, q);
+        } else if self.alpha == 1.5 {
+            let shift = root_shift(p.iter().map(|p| p.sqrt()).sum(), k, rest);
+            q.iter_mut().for_each(|q| *q = (q.sqrt() + shift).powi(2));
+        } else if self.alpha == f64::INFINITY {
+            let level = water_level(p, rest);
+            q.iter_mut().for_each(|q| *q = q.max(level));
+        } else if self.alpha == f64::NEG_INFINITY {
+            let tied = p.iter().take_while(|&&x| x == p[0]).count();
+            q[..tied].iter_mut().for_each(|q| *q += rest / tied as f64);
+        } else {
+            steps = primal::solve(self.alpha, p, logs, rest, q);
+        }
+        let sum: f64 = q.iter().sum();
+        q.iter_mut().for_each(|q| *q /= sum);
+        steps
+    }
+
+    /// The cost of a support up to what all supports share; its members have `p` and get `q`. For alpha > 0 that is finite.
+    #[must_use]
+    pub fn cost(&self, p: &[f64], logs: &[f64], q: &[f64]) -> f64 {
+        let (a, b) = (self.alpha, self.alpha - 1.0);
+        if self.is_proportional() {
+            return -libm::log(p.iter().sum());
+        }
+        if self.dual {
+            let of = |(&p, &q): (&f64, &f64)| libm::pow(q, b) * (q / a - p / b);
+            return p.iter().zip(q).map(of).sum();
+        }
+        let of = |(&x, &q): (&f64, &f64)| q * (libm::expm1(b * libm::log(q)) / a - libm::expm1(b * x)) / b;
+        logs.iter().zip(q).map(of).sum::<f64>() - 1.0 / a
+    }
+}
+
+/// What alpha = 1.5 adds to each of `count` square roots whose sum is given.
+#[inline]
+#[must_use]
+pub fn root_shift(roots: f64, count: f64, rest: f64) -> f64 {
+    rest / (roots + (roots * roots + count * rest).sqrt())
+}
+
+/// The level that what is below it is lifted to so that `rest` is handed out.
+fn water_level(p: &[f64], rest: f64) -> f64 {
+    let (mut water, mut level) = (rest, f64::INFINITY);
+    for (i, &x) in p.iter().rev().enumerate() {
+        if x >= level {
+            break;
+        }
+        water += x;
+        level = water / (i + 1) as f64;
+    }
+    level
+}
+
+/// `ln(exp(x) + exp(y))`.
+fn log_add(x: f64, y: f64) -> f64 {
+    let (high, low) = if x > y { (x, y) } else { (y, x) };
+    if low == f64::NEG_INFINITY { high } else { high + libm::log1p(exp_f64(low - high)) }
+}
+
+/// `ln SUM exp(x)`.
+fn log_sum(x: impl Iterator<Item = f64> + Clone) -> f64 {
+    let top = x.clone().fold(f64::NEG_INFINITY, f64::max);
+    top + libm::log(x.map(|x| exp_f64(x - top)).sum())
+}
+
+#[cfg(test)]
+mod tests;
