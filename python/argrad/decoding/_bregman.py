@@ -177,7 +177,7 @@ def enter(
         return Request(tau, None, sizes, alpha, dual, high if (most := _largest(rows, k)) is None else min(high, most))
     prices = _prices(rows, penalty)
     least = _smallest(rows, penalty)
-    return Request(tau, prices, None, alpha, dual, high if least is None else _bound(alpha, dual, least, high))
+    return Request(tau, prices, None, alpha, dual, high if least is None else min(high, _bound(alpha, dual, least)))
 
 
 def _alpha(function: str, alpha: object, dual: bool, *, adaptive: bool) -> float:
@@ -189,7 +189,7 @@ def _alpha(function: str, alpha: object, dual: bool, *, adaptive: bool) -> float
         raise ValueError(f"{function}: alpha must be {expected}, got {number}")
     if not dual and adaptive and not 0.0 < number < math.inf:
         raise ValueError(f"{function}: alpha must be finite and > 0 for adaptive k (primal), got {number}")
-    if math.isnan(number):
+    if not -math.inf <= number <= math.inf:
         raise ValueError(f"{function}: alpha must be a number, got {number}")
     return number
 
@@ -223,10 +223,10 @@ def _is_legible(rows: _rows.Rows, parameter: Array) -> bool:
     return math.prod(parameter.shape) > 0 and _torch.is_direct([rows.x, parameter])
 
 
-def _bound(alpha: float, dual: bool, penalty: float, high: int) -> int:
+def _bound(alpha: float, dual: bool, penalty: float) -> int:
     """Return how many tokens are kept at most: where c k^-alpha <= penalty no further one is worth its price."""
     if not LEAST <= penalty < math.inf:
-        return 1 if penalty == math.inf else high
+        return 1 if penalty == math.inf else _rows.MOST
     if abs(alpha - 1.0) < CLOSE:
         logarithm = -math.log(math.expm1(min(penalty, 700.0)))
     else:
@@ -234,7 +234,7 @@ def _bound(alpha: float, dual: bool, penalty: float, high: int) -> int:
         if dual:
             factor = 1.0 / (alpha * (alpha - 1.0)) if alpha <= 2.0 else (alpha - 1.0) / alpha
         logarithm = math.log(factor / penalty) / alpha
-    return high if logarithm >= math.log(high) else max(1, math.ceil(math.exp(logarithm)))
+    return max(1, math.ceil(math.exp(min(logarithm, math.log(_rows.MOST)))))
 
 
 def _forward(
