@@ -7,10 +7,11 @@ import pytest
 import torch
 
 import loss_checks
+import oracles_losses_fenchel_young as fenchel_young_oracles
 import oracles_losses_ranking as ranking_oracles
 import oracles_losses_topology as topology_oracles
 from argrad import losses, nn
-from argrad.losses import ranking, topology
+from argrad.losses import fenchel_young, ranking, topology
 from loss_rows import Row, each
 
 # --- inputs: (batch, size, generator) -> tensors ---------------------------------------------------------------------
@@ -92,6 +93,28 @@ def with_second(value):
 
 
 ROWS = {
+    "fenchel_young.entmax_loss": Row(
+        function=fenchel_young.entmax_loss,
+        inputs=classified,
+        oracle=each(fenchel_young_oracles.entmax, items=(0,)),
+        empty=with_second(-100),
+        refuses_nan=True,
+    ),
+    "fenchel_young.fenchel_young_loss": Row(
+        function=fenchel_young.fenchel_young_loss,
+        inputs=classified,
+        oracle=each(fenchel_young_oracles.fenchel_young, items=(0,)),
+        options=({}, {"alpha": 1.0}, {"alpha": 1.2}, {"alpha": 2.0}, {"alpha": 3.0}),
+        empty=with_second(-100),
+        refuses_nan=True,
+    ),
+    "fenchel_young.sparsemax_loss": Row(
+        function=fenchel_young.sparsemax_loss,
+        inputs=classified,
+        oracle=each(fenchel_young_oracles.sparsemax, items=(0,)),
+        empty=with_second(-100),
+        refuses_nan=True,
+    ),
     "ranking.groco_loss": Row(
         function=ranking.groco_loss,
         inputs=divided,

@@ -23,6 +23,12 @@ __all__ = [
     "diagram_matchings",
     "diagram_slices",
     "draw_included",
+    "entmax",
+    "entmax_conjugate",
+    "entmax_conjugate_second",
+    "entmax_conjugate_vjp",
+    "entmax_second",
+    "entmax_vjp",
     "euler_characteristics",
     "euler_curves",
     "force_simd",
@@ -542,3 +548,42 @@ def bregman_decode(
     places: Sequence[_Indices],
     options: _Bregman,
 ) -> tuple[_Indices, _Indices, NDArray[np.float64]]: ...
+# what the forward pass of entmax keeps for its backward pass
+class Supports: ...
+
+_Alphas: TypeAlias = NDArray[np.float64]
+_Targets: TypeAlias = NDArray[Any] | None
+
+def entmax(function: str, x: NDArray[_Real], alpha: _Alphas) -> tuple[NDArray[_Real], Supports]: ...
+def entmax_vjp(
+    function: str, x: NDArray[_Real], alpha: _Alphas, g: NDArray[_Real], wanted: int, kept: Supports | None = None
+) -> list[NDArray[Any]]: ...
+def entmax_second(
+    function: str,
+    x: NDArray[_Real],
+    alpha: _Alphas,
+    g: NDArray[_Real],
+    along: NDArray[_Real],
+    along_alpha: _Alphas,
+) -> list[NDArray[Any]]: ...
+def entmax_conjugate(
+    function: str, x: NDArray[_Real], alpha: _Alphas, target: _Targets
+) -> tuple[NDArray[_Real], Supports]: ...
+def entmax_conjugate_vjp(
+    function: str,
+    x: NDArray[_Real],
+    alpha: _Alphas,
+    target: _Targets,
+    g: NDArray[_Real],
+    wanted: int,
+    kept: Supports | None = None,
+) -> list[NDArray[Any]]: ...
+def entmax_conjugate_second(
+    function: str,
+    x: NDArray[_Real],
+    alpha: _Alphas,
+    target: _Targets,
+    g: NDArray[_Real],
+    along: NDArray[_Real],
+    along_alpha: _Alphas,
+) -> list[NDArray[Any]]: ...

@@ -6,3 +6,8 @@ from argrad.decoding._statistics import LogitStatistics, logit_statistics
 from argrad.decoding._topk import topk
 
 __all__ = ["LogitStatistics", "bregman_decode", "bregman_project", "logit_statistics", "topk"]
+from argrad.decoding._entmax import entmax, entmax_conjugate, sparsemax
+from argrad.decoding._statistics import LogitStatistics, logit_statistics
+from argrad.decoding._topk import topk
+
+__all__ = ["LogitStatistics", "entmax", "entmax_conjugate", "logit_statistics", "sparsemax", "topk"]

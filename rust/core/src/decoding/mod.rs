@@ -12,6 +12,7 @@ mod adaptive;
 pub mod decode;
 mod double;
 pub mod draw;
+pub mod entmax;
 mod leaf;
 mod logit;
 pub mod project;

@@ -136,6 +136,17 @@ impl<'a, T: Logit> Row<'a, T> {
         self.tokens(self.memory.found.len())
     }
 
+    /// The maxima of blocks of the row.
+    pub(super) fn maxima(&self) -> impl Iterator<Item = f64> {
+        self.memory.maxima.iter().map(|&key| T::value(key).wide())
+    }
+
+    /// All tokens whose logit is at least `least` and not -inf, packed, by index.
+    pub(super) fn reach(&mut self, least: T) -> &[T::Packed] {
+        self.gather(if least > -T::LARGEST { least } else { -T::LARGEST }, usize::MAX);
+        &self.memory.found
+    }
+
     fn tokens(&mut self, count: usize) -> &[Token] {
         let token = |&packed: &T::Packed| {
             let (key, index) = T::unpack(packed);

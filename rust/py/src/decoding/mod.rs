@@ -4,6 +4,7 @@ use numpy::{Element, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn};
 use pyo3::prelude::*;
 
 mod bregman;
+mod entmax;
 mod summary;
 mod topk;
 
@@ -29,6 +30,7 @@ fn items<'a, T: Element>(array: &'a Bound<'_, PyArrayDyn<T>>) -> PyResult<&'a mu
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     bregman::register(module)?;
+    entmax::register(module)?;
     summary::register(module)?;
     topk::register(module)
 }
