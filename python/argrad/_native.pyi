@@ -59,6 +59,7 @@ __all__ = [
     "perturbed_pull",
     "pilot_rows",
     "prepare",
+    "sample",
     "sample_rows",
     "scan_gradients",
     "scan_product",
@@ -82,6 +83,8 @@ __all__ = [
     "soft_vjp",
     "stratified_rows",
     "topk",
+    "truncate",
+    "truncated_decode",
     "weighted_sample",
 ]
 
@@ -505,6 +508,24 @@ def diagram_slices(
 def topk(
     function: str, x: NDArray[np.floating[Any]], k: int, largest: bool
 ) -> tuple[NDArray[Any], NDArray[np.int64]]: ...
+
+_Numbers: TypeAlias = float | NDArray[np.float64]
+_Words: TypeAlias = int | NDArray[np.int64]
+_Place: TypeAlias = tuple[_Words, _Words | None, _Words]
+_Rules: TypeAlias = tuple[_Numbers, Sequence[tuple[str, _Numbers]], int | None]
+_Draws: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+
+def truncate(
+    function: str, x: NDArray[np.floating[Any]], options: _Rules, width: int | None
+) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.int64]]: ...
+def truncated_decode(function: str, x: NDArray[np.floating[Any]], options: _Rules, place: _Place) -> _Draws: ...
+def sample(
+    function: str,
+    indices: NDArray[np.int64],
+    values: NDArray[np.floating[Any]],
+    size: NDArray[np.int64],
+    place: _Place,
+) -> _Draws: ...
 def logit_statistics(
     function: str, logits: NDArray[np.floating[Any]], temperature: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...

@@ -10,6 +10,7 @@
 
 mod adaptive;
 pub mod decode;
+mod cut;
 mod double;
 pub mod draw;
 pub mod entmax;
@@ -17,12 +18,16 @@ mod leaf;
 mod logit;
 pub mod project;
 pub mod renormalize;
+mod order;
 mod row;
+pub mod rules;
+mod search;
 mod select;
 mod single;
 mod statistics;
 pub mod summary;
 pub mod topk;
+pub mod truncate;
 
 pub use adaptive::{Amount, Request};
 pub use logit::Logit;
@@ -33,6 +38,11 @@ pub use statistics::{Statistics, Sums};
 use crate::error::Result;
 use crate::job::Job;
 use rayon::prelude::*;
+
+/// The number of a row, where there is one for each or one for all.
+fn at<N: Copy>(numbers: &[N], row: usize) -> N {
+    numbers[if numbers.len() == 1 { 0 } else { row }]
+}
 
 /// Calls `work` with the number of each row of `v` numbers, the row, and its pieces of two outputs; in the pool where one
 /// runs, one after the other elsewhere.

@@ -7,6 +7,7 @@ mod bregman;
 mod entmax;
 mod summary;
 mod topk;
+mod truncate;
 
 /// A contiguous array of one of the two number types, any shape; the last dimension holds the rows.
 #[derive(FromPyObject)]
@@ -32,5 +33,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     bregman::register(module)?;
     entmax::register(module)?;
     summary::register(module)?;
-    topk::register(module)
+    topk::register(module)?;
+    truncate::register(module)
 }
