@@ -1,8 +1,8 @@
 """Logits of a language model: a small one, trained for a minute on the sources of Python's own library.
 
 Words of the text are tokens, by rank of frequency; the next one is predicted from the eight before it, by a sum of
-embeddings with a factor for each place, one hidden layer, and a head of any vocabulary. That is enough for logits of the
-shape that decoding meets: a few likely words, a long tail ordered by frequency, rows of different entropy.
+embeddings with a factor for each place, one hidden layer, and a head of any vocabulary. That is enough for logits of
+the shape that decoding meets: a few likely words, a long tail ordered by frequency, rows of different entropy.
 """
 
 from __future__ import annotations

@@ -569,6 +569,7 @@ def bregman_decode(
     places: Sequence[_Indices],
     options: _Bregman,
 ) -> tuple[_Indices, _Indices, NDArray[np.float64]]: ...
+
 # what the forward pass of entmax keeps for its backward pass
 class Supports: ...
 

@@ -2,21 +2,21 @@
 
 from argrad.decoding._bregman import bregman_project
 from argrad.decoding._decode import bregman_decode
+from argrad.decoding._entmax import entmax, entmax_conjugate, sparsemax
 from argrad.decoding._sample import sample, to_dense, to_logits
 from argrad.decoding._statistics import LogitStatistics, logit_statistics
 from argrad.decoding._topk import topk
 from argrad.decoding._truncate import truncate, truncated_decode
 
-__all__ = ["LogitStatistics", "bregman_decode", "bregman_project", "logit_statistics", "topk"]
-from argrad.decoding._entmax import entmax, entmax_conjugate, sparsemax
-from argrad.decoding._statistics import LogitStatistics, logit_statistics
-from argrad.decoding._topk import topk
-
-__all__ = ["LogitStatistics", "entmax", "entmax_conjugate", "logit_statistics", "sparsemax", "topk"]
 __all__ = [
     "LogitStatistics",
+    "bregman_decode",
+    "bregman_project",
+    "entmax",
+    "entmax_conjugate",
     "logit_statistics",
     "sample",
+    "sparsemax",
     "to_dense",
     "to_logits",
     "topk",

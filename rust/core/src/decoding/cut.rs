@@ -11,16 +11,14 @@ const LANES: usize = 256;
 const WIDTH: usize = 16;
 
 #[inline(always)]
-fn above_lanes<T: Logit>(leaf: &[T], least: T, maximum: T, decay: &Decay<T>) -> [f64; 3] {
+fn above_lanes<T: Logit>(leaf: &[T], least: T, decay: &Decay<T>) -> [f64; 3] {
     let (mut a, mut b, mut n) = ([T::ZERO; LANES], [T::ZERO; LANES], [0u32; LANES]);
     for chunk in leaf.chunks(LANES) {
         for (((a, b), n), &x) in a.iter_mut().zip(&mut b).zip(&mut n).zip(chunk) {
-            let fall = maximum - x;
-            let near = if fall < decay.limit { fall } else { decay.limit };
-            let e = T::decay(near, decay);
-            let e = if x >= least && fall <= decay.limit { e } else { T::ZERO };
+            let e = decay.weight(x);
+            let e = if x >= least { e } else { T::ZERO };
             *a = *a + e;
-            *b = e.fma(near, *b);
+            *b = e.fma(decay.fall(x), *b);
             *n += u32::from(x >= least);
         }
     }
@@ -29,7 +27,7 @@ fn above_lanes<T: Logit>(leaf: &[T], least: T, maximum: T, decay: &Decay<T>) -> 
 
 dispatch! {
     /// SUM e, SUM e (maximum - l) and the number of the logits that are at least `least`.
-    fn above_leaf<T: Logit>(leaf: &[T], least: T, maximum: T, decay: &Decay<T>) -> [f64; 3] = above_lanes
+    fn above_leaf<T: Logit>(leaf: &[T], least: T, decay: &Decay<T>) -> [f64; 3] = above_lanes
 }
 
 /// The lanes, added pairwise.
@@ -48,10 +46,10 @@ fn total(lanes: &[f64; LANES]) -> f64 {
 
 /// The sums over the tokens whose logit is at least `least`; leaves are added in the order of their indices.
 pub fn above<T: Logit>(values: &[T], least: T, statistics: &Statistics) -> Prefix {
-    let (maximum, decay) = (T::of(statistics.maximum), Decay::new(statistics.temperature));
+    let decay = Decay::new(T::of(statistics.maximum), statistics.temperature);
     let mut sums = Prefix::default();
     for leaf in values.chunks(LEAF) {
-        let [mass, fall, count] = above_leaf(leaf, least, maximum, &decay);
+        let [mass, fall, count] = above_leaf(leaf, least, &decay);
         sums.mass += mass;
         sums.moment -= fall / statistics.temperature;
         sums.count += count as usize;

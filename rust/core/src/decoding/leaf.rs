@@ -92,19 +92,6 @@ fn groups<'a, T: Logit>(leaf: &'a [T], last: &'a mut Group<T>) -> impl Iterator<
     groups.iter().chain((!rest.is_empty()).then_some(&*last))
 }
 
-/// `exp((x - maximum) / T)`, and 0 below the floor.
-#[inline(always)]
-fn weight<T: Logit>(x: T, decay: &Decay<T>) -> T {
-    let e = T::decay(x, decay); // below the floor anything
-    if x >= decay.floor { e } else { T::ZERO }
-}
-
-/// `maximum - x`, at most as far as the floor.
-#[inline(always)]
-fn fall<T: Logit>(x: T, maximum: T, decay: &Decay<T>) -> T {
-    maximum - if x > decay.floor { x } else { decay.floor }
-}
-
 /// A loop of its own: with two widths in one, compilers take half of the vector for both.
 #[inline(always)]
 fn add<T: Logit>(lanes: &mut [f64; LANES], sums: &[T; LANES]) {
@@ -119,8 +106,8 @@ fn normalizer_lanes<T: Logit>(leaf: &[T], decay: &Decay<T>) -> f64 {
     for [a, b, c, d] in groups(leaf, &mut last) {
         let mut sums = [T::ZERO; LANES];
         for l in 0..LANES {
-            let low = weight(a[l], decay) + weight(b[l], decay);
-            sums[l] = low + (weight(c[l], decay) + weight(d[l], decay));
+            let low = decay.weight(a[l]) + decay.weight(b[l]);
+            sums[l] = low + (decay.weight(c[l]) + decay.weight(d[l]));
         }
         add(&mut lanes, &sums);
     }
@@ -133,16 +120,16 @@ dispatch! {
 }
 
 #[inline(always)]
-fn moments_lanes<T: Logit>(leaf: &[T], maximum: T, decay: &Decay<T>) -> [f64; 3] {
+fn moments_lanes<T: Logit>(leaf: &[T], decay: &Decay<T>) -> [f64; 3] {
     let (mut first, mut second, mut third) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
     let mut last = [[T::ZERO; LANES]; 4];
     for [a, b, c, d] in groups(leaf, &mut last) {
         let (mut e, mut falls, mut squares) = ([T::ZERO; LANES], [T::ZERO; LANES], [T::ZERO; LANES]);
         for l in 0..LANES {
-            let [ea, eb] = [weight(a[l], decay), weight(b[l], decay)];
-            let [ec, ed] = [weight(c[l], decay), weight(d[l], decay)];
-            let [fa, fb] = [fall(a[l], maximum, decay), fall(b[l], maximum, decay)];
-            let [fc, fd] = [fall(c[l], maximum, decay), fall(d[l], maximum, decay)];
+            let [ea, eb] = [decay.weight(a[l]), decay.weight(b[l])];
+            let [ec, ed] = [decay.weight(c[l]), decay.weight(d[l])];
+            let [fa, fb] = [decay.fall(a[l]), decay.fall(b[l])];
+            let [fc, fd] = [decay.fall(c[l]), decay.fall(d[l])];
             e[l] = (ea + eb) + (ec + ed);
             falls[l] = eb.fma(fb, ea * fa) + ed.fma(fd, ec * fc);
             squares[l] = eb.fma(eb, ea * ea) + ed.fma(ed, ec * ec);
@@ -156,7 +143,7 @@ fn moments_lanes<T: Logit>(leaf: &[T], maximum: T, decay: &Decay<T>) -> [f64; 3]
 
 dispatch! {
     /// SUM e, SUM e (maximum - l), SUM e^2 with e = exp((`l_j` - maximum) / T).
-    fn moments<T: Logit>(leaf: &[T], maximum: T, decay: &Decay<T>) -> [f64; 3] = moments_lanes
+    fn moments<T: Logit>(leaf: &[T], decay: &Decay<T>) -> [f64; 3] = moments_lanes
 }
 
 /// Two passes, so that nothing cancels: a number near the mean, then sums of the differences to it.
@@ -212,7 +199,7 @@ pub fn sums<T: Logit>(leaf: &[T], maximum: T, temperature: f64, wanted: Sums) ->
     if wanted == Sums::Normalizer {
         found.z0 = normalizer(leaf, &decay);
     } else {
-        [found.z0, found.z1, found.z2] = moments(leaf, maximum, &decay);
+        [found.z0, found.z1, found.z2] = moments(leaf, &decay);
     }
     if wanted == Sums::Spread {
         let count;

@@ -25,7 +25,8 @@ pub struct Decay<T> {
     /// Subtracted first, exactly: the maximum where it is so large that its product would lose digits, else 0.
     shift: T,
     /// From here on the exponential is a normal number.
-    pub floor: T,
+    floor: T,
+    maximum: T,
 }
 
 impl<T: Logit> Decay<T> {
@@ -43,7 +44,20 @@ impl<T: Logit> Decay<T> {
         let whole = product.round();
         let part = (product - whole) + (top.mul_add(high.wide(), -product) + top * low.wide());
         let floor = T::of((maximum.wide() - (T::RANGE / high.wide()).min(largest)).max(-largest));
-        Self { high, low, whole: T::of(whole), part: T::of(part), shift, floor }
+        Self { high, low, whole: T::of(whole), part: T::of(part), shift, floor, maximum }
+    }
+
+    /// `exp((x - maximum) / temperature)` for x <= maximum, within 1.3 ulp; 0 where it would not be a normal number.
+    #[inline(always)]
+    pub fn weight(&self, x: T) -> T {
+        let e = T::decay(x, self); // below the floor anything
+        if x >= self.floor { e } else { T::ZERO }
+    }
+
+    /// `maximum - x`, at most as far as the floor.
+    #[inline(always)]
+    pub fn fall(&self, x: T) -> T {
+        self.maximum - if x > self.floor { x } else { self.floor }
     }
 }
 
@@ -73,7 +87,7 @@ pub trait Logit: Real {
     fn pack(key: Self::Key, index: u32) -> Self::Packed;
     /// The key and the index.
     fn unpack(packed: Self::Packed) -> (Self::Key, u32);
-    /// See [`Decay`], for x from `decay.floor` on.
+    /// See [`Decay::weight`]; for x from the floor on.
     fn decay(x: Self, decay: &Decay<Self>) -> Self;
     /// The maxima of blocks of a leaf as keys, and whether a number may be NaN.
     fn maxima(leaf: &[Self], block: usize, keys: &mut [Self::Key]) -> bool;
@@ -228,7 +242,7 @@ mod tests {
                         continue;
                     }
                     let exact = ((f64::from(x) - wide) / temperature).exp();
-                    let (a, b) = (f64::from(f32::decay(x, &single)), f64::decay(f64::from(x), &double));
+                    let (a, b) = (f64::from(single.weight(x)), double.weight(f64::from(x)));
                     assert!((a / exact - 1.0).abs() < 1.5e-7, "{temperature} {maximum} {x}: {a} {exact}");
                     assert!((b / exact - 1.0).abs() < 2e-14, "{temperature} {maximum} {x}: {b} {exact}"); // exp's argument is rounded
                 }

@@ -9,16 +9,16 @@
 //! A row's result depends on nothing but the row: not on its batch, on threads or on the instruction set.
 
 mod adaptive;
-pub mod decode;
 mod cut;
+pub mod decode;
 mod double;
 pub mod draw;
 pub mod entmax;
 mod leaf;
 mod logit;
+mod order;
 pub mod project;
 pub mod renormalize;
-mod order;
 mod row;
 pub mod rules;
 mod search;

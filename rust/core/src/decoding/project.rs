@@ -156,7 +156,7 @@ pub fn vjp<T: Logit>(point: &Point<'_, T>, dx: &mut [T], job: &Job) -> Result<()
         let (u, kappa) = pull(support.rule, &p, support.q, &support.g);
         let t = support.temperature;
         if kappa != 0.0 {
-            spread(support.row, T::of(support.maximum), &Decay::new(t), -kappa / (t * support.z), dx);
+            spread(support.row, &Decay::new(T::of(support.maximum), t), -kappa / (t * support.z), dx);
         }
         for ((&index, p), u) in support.indices.iter().zip(p).zip(u) {
             dx[index as usize] = T::of(p * (u - kappa) / t);
@@ -178,11 +178,11 @@ pub fn second<T: Logit>(point: &Point<'_, T>, tangent: &[T], dx: &mut [T], dg: &
         let (rule, t) = (support.rule, support.temperature);
         let tangent = &tangent[number * point.v..(number + 1) * point.v];
         let along: Vec<f64> = support.indices.iter().map(|&index| tangent[index as usize].wide()).collect();
-        let (p, decay, top) = (support.probabilities(), Decay::new(t), T::of(support.maximum));
+        let (p, decay) = (support.probabilities(), Decay::new(T::of(support.maximum), t));
         let mean = if rule.is_proportional() {
             p.iter().zip(&along).map(|(p, t)| p * t).sum()
         } else {
-            average(row, tangent, top, &decay) / support.z
+            average(row, tangent, &decay) / support.z
         };
         let p: Vec<Dual> = p.iter().zip(&along).map(|(&p, along)| Dual::new(p, p * (along - mean) / t)).collect();
         let moved = push(rule, &p, support.q);
@@ -196,7 +196,7 @@ pub fn second<T: Logit>(point: &Point<'_, T>, tangent: &[T], dx: &mut [T], dg: &
             // Elsewhere the gradient is -p_j kappa / T, and p_j moves by p_j (t_j - mean) / T.
             let scale = -1.0 / (t * support.z);
             let (by_tangent, constant) = (kappa.value / t, kappa.slope - kappa.value * mean / t);
-            spread_along(row, tangent, top, &decay, [scale * by_tangent, scale * constant], dx);
+            spread_along(row, tangent, &decay, [scale * by_tangent, scale * constant], dx);
         }
         for ((&index, p), u) in support.indices.iter().zip(p).zip(u) {
             dx[index as usize] = T::of((p * (u - kappa)).slope / t);
@@ -269,39 +269,29 @@ fn push(rule: Rule, p: &[Dual], q: &[f64]) -> Vec<f64> {
 }
 
 #[inline(always)]
-fn spread_lanes<T: Logit>(row: &[T], maximum: T, decay: &Decay<T>, scale: f64, out: &mut [T]) {
+fn spread_lanes<T: Logit>(row: &[T], decay: &Decay<T>, scale: f64, out: &mut [T]) {
     let scale = T::of(scale);
     for (&x, out) in row.iter().zip(out) {
-        *out = weight(x, maximum, decay) * scale;
+        *out = decay.weight(x) * scale;
     }
-}
-
-/// `exp((x - maximum) / T)`.
-#[inline(always)]
-fn weight<T: Logit>(x: T, maximum: T, decay: &Decay<T>) -> T {
-    let fall = maximum - x;
-    let near = if fall < decay.limit { fall } else { decay.limit };
-    let e = T::decay(near, decay);
-    if fall <= decay.limit { e } else { T::ZERO }
 }
 
 dispatch! {
     /// `out = scale exp((x - maximum) / T)`.
-    fn spread<T: Logit>(row: &[T], maximum: T, decay: &Decay<T>, scale: f64, out: &mut [T]) = spread_lanes
+    fn spread<T: Logit>(row: &[T], decay: &Decay<T>, scale: f64, out: &mut [T]) = spread_lanes
 }
 
 #[inline(always)]
 fn spread_along_lanes<T: Logit>(
     row: &[T],
     tangent: &[T],
-    maximum: T,
     decay: &Decay<T>,
     [slope, constant]: [f64; 2],
     out: &mut [T],
 ) {
     let (slope, constant) = (T::of(slope), T::of(constant));
     for ((&x, &t), out) in row.iter().zip(tangent).zip(out) {
-        *out = weight(x, maximum, decay) * t.fma(slope, constant);
+        *out = decay.weight(x) * t.fma(slope, constant);
     }
 }
 
@@ -310,7 +300,6 @@ dispatch! {
     fn spread_along<T: Logit>(
         row: &[T],
         tangent: &[T],
-        maximum: T,
         decay: &Decay<T>,
         line: [f64; 2],
         out: &mut [T],
@@ -318,11 +307,11 @@ dispatch! {
 }
 
 #[inline(always)]
-fn average_lanes<T: Logit>(row: &[T], tangent: &[T], maximum: T, decay: &Decay<T>) -> f64 {
+fn average_lanes<T: Logit>(row: &[T], tangent: &[T], decay: &Decay<T>) -> f64 {
     let mut lanes = [0.0; 16];
     for (x, t) in row.chunks(16).zip(tangent.chunks(16)) {
         for ((lane, &x), t) in lanes.iter_mut().zip(x).zip(t) {
-            *lane += weight(x, maximum, decay).wide() * t.wide();
+            *lane += decay.weight(x).wide() * t.wide();
         }
     }
     lanes.iter().sum()
@@ -330,5 +319,5 @@ fn average_lanes<T: Logit>(row: &[T], tangent: &[T], maximum: T, decay: &Decay<T
 
 dispatch! {
     /// SUM `tangent exp((x - maximum) / T)`.
-    fn average<T: Logit>(row: &[T], tangent: &[T], maximum: T, decay: &Decay<T>) -> f64 = average_lanes
+    fn average<T: Logit>(row: &[T], tangent: &[T], decay: &Decay<T>) -> f64 = average_lanes
 }
