@@ -95,7 +95,7 @@ def _order(function: str, order: object, given: Mapping[str, object]) -> Sequenc
         _check.choice(function, "order", name, ORDER)
     missing = [name for name in given if name not in order]
     if missing or len(set(order)) < len(order):
-        raise ValueError(f"{function}: order must name every rule that is given, and none twice, got {tuple(order)}")
+        raise ValueError(f"{function}: order must be names of all rules that are given, none twice, got {tuple(order)}")
     return order
 
 
