@@ -25,6 +25,7 @@ under `torch.func.grad` and cost twice as much. Ordinary eager calls skip the di
 raw operator alone, so it has no gradient; neither has forward mode (torch refuses it).
 """
 
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from argrad import _array
+from argrad import _array, _native
 
 Tensor: TypeAlias = Any
 """A torch tensor (an alias for readers: torch is optional and imported when the first operator is used)."""
@@ -73,6 +74,7 @@ class Ragged(NamedTuple):
 
 
 _declared: dict[str, Operator | Ragged] = {}
+_special: Callable[[], bool] = lambda: True  # until torch is there, see `_build.special_route`
 _building = threading.Lock()
 
 
@@ -252,6 +254,19 @@ def is_recorded(x: Tensor) -> bool:
     return bool(x.requires_grad) and torch.is_grad_enabled()
 
 
+def lend(x: Any) -> Any:
+    """Return an array on the memory of `x` if that is an ordinary contiguous CPU tensor and no one else has to know.
+
+    None for everything else: other kinds and dtypes, subclasses, tensors that require a gradient, inside tracers and
+    transforms. For calls so short that an operator's way in and out would be half of them; the first call of an operator
+    goes the long way.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or torch.compiler.is_compiling() or _special():
+        return None
+    return _native.lend(x)
+
+
 def is_direct(arrays: Sequence[Any]) -> bool:
     """Tell whether kernels may read these arrays: no tracer, no transform and no subclass has to see the operator."""
     tensors = [x for x in arrays if _array.is_tensor(x)]
@@ -274,6 +289,7 @@ def __getattr__(name: str) -> Any:
         if name not in globals():
             from argrad._torch import _build, _ragged
 
+            globals()["_special"] = _build.special_route()
             operator = _declared[name]
             build = _ragged.build(name, operator) if isinstance(operator, Ragged) else _build.build(name, operator)
             globals()[name] = build

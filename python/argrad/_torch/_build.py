@@ -4,6 +4,7 @@ An eager call of a small operator is all overhead, so what a schema tells is loo
 per call only the tensors are touched.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -69,6 +70,7 @@ def build(name: str, operator: Operator) -> Callable[..., Any]:
     return front
 
 
+@functools.cache
 def special_route() -> Callable[[], bool]:
     """Return a function that tells whether a call needs the full route through the dispatcher."""
     import torch
@@ -125,7 +127,7 @@ def _compute(
     places, count, single = schema.tensors, len(schema.returns), torch.float32
     tensor, memory, borrow = _array.tensor, _array.memory, _native.borrow
     wide = (torch.float32, torch.float64)
-    _native.connect(getattr(torch.Tensor, "__dlpack_c_exchange_api__", None))  # torch >= 2.10
+    _native.connect(torch.Tensor, getattr(torch.Tensor, "__dlpack_c_exchange_api__", None))  # torch >= 2.10
 
     def compute(*args: Any) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
         dtype = single

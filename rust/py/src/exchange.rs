@@ -3,7 +3,8 @@
 
 use numpy::npyffi::{self, NPY_TYPES, PY_ARRAY_API};
 use pyo3::prelude::*;
-use pyo3::types::{PyCapsule, PyList, PyTuple};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyCapsule, PyList, PyTuple, PyType};
 use pyo3::{ffi, intern};
 use std::ffi::{c_int, c_long, c_void};
 use std::sync::OnceLock;
@@ -38,10 +39,13 @@ struct Table {
 type Describe = unsafe extern "C" fn(*mut c_void, *mut DlTensor) -> c_int;
 
 static DESCRIBE: OnceLock<Describe> = OnceLock::new();
+static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
-/// Takes the table of functions of the class whose tensors [`borrow`] gets, if it has one; it is faster from now on.
+/// Takes the class whose tensors [`borrow`] gets and its table of functions, if it has one; it is faster from now on.
 #[pyfunction]
-fn connect(table: &Bound<'_, PyAny>) {
+fn connect(tensor: Bound<'_, PyType>, table: &Bound<'_, PyAny>) {
+    let py = tensor.py();
+    CLASS.get_or_init(py, || tensor.unbind());
     let Ok(capsule) = table.cast::<PyCapsule>() else { return };
     let Ok(pointer) = capsule.pointer_checked(Some(c"dlpack_exchange_api")) else { return };
     // SAFETY: a capsule of this name holds the table, which lives as long as the process; the version comes first.
@@ -75,6 +79,18 @@ fn borrow<'py>(
         found.set_item(place, array.map_or_else(|| memory.call1((tensor,)), Ok)?)?;
     }
     Ok(found)
+}
+
+/// An array on the memory of `x` if that is a contiguous CPU tensor of the class itself, of a dtype that kernels take, and
+/// no gradient is asked for; None for everything else.
+#[pyfunction]
+fn lend<'py>(x: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = x.py();
+    let (Some(describe), Some(class)) = (DESCRIBE.get(), CLASS.get(py)) else { return Ok(None) };
+    if !x.get_type().is(class) || x.getattr(intern!(py, "requires_grad"))?.is_truthy()? {
+        return Ok(None);
+    }
+    view(x, *describe)
 }
 
 fn view<'py>(tensor: &Bound<'py, PyAny>, describe: Describe) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -142,5 +158,6 @@ const fn dtype(found: &DlTensor) -> Option<(NPY_TYPES, usize)> {
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(connect, module)?)?;
+    module.add_function(wrap_pyfunction!(lend, module)?)?;
     module.add_function(wrap_pyfunction!(borrow, module)?)
 }
