@@ -169,11 +169,12 @@ impl<'a, T: Logit> Prefix<'a, T> {
         if self.complete || k >= self.most {
             return false;
         }
-        self.ask((4 * self.kept.p.len()).max(FIRST).max(k + 1)) > k
+        self.ask((4 * self.kept.p.len()).max(k + 1)) > k
     }
 
     /// The first k whose next token gains at most the penalty.
     fn search(&mut self, rule: Rule, penalty: f64) -> usize {
+        self.ask(FIRST);
         if rule.is_proportional() {
             self.scan(proportional(penalty))
         } else if rule.alpha == 2.0 {
