@@ -4,7 +4,7 @@ from oracles_decoding_entmax import conjugate
 
 
 def fenchel_young(scores, target, alpha=1.5):
-    """Omega*(scores) + Omega(y) - <scores, y> of an example: a class or a distribution; None: a negative class."""
+    """Omega*(scores) + Omega(y) - <scores, y> of a class or a distribution; None for a negative class."""
     if isinstance(target, list):
         return float(conjugate(scores, alpha, target))
     if target < 0:

@@ -19,6 +19,9 @@ __all__ = [
     "center_chain",
     "cluster_order",
     "connect",
+    "constrained",
+    "constrained_second",
+    "constrained_vjp",
     "cuda_source",
     "diagram_matchings",
     "diagram_slices",
@@ -84,6 +87,9 @@ __all__ = [
     "soft_vjp",
     "stratified_rows",
     "topk",
+    "topk_softmax",
+    "topk_softmax_second",
+    "topk_softmax_vjp",
     "truncate",
     "truncated_decode",
     "weighted_sample",
@@ -611,3 +617,31 @@ def entmax_conjugate_second(
     along: NDArray[_Real],
     along_alpha: _Alphas,
 ) -> list[NDArray[Any]]: ...
+
+# softmax, or sparsemax with a total, under upper bounds
+def constrained(
+    function: str, x: NDArray[_Real], upper: NDArray[_Real], total: float | None
+) -> list[NDArray[_Real]]: ...
+def constrained_vjp(
+    function: str, x: NDArray[_Real], upper: NDArray[_Real], total: float | None, g: NDArray[_Real]
+) -> list[NDArray[_Real]]: ...
+def constrained_second(
+    function: str,
+    x: NDArray[_Real],
+    upper: NDArray[_Real],
+    total: float | None,
+    g: NDArray[_Real],
+    along: NDArray[_Real],
+    along_upper: NDArray[_Real],
+) -> list[NDArray[_Real]]: ...
+
+# k and the temperature, one for each row, and what is added for the choice
+_Choice: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[Any] | None]
+
+def topk_softmax(function: str, x: NDArray[_Real], choice: _Choice) -> tuple[NDArray[_Real], Supports]: ...
+def topk_softmax_vjp(
+    function: str, x: NDArray[_Real], choice: _Choice, g: NDArray[_Real], kept: Supports | None = None
+) -> NDArray[_Real]: ...
+def topk_softmax_second(
+    function: str, x: NDArray[_Real], choice: _Choice, g: NDArray[_Real], along: NDArray[_Real]
+) -> tuple[NDArray[_Real], NDArray[_Real]]: ...

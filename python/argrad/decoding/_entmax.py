@@ -50,8 +50,8 @@ def sparsemax(x: Array, *, dim: int = -1) -> Any:
         >>> sparsemax(np.array([1.0, 0.5, -1.0]))
         array([0.75, 0.25, 0.  ])
     """
-    rows, back = _enter("sparsemax", x, dim)
-    return back(_call("entmax", _forward, rows.x, _alpha(rows, 2.0), "sparsemax"))
+    rows, back = enter("sparsemax", x, dim)
+    return back(call("entmax", _forward, rows.x, _alpha(rows, 2.0), "sparsemax"))
 
 
 def entmax(x: Array, alpha: float | Array = 1.5, *, dim: int = -1) -> Any:
@@ -110,8 +110,8 @@ def entmax(x: Array, alpha: float | Array = 1.5, *, dim: int = -1) -> Any:
         >>> entmax(x, np.array(1.0)).round(3)
         array([0.574, 0.348, 0.078])
     """
-    rows, back = _enter("entmax", x, dim)
-    return back(_call("entmax", _forward, rows.x, _alpha(rows, alpha), "entmax"))
+    rows, back = enter("entmax", x, dim)
+    return back(call("entmax", _forward, rows.x, _alpha(rows, alpha), "entmax"))
 
 
 def entmax_conjugate(x: Array, alpha: float | Array = 1.5, *, target: Array | None = None, dim: int = -1) -> Any:
@@ -166,41 +166,50 @@ def entmax_conjugate(x: Array, alpha: float | Array = 1.5, *, target: Array | No
         >>> entmax_conjugate(x, 2.0, target=np.array(0)).round(3)
         np.float64(0.062)
     """
-    rows, _ = _enter("entmax_conjugate", x, dim)
-    return _call(
+    rows, _ = enter("entmax_conjugate", x, dim)
+    return call(
         "entmax_conjugate", _conjugate, rows.x, _alpha(rows, alpha), _target(rows, target, dim), "entmax_conjugate"
     )
 
 
-def _enter(function: str, x: Array, dim: int) -> tuple[_rows.Rows, Any]:
+def enter(function: str, x: Array, dim: int) -> tuple[_rows.Rows, Any]:
     """Return the rows along `dim`, and a function that puts them back there."""
     if dim == -1:
         return _rows.enter(function, "x", x), lambda y: y
     _check.floating(function, "x", x)
     dim = _check.integer(function, "dim", dim, low=-max(x.ndim, 1), high=max(x.ndim, 1) - 1)
-    moved = _moved(x, dim, -1)
-    return _rows.enter(function, "x", moved), lambda y: _moved(y, -1, dim)
+    turned = moved(x, dim, -1)
+    return _rows.enter(function, "x", turned), lambda y: moved(y, -1, dim)
 
 
-def _moved(x: Array, source: int, target: int) -> Array:
+def moved(x: Array, source: int, target: int) -> Array:
     if x.ndim == 0:
         return x
     return x.movedim(source, target) if _array.is_tensor(x) else np.moveaxis(x, source, target)
 
 
+def spread(function: str, argument: str, value: Array, x: Array, name: str, shape: tuple[int, ...]) -> Array:
+    """Require a floating array of the kind of `x`, which is called `name`, that broadcasts to `shape`; broadcast it.
+
+    Raises:
+        TypeError: not an array, not floating, or of another kind.
+        ValueError: a shape that does not fit.
+        RuntimeError: an array on a device.
+    """
+    _check.floating(function, argument, value)
+    _check.same_kind(function, {name: x, argument: value})
+    given = tuple(value.shape)
+    if len(given) > len(shape) or any([n not in (1, m) for n, m in zip(given[::-1], shape[::-1], strict=False)]):  # noqa: C419 (torch.compile traces it)
+        raise ValueError(f"{function}: {argument} must broadcast to shape {shape}, got {given}")
+    return value.expand(shape) if _array.is_tensor(value) else np.broadcast_to(value, shape)
+
+
 def _alpha(rows: _rows.Rows, alpha: Any) -> Array:
     """Require a number >= 1, or an array of them that broadcasts to the batch; return float64 of the batch's shape."""
-    function, batch = rows.function, rows.batch
     if _array.kind_of(alpha) is None:
-        number = _check.real(function, "alpha", alpha, low=1.0)
-        return _array.constant(batch, number, "float64", rows.x)
-    _check.floating(function, "alpha", alpha)
-    _check.same_kind(function, {"x": rows.x, "alpha": alpha})
-    shape = tuple(alpha.shape)
-    if len(shape) > len(batch) or any(n not in (1, m) for n, m in zip(shape[::-1], batch[::-1], strict=False)):
-        raise ValueError(f"{function}: alpha must broadcast to the shape {batch} of the rows, got {shape}")
-    array = _array.cast(alpha, "float64")
-    return array.expand(batch) if _array.is_tensor(array) else np.broadcast_to(array, batch)
+        number = _check.real(rows.function, "alpha", alpha, low=1.0)
+        return _array.constant(rows.batch, number, "float64", rows.x)
+    return _array.cast(spread(rows.function, "alpha", alpha, rows.x, "x", rows.batch), "float64")
 
 
 def _target(rows: _rows.Rows, target: Array | None, dim: int) -> Array | None:
@@ -213,7 +222,7 @@ def _target(rows: _rows.Rows, target: Array | None, dim: int) -> Array | None:
     classes = _check.dtype_name(target).startswith(("int", "uint"))
     if not classes:
         _check.floating(function, "target", target)
-        target = _moved(target, dim, -1)
+        target = moved(target, dim, -1) if target.ndim == x.ndim else target
     expected = rows.batch if classes else (*rows.batch, rows.v)
     if tuple(target.shape) != expected:
         raise ValueError(f"{function}: target must be of shape {expected}, got {tuple(target.shape)}")
@@ -221,7 +230,7 @@ def _target(rows: _rows.Rows, target: Array | None, dim: int) -> Array | None:
     return _array.cast(target, "int64" if classes else _array.computed(x))
 
 
-def _call(operator: str, forward: Any, x: Array, *args: Any) -> Any:
+def call(operator: str, forward: Any, x: Array, *args: Any) -> Any:
     """Call the operator on a tensor, its forward function on a numpy array."""
     if _array.is_tensor(x):
         return getattr(_torch, operator)(x, *args)

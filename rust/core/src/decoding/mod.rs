@@ -9,6 +9,7 @@
 //! A row's result depends on nothing but the row: not on its batch, on threads or on the instruction set.
 
 mod adaptive;
+pub mod constrained;
 mod cut;
 pub mod decode;
 mod double;

@@ -20,6 +20,16 @@ type Gradients<'py> = Vec<Bound<'py, PyAny>>;
 #[pyclass(frozen)]
 pub struct Supports(Vec<Support>);
 
+impl Supports {
+    pub const fn new(rows: Vec<Support>) -> Self {
+        Self(rows)
+    }
+
+    pub fn rows(&self) -> &[Support] {
+        &self.0
+    }
+}
+
 /// Class indices or distributions.
 #[derive(FromPyObject)]
 pub enum Targets<'py> {
@@ -28,8 +38,21 @@ pub enum Targets<'py> {
     Double(PyReadonlyArrayDyn<'py, f64>),
 }
 
+impl Floats<'_> {
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Self::Single(x) => x.shape(),
+            Self::Double(x) => x.shape(),
+        }
+    }
+
+    pub const fn is_single(&self) -> bool {
+        matches!(self, Self::Single(_))
+    }
+}
+
 /// The numbers of an array in the type at hand.
-trait Cast: Logit + Element {
+pub trait Cast: Logit + Element {
     fn slice<'a>(floats: &'a Floats<'_>) -> PyResult<&'a [Self]>;
     fn target<'a>(target: Option<&'a Targets<'_>>) -> PyResult<Target<'a, Self>>;
 }
@@ -63,10 +86,7 @@ cast!(f64, Double);
 /// Calls the function for the number type of `x`.
 macro_rules! typed {
     ($x:ident, $function:ident($($argument:expr),*)) => {
-        match &$x {
-            Floats::Single(_) => $function::<f32>($($argument),*),
-            Floats::Double(_) => $function::<f64>($($argument),*),
-        }
+        if $x.is_single() { $function::<f32>($($argument),*) } else { $function::<f64>($($argument),*) }
     };
 }
 
@@ -83,10 +103,7 @@ impl Shared<'_, '_> {
         py: Python<'_>,
         work: impl FnOnce(Rows<'_, T>, &Job) -> Result<()> + Send,
     ) -> PyResult<()> {
-        let shape = match self.x {
-            Floats::Single(x) => x.shape(),
-            Floats::Double(x) => x.shape(),
-        };
+        let shape = self.x.shape();
         let rows = Rows { x: T::slice(self.x)?, v: shape.last().copied().unwrap_or(0), alpha: self.alpha.as_slice()? };
         run_sized(py, self.function, rows.x.len() * COST / 1000, |job| work(rows, job))
     }
@@ -108,7 +125,7 @@ fn forward<'py, T: Cast>(py: Python<'py>, shared: &Shared<'_, 'py>) -> PyResult<
     let mut out = vec![T::ZERO; T::slice(shared.x)?.len()];
     let mut kept = vec![Support::default(); shared.alpha.len()];
     shared.solve::<T>(py, |rows, job| core::entmax(rows, &mut out, &mut kept, job))?;
-    Ok((out.into_pyarray(py).into_any(), Supports(kept)))
+    Ok((out.into_pyarray(py).into_any(), Supports::new(kept)))
 }
 
 /// Gradients to x, and to alpha if bit 1 of `wanted` is set.
@@ -135,7 +152,7 @@ fn vjp<'py, T: Cast>(
     kept: Option<&Bound<'py, Supports>>,
 ) -> PyResult<Gradients<'py>> {
     let g = T::slice(g)?;
-    let kept = kept.map(|kept| kept.get().0.as_slice());
+    let kept = kept.map(|kept| kept.get().rows());
     let (mut dx, mut dalpha) = (vec![T::ZERO; T::slice(shared.x)?.len()], vec![0.0; shared.alpha.len()]);
     let to_alpha = wanted & 2 > 0;
     shared.solve::<T>(py, |rows, job| core::entmax_vjp(rows, kept, g, (&mut dx, &mut dalpha), to_alpha, job))?;
@@ -191,7 +208,7 @@ fn conjugate<'py, T: Cast>(
     let target = T::target(target)?;
     let (mut out, mut kept) = (vec![T::ZERO; shared.alpha.len()], vec![Support::default(); shared.alpha.len()]);
     shared.solve::<T>(py, |rows, job| core::conjugate(rows, target, &mut out, &mut kept, job))?;
-    Ok((out.into_pyarray(py).into_any(), Supports(kept)))
+    Ok((out.into_pyarray(py).into_any(), Supports::new(kept)))
 }
 
 /// Gradients to x, and to alpha if bit 1 of `wanted` is set.
@@ -220,7 +237,7 @@ fn conjugate_vjp<'py, T: Cast>(
     kept: Option<&Bound<'py, Supports>>,
 ) -> PyResult<Gradients<'py>> {
     let (target, g) = (T::target(target)?, T::slice(g)?);
-    let kept = kept.map(|kept| kept.get().0.as_slice());
+    let kept = kept.map(|kept| kept.get().rows());
     let (mut dx, mut dalpha) = (vec![T::ZERO; T::slice(shared.x)?.len()], vec![0.0; shared.alpha.len()]);
     shared.solve::<T>(py, |rows, job| {
         core::conjugate_vjp(rows, target, kept, g, (&mut dx, &mut dalpha), wanted & 2 > 0, job)

@@ -4,9 +4,11 @@ use numpy::{Element, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn};
 use pyo3::prelude::*;
 
 mod bregman;
+mod constrained;
 mod entmax;
 mod summary;
 mod topk;
+mod topk_softmax;
 mod truncate;
 
 /// A contiguous array of one of the two number types, any shape; the last dimension holds the rows.
@@ -31,8 +33,10 @@ fn items<'a, T: Element>(array: &'a Bound<'_, PyArrayDyn<T>>) -> PyResult<&'a mu
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     bregman::register(module)?;
+    constrained::register(module)?;
     entmax::register(module)?;
     summary::register(module)?;
     topk::register(module)?;
+    topk_softmax::register(module)?;
     truncate::register(module)
 }

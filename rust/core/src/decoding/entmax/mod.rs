@@ -3,9 +3,11 @@
 mod conjugate;
 mod derivative;
 mod solve;
+mod top;
 
 pub use conjugate::{Target, conjugate, conjugate_second, conjugate_vjp};
 pub use solve::Support;
+pub use top::{TopRows, topk_softmax, topk_softmax_second, topk_softmax_vjp};
 
 use crate::decoding::logit::Logit;
 use crate::decoding::row::{Memory, Reading, Row};
@@ -41,7 +43,7 @@ impl<T: Logit> Rows<'_, T> {
             return Err(invalid!("alpha must be finite and >= 1, got {alpha} for row {number}"));
         }
         let mut memory = Lent::<Memory<T>>::new();
-        let mut row = read(row, number, EXPECTED, &mut memory)?;
+        let mut row = read(row, number, EXPECTED, &mut memory, "x")?;
         solve::support(&mut row, alpha, work);
         Ok(&work.found)
     }
@@ -61,22 +63,23 @@ impl<T: Logit> Rows<'_, T> {
     }
 }
 
-/// Reads a row of the argument `x`.
+/// Reads a row of the named argument.
 pub(super) fn read<'a, T: Logit>(
     row: &'a [T],
     number: usize,
     expected: usize,
     memory: &'a mut Memory<T>,
+    argument: &str,
 ) -> Result<Row<'a, T>> {
     let reading = Reading { temperature: 1.0, sums: Sums::Nothing, expected };
     let row = Row::scan(row, reading, memory, |column, x| {
         if x == T::INFINITY || x.partial_cmp(&x).is_none() {
-            return Err(invalid!("x must be finite or -inf, got {x} at row {number}, column {column}"));
+            return Err(invalid!("{argument} must be finite or -inf, got {x} at row {number}, column {column}"));
         }
         Ok(())
     })?;
     if row.statistics.maximum == f64::NEG_INFINITY {
-        return Err(invalid!("x must have a finite number in every row, got only -inf in row {number}"));
+        return Err(invalid!("{argument} must have a finite number in every row, got only -inf in row {number}"));
     }
     Ok(row)
 }
