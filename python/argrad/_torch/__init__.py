@@ -29,6 +29,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -74,7 +75,7 @@ class Ragged(NamedTuple):
 
 
 _declared: dict[str, Operator | Ragged] = {}
-_special: Callable[[], bool] = lambda: True  # until torch is there, see `_build.special_route`
+_special: Callable[[], bool] = partial(bool, True)  # until torch is there; see `_build.special_route`
 _building = threading.Lock()
 
 
@@ -258,8 +259,8 @@ def lend(x: Any) -> Any:
     """Return an array on the memory of `x` if that is an ordinary contiguous CPU tensor and no one else has to know.
 
     None for everything else: other kinds and dtypes, subclasses, tensors that require a gradient, inside tracers and
-    transforms. For calls so short that an operator's way in and out would be half of them; the first call of an operator
-    goes the long way.
+    transforms. For calls so short that an operator's way in and out would be half of them; the first call of all goes
+    the long way.
     """
     torch = sys.modules.get("torch")
     if torch is None or torch.compiler.is_compiling() or _special():
