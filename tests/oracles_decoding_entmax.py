@@ -5,7 +5,11 @@ import numpy as np
 
 
 def entmax(x, alpha, digits=40):
-    """Entmax of one row, from the definition: bisection in tau; softmax for alpha = 1. A list of mpmath numbers."""
+    """Entmax of one row, from the definition: bisection in tau; softmax for alpha = 1. A list of mpmath numbers.
+
+    Small probabilities are roots of numbers that are far smaller, so that tau has the more digits the larger alpha.
+    """
+    digits = digits + int(3 * max(alpha - 2, 0))
     with mpmath.workdps(digits):
         items = [mpmath.mpf(float(v)) for v in x]
         top = max(items)
@@ -52,3 +56,49 @@ def conjugate(x, alpha, target=None, digits=40):
 def array(numbers):
     """Mpmath numbers as float64."""
     return np.array([float(v) for v in numbers])
+
+
+def sparsemax(x):
+    """Sparsemax of one row by its textbook closed form: a sort; float64."""
+    x = np.asarray(x, np.float64)
+    z = -np.sort(-x[x > -np.inf])
+    sums = np.cumsum(z)
+    k = np.flatnonzero(1 + np.arange(1, len(z) + 1) * z > sums)[-1] + 1
+    return np.maximum(x - (sums[k - 1] - 1) / k, 0)
+
+
+def entmax15(x):
+    """1.5-entmax of one row by its textbook closed form: a sort, running means and squares; float64."""
+    z = np.asarray(x, np.float64) / 2
+    z = z - z.max()
+    ordered = -np.sort(-z[z > -np.inf])
+    n = np.arange(1, len(ordered) + 1)
+    mean = np.cumsum(ordered) / n
+    spread = np.cumsum(ordered**2) - n * mean**2
+    tau = mean - np.sqrt(np.maximum((1 - spread) / n, 0))
+    return np.maximum(z - tau[np.flatnonzero(tau <= ordered)[-1]], 0) ** 2
+
+
+def constrained(x, upper, total=None, digits=40):
+    """Softmax under caps, or with a total sparsemax, of one row: bisection in the threshold, from the definition."""
+    with mpmath.workdps(digits):
+        items, bounds = [mpmath.mpf(float(v)) for v in x], [mpmath.mpf(float(u)) for u in upper]
+        live = [v for v in items if v > -mpmath.inf]
+        top, goal = max(live), mpmath.mpf(1 if total is None else float(total))
+
+        def point(theta):
+            if total is None:
+                return [min(mpmath.exp(v - theta), u) for v, u in zip(items, bounds, strict=True)]
+            return [min(max(v - theta, mpmath.mpf(0)), u) for v, u in zip(items, bounds, strict=True)]
+
+        low, high = min(live) - goal - 1, top + 1
+        while total is None and mpmath.fsum(point(low)) < goal and top - low < 10**6:
+            low = 2 * low - top - 1
+        high = high + mpmath.log(len(items)) if total is None else high
+        for _ in range(int(digits * 3.4) + 40):
+            middle = (low + high) / 2
+            if mpmath.fsum(point(middle)) >= goal:
+                low = middle
+            else:
+                high = middle
+        return point(low)

@@ -200,7 +200,7 @@ def spread(function: str, argument: str, value: Array, x: Array, name: str, shap
     _check.same_kind(function, {name: x, argument: value})
     given = tuple(value.shape)
     if len(given) > len(shape) or any([n not in (1, m) for n, m in zip(given[::-1], shape[::-1], strict=False)]):  # noqa: C419 (torch.compile traces it)
-        raise ValueError(f"{function}: {argument} must broadcast to shape {shape}, got {given}")
+        raise ValueError(f"{function}: {argument} must be of a shape that broadcasts to {shape}, got {given}")
     return value.expand(shape) if _array.is_tensor(value) else np.broadcast_to(value, shape)
 
 

@@ -18,6 +18,7 @@ use crate::elementary::{exp_f64, ln_f64};
 use crate::error::{Result, invalid};
 use crate::job::Job;
 use crate::lent::Lent;
+use std::cmp::Ordering;
 
 /// Steps that no iteration has needed.
 const STEPS: usize = 200;
@@ -92,7 +93,7 @@ impl<T: Logit> Problem<'_, T> {
         let mut memory = Lent::<Memory<T>>::new();
         let top = read(row, number, 1, &mut memory, "x")?.statistics.maximum;
         let upper = &self.upper[number * self.v..][..self.v];
-        if let Some(i) = upper.iter().position(|&u| !(u >= T::ZERO)) {
+        if let Some(i) = upper.iter().position(|u| u.partial_cmp(&T::ZERO).is_none_or(Ordering::is_lt)) {
             return Err(invalid!("upper must be >= 0, got {} at row {number}, column {i}", upper[i]));
         }
         let items = row.iter().zip(upper).enumerate().filter(|(_, (x, _))| **x > -T::INFINITY);
@@ -146,9 +147,9 @@ fn sparsemax(items: &[Item], total: f64) -> Solution {
     for step in 0..STEPS {
         let (sum, free) = level(items, tau);
         if sum >= total {
-            low = tau
+            low = tau;
         } else {
-            high = tau
+            high = tau;
         }
         let next = if free > 0 { tau + (sum - total) / free as f64 } else { f64::NAN };
         let inside = next > low && next < high;

@@ -28,6 +28,7 @@ const ROUGH: f64 = 1e-3;
 /// Steps that no iteration has needed.
 const STEPS: usize = 100;
 const LANES: usize = 8;
+const PIECE: usize = 256;
 
 /// The tokens of positive probability; no token means that it is not known.
 #[derive(Debug, Clone, Default)]
@@ -164,6 +165,10 @@ trait Curve: Copy {
     fn at(self, u: f64) -> (f64, f64);
 }
 
+/// The number itself.
+#[derive(Clone, Copy)]
+struct Identity;
+
 /// b = 0
 #[derive(Clone, Copy)]
 struct Exponential;
@@ -179,6 +184,13 @@ struct Linear;
 /// b and 1/b
 #[derive(Clone, Copy)]
 struct Power(f64, f64);
+
+impl Curve for Identity {
+    #[inline(always)]
+    fn at(self, u: f64) -> (f64, f64) {
+        (u, 0.0)
+    }
+}
 
 impl Curve for Exponential {
     #[inline(always)]
@@ -218,8 +230,24 @@ impl Curve for Power {
     }
 }
 
+/// The sums of pieces are added with a correction: in one sum a thousand equal terms would all be rounded the same way.
 #[inline(always)]
 fn accumulate<C: Curve>(falls: &[f64], theta: f64, curve: C) -> [f64; 2] {
+    let (mut total, mut lost) = ([0.0; 2], [0.0; 2]);
+    for piece in falls.chunks(PIECE) {
+        let sums = accumulate_piece(piece, theta, curve);
+        for i in 0..2 {
+            let term = sums[i] - lost[i];
+            let next = total[i] + term;
+            lost[i] = (next - total[i]) - term;
+            total[i] = next;
+        }
+    }
+    total
+}
+
+#[inline(always)]
+fn accumulate_piece<C: Curve>(falls: &[f64], theta: f64, curve: C) -> [f64; 2] {
     let mut sums = [[0.0; LANES]; 2];
     let mut chunks = falls.chunks_exact(LANES);
     for chunk in &mut chunks {
@@ -313,7 +341,7 @@ fn sorted(work: &mut Work, b: f64) {
     }
     found.indices.clear();
     found.indices.extend(order.iter().map(|&(_, index)| index));
-    let total = found.p.iter().sum();
+    let [total, _] = accumulate(&found.p, 0.0, Identity);
     divide(found, total);
 }
 
