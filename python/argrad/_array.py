@@ -172,7 +172,8 @@ def constant(shape: tuple[int, ...], number: float, name: str, reference: Array)
 @lru_cache(maxsize=64)
 def _kept(shape: tuple[int, ...], number: float, sign: float, name: str) -> np.ndarray[Any, Any]:
     """Return an array of one number; the sign tells 0 from -0."""
-    return np.full(shape, math.copysign(number, sign), name)
+    # A float would lose the last bits of a large integer.
+    return np.full(shape, number if name == "int64" else math.copysign(number, sign), name)
 
 
 def location(x: Array) -> str:

@@ -273,12 +273,9 @@ def is_direct(arrays: Sequence[Any]) -> bool:
     tensors = [x for x in arrays if _array.is_tensor(x)]
     if not tensors:
         return True
-    import torch
-
-    from argrad._torch._build import special_route
-
+    torch = sys.modules["torch"]
     plain = (torch.Tensor, torch.nn.Parameter)
-    return not is_compiling() and not special_route()() and all([type(x) in plain for x in tensors])  # noqa: C419 (as above)
+    return not torch.compiler.is_compiling() and not _special() and all([type(x) in plain for x in tensors])  # noqa: C419
 
 
 def __getattr__(name: str) -> Any:

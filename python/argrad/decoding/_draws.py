@@ -1,6 +1,5 @@
 """Where the draws of an operator stand: seed, row and step, one each or one for every row."""
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +8,7 @@ from argrad import _array, _check
 from argrad._array import Array
 from argrad.decoding import _rows
 
-_HIGH = 2**32 - 1
+_HIGH, _MOST = 2**32 - 1, 2**64 - 1
 
 
 class Place(NamedTuple):
@@ -25,6 +24,10 @@ class Place(NamedTuple):
     row: Any
     step: Any
 
+    def arrays(self) -> list[Array]:
+        """Return the arrays among its parts."""
+        return [x for x in self if x is not None and type(x) is not int]
+
     def plain(self) -> tuple[Any, Any, Any]:
         """Return what the kernels take."""
         return plain(self.seed), plain(self.row), plain(self.step)
@@ -37,46 +40,43 @@ def place(rows: _rows.Rows, seed: object, row: object, step: object) -> Place:
         TypeError: not what `_check.seed` takes nor an integer array, or `row` or `step` no integer or integer array.
         ValueError: a negative or too large number, or an array of another shape than that of the batch.
     """
-    bits = _check.seed(rows.function, seed, "seed") if _is_number(seed) else _integers(rows, "seed", seed)
+    if type(seed) is int and row is None and type(step) is int and 0 <= seed <= _MOST and 0 <= step <= _HIGH:
+        return Place(seed, None, step)
+    bits = _integers(rows, "seed", seed) if _is_array(seed) else _check.seed(rows.function, seed, "seed")
     return Place(bits, None if row is None else _integers(rows, "row", row), _integers(rows, "step", step))
 
 
-def _is_number(value: object) -> bool:
-    return type(value) is int or _array.kind_of(value) is None
+def _is_array(value: object) -> bool:
+    return type(value) is not int and _array.kind_of(value) is not None
 
 
 def _integers(rows: _rows.Rows, argument: str, value: object) -> int | Array:
-    if _is_number(value):
-        return _check.integer(rows.function, argument, value, low=0, high=_HIGH)
-    return _rows.per_row_integer(rows, argument, value, low=0)
+    if _is_array(value):
+        return _rows.per_row_integer(rows, argument, value, low=0)
+    return _check.integer(rows.function, argument, value, low=0, high=_HIGH)
 
 
 def spread(rows: _rows.Rows, where: Place) -> tuple[Any, Any, Any]:
     """Return seed, row and step as tensors of int64 and of the shape of the batch; the rows are a tensor."""
-    import torch
 
     def numbers(number: Any) -> Any:
         if not isinstance(number, int):
             return number
-        return rows.x.new_full(rows.batch, number - (number >> 63 << 64), dtype=torch.int64)
+        return _array.constant(rows.batch, number - (number >> 63 << 64), "int64", rows.x)
 
-    count = torch.arange(math.prod(rows.batch)).reshape(rows.batch)
-    return numbers(where.seed), count if where.row is None else numbers(where.row), numbers(where.step)
+    row = _rows.numbers_of_rows(rows, None) if where.row is None else numbers(where.row)
+    return numbers(where.seed), row, numbers(where.step)
 
 
 def plain(number: Any) -> Any:
     """Return a number, or an array of numbers as the kernels take it."""
-    return number if number is None or isinstance(number, int | float) else np.ascontiguousarray(_array.raw(number))
+    plain_types = (int, float, type(None))
+    return number if type(number) in plain_types else np.ascontiguousarray(_array.raw(number))
 
 
 def leave(rows: _rows.Rows, found: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
-    """Return token, size and log-probability in the shape of the batch, kind of the rows."""
-    token, size, logs = (_array.like(x, rows.x) for x in found)
-    return token.reshape(rows.batch), size.reshape(rows.batch), logs.reshape(rows.batch)
-
-
-def as_float(bits: Any) -> Any:
-    """Return the float64 whose bits a tensor of int64 holds."""
-    import torch
-
-    return bits.view(torch.float64)
+    """Return token, size and log-probability as the kind of the rows."""
+    if not _array.is_tensor(rows.x):
+        return found
+    token, size, logs = found
+    return _array.tensor(token), _array.tensor(size), _array.tensor(logs)

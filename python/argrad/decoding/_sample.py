@@ -67,13 +67,12 @@ def sample(
     """
     rows = _lists("sample", indices, values, size)
     place = _draws.place(rows, seed, row, step)
-    arrays = [indices, values, size, *[x for x in place if not (x is None or isinstance(x, int))]]
-    if not _array.is_tensor(values) or _torch.is_direct(arrays):
+    if not _array.is_tensor(values) or _torch.is_direct([indices, values, size, *place.arrays()]):
         found = _native.sample("sample", _array.raw(indices), _array.raw(values), _array.raw(size), place.plain())
         token, _, logs = _draws.leave(rows, found)
         return token, logs
     token, bits = _torch.sample(values, indices, size, *_draws.spread(rows, place))
-    return token, _draws.as_float(bits)
+    return token, _rows.wide(bits)
 
 
 def to_dense(indices: Array, values: Array, size: Array, v: int) -> Any:
@@ -183,22 +182,20 @@ def _spread(function: str, indices: Array, values: Array, size: Array, v: int, *
 
 
 def _spread_tensor(rows: _rows.Rows, indices: Any, size: Any, v: int, logarithm: bool) -> Any:
-    import torch
-
     values = rows.x
-    absent = torch.arange(indices.shape[-1]) >= size[..., None]
+    absent = (indices.new_ones(indices.shape[-1]).cumsum(0) - 1) >= size[..., None]
     empty = -math.inf if logarithm else 0.0
     # Places that hold no token repeat what the first one writes; the gradient goes to the first alone.
     numbers = values.masked_fill(absent, 1.0).log() if logarithm else values
-    places = torch.where(absent, indices[..., :1], indices)
-    numbers = torch.where(absent, numbers[..., :1].detach(), numbers)
+    places = indices.where(~absent, indices[..., :1])
+    numbers = numbers.where(~absent, numbers[..., :1].detach())
     return values.new_full((*rows.batch, v), empty).scatter(-1, places, numbers)
 
 
 def _forward(values: Any, indices: Any, size: Any, seed: Any, row: Any, step: Any) -> tuple[Any, Any]:
     place = (_rows.flat(seed), _rows.flat(row), _rows.flat(step))
     token, _, logs = _native.sample("sample", indices, values, size, place)
-    return token.reshape(size.shape), logs.view(np.int64).reshape(size.shape)
+    return token, logs.view(np.int64)
 
 
 _torch.declare(

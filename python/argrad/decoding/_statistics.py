@@ -20,6 +20,12 @@ class LogitStatistics(NamedTuple):
         mean: of the logits that are not -inf.
         deviation: their standard deviation, with one less than their number in the denominator; 0 for one logit.
         count: how many are not -inf, int64.
+
+    Examples:
+        >>> import numpy as np
+        >>> from argrad.decoding import logit_statistics
+        >>> logit_statistics(np.array([[0.0, -np.inf, 2.0]]))._asdict()["count"]
+        array([2])
     """
 
     maximum: Any

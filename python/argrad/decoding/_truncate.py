@@ -1,5 +1,6 @@
 """Truncation rules: the tokens that are left of a distribution, and draws from them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -23,16 +24,18 @@ ORDER = (
 )
 """The rules in the order in which they are applied when no other is given."""
 
-_BOUNDS: dict[str, dict[str, Any]] = {
-    "top_h": {"low": 0.0, "high": 1.0},
-    "top_p": {"low": 0.0, "high": 1.0},
-    "min_p": {"low": 0.0, "high": 1.0},
-    "typical_p": {"low": 0.0, "high": 1.0},
-    "epsilon": {"low": 0.0, "high": 1.0, "open_high": True},
-    "eta": {"low": 0.0, "high": 1.0, "open_high": True},
-    "top_n_sigma": {"low": 0.0},
-    "surprise": {},
+_BOUNDS = {
+    "temperature": (0.0, math.inf, True),
+    "top_h": (0.0, 1.0, False),
+    "top_p": (0.0, 1.0, False),
+    "min_p": (0.0, 1.0, False),
+    "typical_p": (0.0, 1.0, False),
+    "epsilon": (0.0, 1.0, True),
+    "eta": (0.0, 1.0, True),
+    "top_n_sigma": (0.0, math.inf, True),
+    "surprise": (-math.inf, math.inf, True),
 }
+"""For each number the least, the greatest, and whether the greatest is excluded."""
 
 
 class Request(NamedTuple):
@@ -52,7 +55,8 @@ class Request(NamedTuple):
 
     def arrays(self) -> list[Array]:
         """Return the arrays among its parts."""
-        return [self.rows.x, *[x for x in (self.temperature, *[x for _, x in self.rules]) if not isinstance(x, float)]]
+        arrays = [x for _, x in self.rules if type(x) is not float]
+        return [self.rows.x, *arrays] if type(self.temperature) is float else [self.rows.x, self.temperature, *arrays]
 
     def options(self) -> tuple[Any, list[tuple[str, Any]], int | None]:
         """Return what the kernels take."""
@@ -76,19 +80,20 @@ def _spread(rows: _rows.Rows, number: Any) -> Array:
 
 
 def enter(
-    function: str, logits: Array, temperature: object, rules: Mapping[str, object], order: object, max_k: object
+    function: str, logits: Array, temperature: object, rules: Sequence[object], order: object, max_k: object
 ) -> Request:
-    """Require logits, a temperature and rules by name; a rule that is None or False is not there."""
+    """Require logits, a temperature, and the numbers of the rules as in `ORDER`; one that is None is not there."""
     rows = _rows.enter(function, "logits", logits)
-    given = {name: number for name, number in rules.items() if number is not None and number is not False}
-    names = ORDER if order is None else _order(function, order, given)
-    checked = tuple([(name, _rule(rows, name, given[name])) for name in names if name in given])
+    checked = [(name, _number(rows, name, x)) for name, x in zip(ORDER, rules, strict=True) if x is not None]
+    if order is not None:
+        names = _order(function, order, [name for name, _ in checked])
+        checked.sort(key=lambda rule: names.index(rule[0]))
     if max_k is not None:
         max_k = _check.integer(function, "max_k", max_k, low=1)
-    return Request(rows, _number(rows, "temperature", temperature, {"low": 0.0}), checked, max_k)
+    return Request(rows, _number(rows, "temperature", temperature), tuple(checked), max_k)
 
 
-def _order(function: str, order: object, given: Mapping[str, object]) -> Sequence[str]:
+def _order(function: str, order: object, given: Sequence[str]) -> Sequence[str]:
     if isinstance(order, str) or not isinstance(order, Sequence):
         raise TypeError(f"{function}: order must be a sequence of names of rules, got {order!r}")
     for name in order:
@@ -99,20 +104,21 @@ def _order(function: str, order: object, given: Mapping[str, object]) -> Sequenc
     return order
 
 
-def _number(rows: _rows.Rows, argument: str, value: object, bounds: Mapping[str, Any]) -> Any:
-    if type(value) is float or _array.kind_of(value) is None:
-        return _check.real(rows.function, argument, value, **bounds)
-    return _rows.per_row(rows, argument, value)
-
-
-def _rule(rows: _rows.Rows, name: str, value: object) -> Any:
+def _number(rows: _rows.Rows, name: str, value: object) -> Any:
+    """Require a number in its range, or an array of one for each row, whose values the kernels check."""
+    if name == "top_k":
+        if type(value) is int or _array.kind_of(value) is None:
+            return float(_check.integer(rows.function, name, value, low=1))
+        return _array.cast(_rows.per_row_integer(rows, name, value, low=1), "float64")
     if name == "p_less":
         return float(_check.flag(rows.function, name, value))
-    if name != "top_k":
-        return _number(rows, name, value, _BOUNDS[name])
-    if type(value) is int or _array.kind_of(value) is None:
-        return float(_check.integer(rows.function, name, value, low=1))
-    return _array.cast(_rows.per_row_integer(rows, name, value, low=1), "float64")
+    low, high, below = _BOUNDS[name]
+    if type(value) is float and low <= value < high:
+        return value
+    if _array.kind_of(value) is not None:
+        return _rows.per_row(rows, name, value)
+    least, greatest = (None if math.isinf(bound) else bound for bound in (low, high))
+    return _check.real(rows.function, name, value, low=least, high=greatest, open_high=below)
 
 
 def truncate(
@@ -204,17 +210,18 @@ def truncate(
         >>> token, size, log_probability = truncated_decode(logits, surprise=surprise, seed=0)
         >>> surprise -= rate * (-log_probability / np.log(2) - target)
     """
-    rules = {
-        "top_h": top_h, "top_k": top_k, "top_p": top_p, "min_p": min_p, "typical_p": typical_p, "epsilon": epsilon,
-        "eta": eta, "top_n_sigma": top_n_sigma, "p_less": p_less, "surprise": surprise,
-    }  # fmt: skip
+    less = None if p_less is False else p_less
+    rules = (top_h, top_k, top_p, min_p, typical_p, epsilon, eta, top_n_sigma, less, surprise)
     request = enter("truncate", logits, temperature, rules, order, max_k)
-    if not _array.is_tensor(logits) or (_torch.is_direct(request.arrays()) and not _torch.is_recorded(logits)):
-        values, indices, size = _supports(_array.raw(logits), request.options(), None)
-        return _array.like(indices, logits), _array.like(values, logits, logits.dtype), _array.like(size, logits)
+    if not _array.is_tensor(logits):
+        indices, values, size = _native.truncate("truncate", _array.raw(logits), request.options(), None)
+        return indices, _array.like(values, logits, logits.dtype), size
+    direct = _torch.is_direct(request.arrays())
+    if direct and not _torch.is_recorded(logits):
+        found = _native.truncate("truncate", _array.memory(logits), request.options(), None)
+        return _array.tensor(found[0]), _array.tensor(found[1], logits.dtype), _array.tensor(found[2])
     # Compilers and transforms have to know shapes before they know numbers.
-    width = None if _torch.is_direct(request.arrays()) else request.width()
-    values, indices, size = _torch.truncate(*request.spread(), width)
+    values, indices, size = _torch.truncate(*request.spread(), None if direct else request.width())
     return indices, values, size
 
 
@@ -300,25 +307,16 @@ def truncated_decode(
         >>> np.exp(log_probability).round(3)
         array([0.375, 0.625, 0.625, 0.625])
     """
-    rules = {
-        "top_h": top_h, "top_k": top_k, "top_p": top_p, "min_p": min_p, "typical_p": typical_p, "epsilon": epsilon,
-        "eta": eta, "top_n_sigma": top_n_sigma, "p_less": p_less, "surprise": surprise,
-    }  # fmt: skip
+    less = None if p_less is False else p_less
+    rules = (top_h, top_k, top_p, min_p, typical_p, epsilon, eta, top_n_sigma, less, surprise)
     request = enter("truncated_decode", logits, temperature, rules, order, max_k)
     place = _draws.place(request.rows, seed, row, step)
-    arrays = [*request.arrays(), *[x for x in place if not (x is None or isinstance(x, int))]]
-    if not _array.is_tensor(logits) or _torch.is_direct(arrays):
-        found = _native.truncated_decode("truncated_decode", _array.raw(logits), request.options(), place.plain())
+    if not _array.is_tensor(logits) or _torch.is_direct([*request.arrays(), *place.arrays()]):
+        options = request.options()
+        found = _native.truncated_decode("truncated_decode", _array.raw(logits), options, place.plain())
         return _draws.leave(request.rows, found)
     token, size, bits = _torch.truncated_decode(*request.spread(), *_draws.spread(request.rows, place))
-    return token, size, _draws.as_float(bits)
-
-
-def _supports(x: Any, options: Any, width: int | None) -> tuple[Any, Any, Any]:
-    indices, values, size = _native.truncate("truncate", x, options, width)
-    batch = x.shape[:-1]
-    width = indices.size // size.size if size.size else width or 0
-    return values.reshape(*batch, width), indices.reshape(*batch, width), size.reshape(batch)
+    return token, size, _rows.wide(bits)
 
 
 def _options(temperature: Any, *rest: Any) -> tuple[Any, list[tuple[str, Any]], int | None]:
@@ -330,7 +328,8 @@ def _options(temperature: Any, *rest: Any) -> tuple[Any, list[tuple[str, Any]], 
 
 def _forward(x: Any, *args: Any) -> tuple[Any, Any, Any]:
     *options, width = args
-    return _supports(x, _options(*options), width)
+    indices, values, size = _native.truncate("truncate", x, _options(*options), width)
+    return values, indices, size
 
 
 def _backward(held: Mapping[str, Any], upstream: Sequence[Any], wanted: Sequence[str]) -> dict[str, Any]:
@@ -349,8 +348,7 @@ def _decode(x: Any, *args: Any) -> tuple[Any, Any, Any]:
     *options, seed, row, step = args
     place = (_rows.flat(seed), _rows.flat(row), _rows.flat(step))
     token, size, logs = _native.truncated_decode("truncated_decode", x, _options(*options), place)
-    batch = x.shape[:-1]
-    return token.reshape(batch), size.reshape(batch), logs.view(np.int64).reshape(batch)
+    return token, size, logs.view(np.int64)
 
 
 _RULES = ", ".join([f"Tensor? {name}" for name in ORDER if name != "p_less"])

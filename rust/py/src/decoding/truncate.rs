@@ -1,13 +1,14 @@
 //! Bindings of `argrad_core::decoding::truncate` and of `draw`.
 
-use super::Floats;
+use super::{Floats, items, outputs};
 use crate::call::{exception, run_sized};
 use argrad_core::decoding::Logit;
 use argrad_core::decoding::draw::{self, Draw, Places};
 use argrad_core::decoding::rules::Rule;
 use argrad_core::decoding::truncate::{self as core, Request};
-use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use numpy::{Element, PyArrayDyn, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 
 /// Nanoseconds that a thousand logits take, about.
 const COST: usize = 800;
@@ -48,23 +49,22 @@ impl Words<'_> {
 type Place<'py> = (Words<'py>, Option<Words<'py>>, Words<'py>);
 
 /// Temperature, rules by name with their numbers, and how many tokens are kept at most.
-type Options<'py> = (Numbers<'py>, Vec<(String, Numbers<'py>)>, Option<usize>);
+type Options<'py> = (Numbers<'py>, Vec<(PyBackedStr, Numbers<'py>)>, Option<usize>);
 
 /// Calls `work` with what the options ask for.
-fn request<R>(
+fn request<'a, R>(
     function: &str,
-    (temperature, rules, most): &Options,
+    (temperature, rules, most): &'a Options,
     work: impl FnOnce(&Request) -> PyResult<R>,
 ) -> PyResult<R> {
-    let named = |(name, numbers): &(String, Numbers)| {
-        Ok((Rule::named(name).map_err(|error| exception(function, error))?, numbers.as_slice()?.to_vec()))
+    let named = |(name, numbers): &'a (PyBackedStr, Numbers<'_>)| {
+        Ok((Rule::named(name).map_err(|error| exception(function, error))?, numbers.as_slice()?))
     };
-    let rules = rules.iter().map(named).collect::<PyResult<Vec<(Rule, Vec<f64>)>>>()?;
-    let rules: Vec<_> = rules.iter().map(|(rule, numbers)| (*rule, numbers.as_slice())).collect();
+    let rules = rules.iter().map(named).collect::<PyResult<Vec<(Rule, &[f64])>>>()?;
     work(&Request { temperature: temperature.as_slice()?, rules: &rules, most: most.unwrap_or(usize::MAX) })
 }
 
-type Support<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyAny>, Bound<'py, PyArray1<i64>>);
+type Support<'py> = (Bound<'py, PyArrayDyn<i64>>, Bound<'py, PyAny>, Bound<'py, PyArrayDyn<i64>>);
 
 /// Indices and values, `width` for each row (none: as many as the longest row has), and sizes.
 #[pyfunction]
@@ -81,36 +81,46 @@ fn truncate<'py>(
     }
 }
 
-fn support<'py, T: Logit + Element>(
+fn support<'py, T: Logit + Element + Default>(
     py: Python<'py>,
     function: &str,
     x: &PyReadonlyArrayDyn<'py, T>,
     options: &Options<'py>,
     width: Option<usize>,
 ) -> PyResult<Support<'py>> {
-    let (v, x) = (x.shape().last().copied().unwrap_or(1), x.as_slice()?);
+    let (shape, v) = (x.shape(), x.shape().last().copied().unwrap_or(1));
+    let x = x.as_slice()?;
     let rows = request(function, options, |request| {
         run_sized(py, function, x.len() * COST / 1000, |job| core::truncate(x, v, request, job))
     })?;
     let width = width.unwrap_or_else(|| rows.iter().map(Vec::len).max().unwrap_or(0));
-    let (mut indices, mut values) = (vec![-1i64; rows.len() * width], vec![T::ZERO; rows.len() * width]);
-    for (row, list) in rows.iter().enumerate() {
+    let (indices, values, sizes) = (outputs(py, shape, width), outputs(py, shape, width), batch(py, shape));
+    let (places, numbers) = (items::<i64>(&indices)?, items::<T>(&values)?);
+    places.fill(-1);
+    for ((row, list), size) in rows.iter().enumerate().zip(items::<i64>(&sizes)?) {
         for (place, &(index, p)) in list.iter().enumerate() {
-            (indices[row * width + place], values[row * width + place]) = (i64::from(index), T::of(p));
+            (places[row * width + place], numbers[row * width + place]) = (i64::from(index), T::of(p));
         }
+        *size = list.len() as i64;
     }
-    let sizes: Vec<i64> = rows.iter().map(|list| list.len() as i64).collect();
-    Ok((indices.into_pyarray(py), values.into_pyarray(py).into_any(), sizes.into_pyarray(py)))
+    Ok((indices, values.into_any(), sizes))
 }
 
-type Drawn<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f64>>);
+/// An array of one item for each row.
+fn batch<'py, T: Element>(py: Python<'py>, rows: &[usize]) -> Bound<'py, PyArrayDyn<T>> {
+    PyArrayDyn::zeros(py, &rows[..rows.len() - 1], false)
+}
+
+type Drawn<'py> = (Bound<'py, PyArrayDyn<i64>>, Bound<'py, PyArrayDyn<i64>>, Bound<'py, PyArrayDyn<f64>>);
 
 /// Token, size and log-probability of each row, as arrays.
-fn columns<'py>(py: Python<'py>, draws: &[Draw]) -> Drawn<'py> {
-    let tokens: Vec<i64> = draws.iter().map(|draw| draw.token).collect();
-    let sizes: Vec<i64> = draws.iter().map(|draw| draw.size).collect();
-    let logs: Vec<f64> = draws.iter().map(|draw| draw.log_probability).collect();
-    (tokens.into_pyarray(py), sizes.into_pyarray(py), logs.into_pyarray(py))
+fn columns<'py>(py: Python<'py>, rows: &[usize], draws: &[Draw]) -> PyResult<Drawn<'py>> {
+    let (tokens, sizes, logs) = (batch(py, rows), batch(py, rows), batch(py, rows));
+    let places = items::<i64>(&tokens)?.iter_mut().zip(items::<i64>(&sizes)?).zip(items::<f64>(&logs)?);
+    for (draw, ((token, size), log)) in draws.iter().zip(places) {
+        (*token, *size, *log) = (draw.token, draw.size, draw.log_probability);
+    }
+    Ok((tokens, sizes, logs))
 }
 
 /// Draws a token of each row from what the options keep.
@@ -128,14 +138,15 @@ fn truncated_decode<'py>(
     }
 }
 
-fn decode<'py, T: Logit + Element>(
+fn decode<'py, T: Logit + Element + Default>(
     py: Python<'py>,
     function: &str,
     x: &PyReadonlyArrayDyn<'py, T>,
     options: &Options<'py>,
     place: &Place<'py>,
 ) -> PyResult<Drawn<'py>> {
-    let (v, x) = (x.shape().last().copied().unwrap_or(1), x.as_slice()?);
+    let (shape, v) = (x.shape(), x.shape().last().copied().unwrap_or(1));
+    let x = x.as_slice()?;
     let mut draws = vec![Draw::default(); x.len() / v];
     request(function, options, |request| {
         with_places(place, |places| {
@@ -143,7 +154,7 @@ fn decode<'py, T: Logit + Element>(
             run_sized(py, function, x.len() * COST / 1000, work)
         })
     })?;
-    Ok(columns(py, &draws))
+    columns(py, shape, &draws)
 }
 
 /// Calls `work` with the places of draws.
@@ -168,7 +179,7 @@ fn sample<'py>(
     }
 }
 
-fn listed<'py, T: Logit + Element>(
+fn listed<'py, T: Logit + Element + Default>(
     py: Python<'py>,
     function: &str,
     indices: &PyReadonlyArrayDyn<'py, i64>,
@@ -176,14 +187,14 @@ fn listed<'py, T: Logit + Element>(
     size: &PyReadonlyArrayDyn<'py, i64>,
     place: &Place<'py>,
 ) -> PyResult<Drawn<'py>> {
-    let k = values.shape().last().copied().unwrap_or(1);
+    let (shape, k) = (values.shape(), values.shape().last().copied().unwrap_or(1));
     let (indices, values, size) = (indices.as_slice()?, values.as_slice()?, size.as_slice()?);
     let mut draws = vec![Draw::default(); size.len()];
     with_places(place, |places| {
         let work = |job: &_| draw::sample(indices, values, size, k, places, &mut draws, job);
         run_sized(py, function, values.len(), work)
     })?;
-    Ok(columns(py, &draws))
+    columns(py, shape, &draws)
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
