@@ -197,6 +197,56 @@ def wasserstein_distance() -> Callable[[], object]:
     return lambda: wasserstein_distance(first, second, dims=0)
 
 
+@functools.cache
+def _logits(b: int, v: int) -> Any:
+    import torch
+
+    return torch.randn((b, v), generator=torch.Generator().manual_seed(0)) * 2
+
+
+def topk_wide() -> Callable[[], object]:
+    from argrad.decoding import topk
+
+    x = _logits(64, 32_000)
+    return lambda: [topk(x, 50) for _ in range(4)]
+
+
+def bregman_decode() -> Callable[[], object]:
+    from argrad.decoding import bregman_decode
+
+    x = _logits(64, 32_000)
+    return lambda: [bregman_decode(x, alpha=alpha, penalty=1e-3, seed=0) for alpha in (1.0, 1.3, 1.5, 2.0)]
+
+
+def bregman_project() -> Callable[[], object]:
+    from argrad.decoding import bregman_project
+
+    x = _logits(64, 32_000).clone().requires_grad_()
+    return lambda: bregman_project(x, alpha=1.5, k=50)[1].square().sum().backward()
+
+
+def truncated_decode() -> Callable[[], object]:
+    from argrad.decoding import truncated_decode
+
+    x = _logits(64, 32_000)
+    return lambda: [truncated_decode(x, top_p=p, temperature=0.7, seed=0) for p in (0.5, 0.9, 0.99)]
+
+
+def entmax() -> Callable[[], object]:
+    from argrad.decoding import entmax
+
+    x = _logits(64, 32_000).clone().requires_grad_()
+    return lambda: entmax(x, 1.5).square().sum().backward()
+
+
+def entmax_loss() -> Callable[[], object]:
+    from argrad.losses.fenchel_young import entmax_loss
+
+    x = _logits(64, 32_000).clone().requires_grad_()
+    target = x.detach().argmin(-1)
+    return lambda: entmax_loss(x, target).backward()
+
+
 def import_argrad() -> Callable[[], object]:
     return lambda: subprocess.run([sys.executable, "-c", "import argrad"], check=True)
 
@@ -224,6 +274,12 @@ GUARDS: dict[str, Callable[[], Callable[[], object]]] = {
         betti_matching_volume,
         betti_matching_loss,
         wasserstein_distance,
+        topk_wide,
+        bregman_decode,
+        bregman_project,
+        truncated_decode,
+        entmax,
+        entmax_loss,
         import_argrad,
     )
 }

@@ -35,7 +35,17 @@ for line in sys.stdin:
 def benches():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT))
-        names = ("compare", "guards", "rows", "beside", "rows_sorting", "rows_topology", "table", "benchmarks._quality")
+        names = (
+            "compare",
+            "guards",
+            "rows",
+            "beside",
+            "rows_logits",
+            "rows_sorting",
+            "rows_topology",
+            "table",
+            "benchmarks._quality",
+        )
         yield types.SimpleNamespace(**{n.split(".")[-1]: importlib.import_module(f"benches.{n}") for n in names})
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-KEPT = Path(__file__).resolve().parents[1] / "data" / "language"
+KEPT = Path(__file__).resolve().parents[1] / ".cache" / "language"
 CONTEXT, WIDTH, BATCH, STEPS = 8, 48, 192, 150
 BYTES = 12_000_000
 

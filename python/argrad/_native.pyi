@@ -578,15 +578,14 @@ def bregman_decode(
     options: _Bregman,
 ) -> tuple[_Indices, _Indices, NDArray[np.float64]]: ...
 
-# what the forward pass of entmax keeps for its backward pass
-class Supports: ...
+_Supports: TypeAlias = Any  # what a forward pass keeps for its backward pass
 
 _Alphas: TypeAlias = NDArray[np.float64]
 _Targets: TypeAlias = NDArray[Any] | None
 
-def entmax(function: str, x: NDArray[_Real], alpha: _Alphas) -> tuple[NDArray[_Real], Supports]: ...
+def entmax(function: str, x: NDArray[_Real], alpha: _Alphas) -> tuple[NDArray[_Real], _Supports]: ...
 def entmax_vjp(
-    function: str, x: NDArray[_Real], alpha: _Alphas, g: NDArray[_Real], wanted: int, kept: Supports | None = None
+    function: str, x: NDArray[_Real], alpha: _Alphas, g: NDArray[_Real], wanted: int, kept: _Supports | None = None
 ) -> list[NDArray[Any]]: ...
 def entmax_second(
     function: str,
@@ -598,7 +597,7 @@ def entmax_second(
 ) -> list[NDArray[Any]]: ...
 def entmax_conjugate(
     function: str, x: NDArray[_Real], alpha: _Alphas, target: _Targets
-) -> tuple[NDArray[_Real], Supports]: ...
+) -> tuple[NDArray[_Real], _Supports]: ...
 def entmax_conjugate_vjp(
     function: str,
     x: NDArray[_Real],
@@ -606,7 +605,7 @@ def entmax_conjugate_vjp(
     target: _Targets,
     g: NDArray[_Real],
     wanted: int,
-    kept: Supports | None = None,
+    kept: _Supports | None = None,
 ) -> list[NDArray[Any]]: ...
 def entmax_conjugate_second(
     function: str,
@@ -638,9 +637,9 @@ def constrained_second(
 # k and the temperature, one for each row, and what is added for the choice
 _Choice: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[Any] | None]
 
-def topk_softmax(function: str, x: NDArray[_Real], choice: _Choice) -> tuple[NDArray[_Real], Supports]: ...
+def topk_softmax(function: str, x: NDArray[_Real], choice: _Choice) -> tuple[NDArray[_Real], _Supports]: ...
 def topk_softmax_vjp(
-    function: str, x: NDArray[_Real], choice: _Choice, g: NDArray[_Real], kept: Supports | None = None
+    function: str, x: NDArray[_Real], choice: _Choice, g: NDArray[_Real], kept: _Supports | None = None
 ) -> NDArray[_Real]: ...
 def topk_softmax_second(
     function: str, x: NDArray[_Real], choice: _Choice, g: NDArray[_Real], along: NDArray[_Real]
