@@ -4,7 +4,7 @@
 //! the penalty. A row's largest tokens are asked for as far as the search goes.
 
 use crate::decoding::logit::Logit;
-use crate::decoding::renormalize::{Rule, received, root_shift};
+use crate::decoding::renormalize::{Rule, by_dual, dual_priced, exponentials, priced, root_shift};
 use crate::decoding::row::{Memory, Reading, Row, Token};
 use crate::decoding::statistics::{Statistics, Sums};
 use crate::elementary::exp_f64;
@@ -147,16 +147,18 @@ impl<'a, T: Logit> Prefix<'a, T> {
         if k <= p.len() || self.complete {
             return k.min(p.len());
         }
-        for token in self.row.largest(k).iter().skip(p.len()) {
-            let fall = (token.logit - statistics.maximum) / statistics.temperature;
-            let weight = exp_f64(fall) / self.z[0];
-            if weight == 0.0 {
-                break;
-            }
+        let before = p.len();
+        for token in &self.row.largest(k)[before..] {
             tokens.push(*token);
-            p.push(weight);
-            logs.push(fall - self.z[1]);
+            logs.push((token.logit - statistics.maximum) / statistics.temperature);
         }
+        p.resize(logs.len(), 0.0);
+        exponentials(&logs[before..], 1.0, &mut p[before..]);
+        p[before..].iter_mut().for_each(|p| *p /= self.z[0]);
+        logs[before..].iter_mut().for_each(|x| *x -= self.z[1]);
+        let positive = p.partition_point(|&p| p > 0.0);
+        p.truncate(positive);
+        logs.truncate(positive);
         self.complete = p.len() < k || k == self.v;
         p.len()
     }
@@ -278,78 +280,43 @@ impl Search {
     }
 
     fn cost(&mut self, kept: &Kept, k: usize) -> f64 {
-        let (p, logs) = (&kept.p[..k], &kept.logs[..k]);
-        self.rule.renormalize(p, logs, 1.0 - p.iter().sum::<f64>(), &mut self.q);
-        self.rule.cost(p, logs, &self.q)
+        let p = &kept.p[..k];
+        self.rule.cost(p, &kept.logs[..k], 1.0 - p.iter().sum::<f64>(), &mut self.q)
     }
 
-    fn primal(&self, kept: &Kept, k: usize) -> Option<bool> {
-        let (a, b) = (self.rule.alpha, self.rule.alpha - 1.0);
+    fn primal(&mut self, kept: &Kept, k: usize) -> Option<bool> {
+        let a = self.rule.alpha;
         let (value, next) = (libm::log(a * self.penalty) / a, kept.logs[k]);
         if next > value {
             return Some(true);
         }
-        // q_i^b = p_i^b + c^b - p_{k+1}^b, relative to p_i^b; c, not its power, where that is too much for a double.
-        let (lift, start) = (b * (value - next), libm::expm1(b * (value - next)));
-        let of = |&x: &f64| {
-            let high = b * (value - x);
-            if high > 700.0 {
-                return exp_f64(value);
-            }
-            let far = exp_f64(b * (next - x));
-            let more = if lift < 1.0 { start * far } else { exp_f64(high) - far };
-            if more > -1.0 { exp_f64(x + libm::log1p(more) / b) } else { f64::INFINITY }
-        };
-        decide(kept.logs[..k].iter().map(of), exp_f64(value))
+        decide(priced(&kept.logs[..k], value, next, a - 1.0, self.room(k)), exp_f64(value))
     }
 
-    fn dual(&self, kept: &Kept, k: usize) -> Option<bool> {
-        let a = self.rule.alpha;
-        let next = kept.p[k];
-        if libm::pow(next, a) / (a * (a - 1.0)) > self.penalty {
-            return Some(true);
-        }
-        let value = priced(a, self.penalty, next);
+    fn dual(&mut self, kept: &Kept, k: usize) -> Option<bool> {
+        let (a, next) = (self.rule.alpha, kept.p[k]);
+        let value = dual_priced(self.penalty, next, a);
         let m = (value - next) * libm::pow(value, a - 2.0);
         if m <= 0.0 {
-            return None;
+            return Some(true);
         }
-        let log_m = libm::log(m);
-        let of = |(&p, &x): (&f64, &f64)| received(a, m, log_m, p, x);
-        decide(kept.p[..k].iter().zip(&kept.logs).map(of), value)
+        let [sum, _] = by_dual(&kept.logs[..k], m, libm::log(m), a, self.room(k));
+        decide(sum, value)
+    }
+
+    fn room(&mut self, k: usize) -> &mut [f64] {
+        self.q.resize(self.q.len().max(k), 0.0);
+        &mut self.q[..k]
     }
 }
 
 /// See [`Search`]: whether the next token is worth its price, if the sum tells.
-fn decide(mut values: impl Iterator<Item = f64>, value: f64) -> Option<bool> {
-    let sum = values.try_fold(0.0, |sum, x| if sum + x < 1.0 { Some(sum + x) } else { None });
-    match sum {
-        None => Some(false),
-        Some(sum) if sum + value < 1.0 => Some(true),
-        Some(_) => None,
+fn decide(sum: f64, value: f64) -> Option<bool> {
+    if sum >= 1.0 {
+        Some(false)
+    } else if sum + value < 1.0 {
+        Some(true)
+    } else {
+        None
     }
-}
-
-/// The value q >= p of a token whose `psi = q^a (a-1)/a - p q^(a-1) (a-2)/(a-1)` is the penalty: by Newton's method, kept
-/// between bounds.
-fn priced(a: f64, penalty: f64, p: f64) -> f64 {
-    let scale = if a < 2.0 { a / (a - 1.0) } else { a * (a - 1.0) };
-    let (mut low, mut high) = (p, libm::pow(scale * penalty, 1.0 / a).max(p));
-    let mut q = high;
-    for _ in 0..60 {
-        let power = libm::pow(q, a - 2.0);
-        let excess = power * q * (q * (a - 1.0) / a - p * (a - 2.0) / (a - 1.0)) - penalty;
-        if excess > 0.0 {
-            high = q;
-        } else {
-            low = q;
-        }
-        let moved = q - excess / (power * (q * (a - 1.0) - p * (a - 2.0)));
-        let next = if low < moved && moved < high { moved } else { f64::midpoint(low, high) };
-        if (next - q).abs() <= 1e-15 * q {
-            break;
-        }
-        q = next;
-    }
-    q
 }

@@ -11,10 +11,10 @@
 //! of the root, so that it never overshoots and needs no safeguard.
 
 mod dual;
+mod lanes;
 mod primal;
 
-use crate::elementary::exp_f64;
-pub use dual::received;
+pub use lanes::{by_dual, dual_priced, exponentials, priced};
 
 /// Where less than this is to be handed out, all tokens get the same share more: within twice of it of the exact result.
 const LITTLE: f64 = 1e-9;
@@ -53,7 +53,7 @@ impl Rule {
         } else if self.alpha == 2.0 {
             q.iter_mut().for_each(|q| *q += rest / k);
         } else if self.dual {
-            steps = dual::solve(self.alpha, p, logs, rest, q);
+            (steps, _) = dual::solve(self.alpha, p, logs, rest, q);
         } else if self.alpha == 1.5 {
             let shift = root_shift(p.iter().map(|p| p.sqrt()).sum(), k, rest);
             q.iter_mut().for_each(|q| *q = (q.sqrt() + shift).powi(2));
@@ -64,27 +64,51 @@ impl Rule {
             let tied = p.iter().take_while(|&&x| x == p[0]).count();
             q[..tied].iter_mut().for_each(|q| *q += rest / tied as f64);
         } else {
-            steps = primal::solve(self.alpha, p, logs, rest, q);
+            (steps, _) = primal::solve(self.alpha, p, logs, rest, q);
         }
         let sum: f64 = q.iter().sum();
         q.iter_mut().for_each(|q| *q /= sum);
         steps
     }
 
-    /// The cost of a support up to what all supports share; its members have `p` and get `q`. For alpha > 0 that is finite.
-    #[must_use]
-    pub fn cost(&self, p: &[f64], logs: &[f64], q: &[f64]) -> f64 {
+    /// The cost of a support up to what all supports share, for adaptive rules without a closed form; fills `q` with anything.
+    ///
+    /// By the value of the Lagrangian at the multiplier that was found, `mu - SUM psi`, whose error is quadratic in that of
+    /// the multiplier.
+    pub fn cost(&self, p: &[f64], logs: &[f64], rest: f64, q: &mut Vec<f64>) -> f64 {
         let (a, b) = (self.alpha, self.alpha - 1.0);
-        if self.is_proportional() {
-            return -libm::log(p.iter().sum());
+        q.clear();
+        q.resize(p.len(), 0.0);
+        if p.len() < 2 {
+            return if self.dual { 1.0 / a - p[0] / b } else { -libm::expm1(b * logs[0]) / b - 1.0 / a };
+        }
+        if rest <= LITTLE {
+            return -lanes::conjugates(p, a, q) / if self.dual { b } else { 1.0 }; // the multiplier is 0
         }
         if self.dual {
-            let of = |(&p, &q): (&f64, &f64)| libm::pow(q, b) * (q / a - p / b);
-            return p.iter().zip(q).map(of).sum();
+            let (_, m) = dual::solve(a, p, logs, rest, q);
+            m - lanes::dual_conjugates(logs, m, libm::log(m), a, q)
+        } else {
+            let (_, mu) = primal::solve(a, p, logs, rest, q);
+            let given = std::mem::take(q);
+            q.resize(given.len(), 0.0);
+            mu - lanes::conjugates(&given, a, q)
         }
-        let of = |(&x, &q): (&f64, &f64)| q * (libm::expm1(b * libm::log(q)) / a - libm::expm1(b * x)) / b;
-        logs.iter().zip(q).map(of).sum::<f64>() - 1.0 / a
     }
+}
+
+/// Repeats `step`, which fills in values from its unknown, returns how far their sum is from 1 and moves on, until that is
+/// little or grows no less.
+fn iterate(mut step: impl FnMut() -> f64) -> usize {
+    let mut before = f64::INFINITY;
+    for number in 1..=STEPS {
+        let distance = step();
+        if distance <= NEAR || distance >= before {
+            return number;
+        }
+        before = distance;
+    }
+    STEPS
 }
 
 /// What alpha = 1.5 adds to each of `count` square roots whose sum is given.
@@ -105,18 +129,6 @@ fn water_level(p: &[f64], rest: f64) -> f64 {
         level = water / (i + 1) as f64;
     }
     level
-}
-
-/// `ln(exp(x) + exp(y))`.
-fn log_add(x: f64, y: f64) -> f64 {
-    let (high, low) = if x > y { (x, y) } else { (y, x) };
-    if low == f64::NEG_INFINITY { high } else { high + libm::log1p(exp_f64(low - high)) }
-}
-
-/// `ln SUM exp(x)`.
-fn log_sum(x: impl Iterator<Item = f64> + Clone) -> f64 {
-    let top = x.clone().fold(f64::NEG_INFINITY, f64::max);
-    top + libm::log(x.map(|x| exp_f64(x - top)).sum())
 }
 
 #[cfg(test)]

@@ -15,11 +15,12 @@
 //!                  log q is convex in t, so F is: at most 9 steps down from there, fewer the larger alpha
 //! ```
 
-use super::{NEAR, STEPS, log_add, log_sum, water_level};
+use super::{iterate, lanes, water_level};
 use crate::elementary::exp_f64;
 
-/// Fills `q` up to a common factor of about 1; 1e-9 < `rest`, at least two tokens.
-pub fn solve(alpha: f64, p: &[f64], logs: &[f64], rest: f64, q: &mut [f64]) -> usize {
+/// Fills `q` up to a common factor of about 1 and returns the steps and the multiplier m / b; 1e-9 < `rest`, at least two
+/// tokens.
+pub fn solve(alpha: f64, p: &[f64], logs: &[f64], rest: f64, q: &mut [f64]) -> (usize, f64) {
     if alpha <= 0.5 {
         by_ratio(alpha, p, logs, rest, q)
     } else if alpha < 1.25 {
@@ -31,22 +32,9 @@ pub fn solve(alpha: f64, p: &[f64], logs: &[f64], rest: f64, q: &mut [f64]) -> u
     }
 }
 
-/// Repeats `step`, which fills `q` from its unknown, returns how far the sum is from 1 and moves on, until that is little.
-fn iterate(mut step: impl FnMut() -> f64) -> usize {
-    let mut before = f64::INFINITY;
-    for number in 1..=STEPS {
-        let distance = step();
-        if distance <= NEAR || distance >= before {
-            return number;
-        }
-        before = distance;
-    }
-    STEPS
-}
-
-fn by_ratio(alpha: f64, p: &[f64], logs: &[f64], rest: f64, q: &mut [f64]) -> usize {
+fn by_ratio(alpha: f64, p: &[f64], logs: &[f64], rest: f64, q: &mut [f64]) -> (usize, f64) {
     let b = alpha - 1.0;
-    // q_i^b = p_1^b (d + exp(e_i))
+    // q_i^b = p_1^b (d + exp(e_i)), where exp(e_i) = (p_i / p_1)^b - 1
     let offset = |x: f64| {
         let t = b * (x - logs[0]);
         if t > 0.0 { t + libm::log(-libm::expm1(-t)) } else { f64::NEG_INFINITY }
@@ -57,19 +45,17 @@ fn by_ratio(alpha: f64, p: &[f64], logs: &[f64], rest: f64, q: &mut [f64]) -> us
     if last > -0.9 {
         log_d = log_d.max(libm::log1p(last)); // nearer to -1 rounding would make it too large
     }
-    iterate(|| {
-        let power = |e: f64| log_add(log_d, e);
-        q.iter_mut().zip(&offsets).for_each(|(q, &e)| *q = exp_f64(logs[0] + power(e) / b));
-        let excess = q.iter().sum::<f64>() - 1.0;
-        if excess > 0.0 {
-            let slope = log_sum(offsets.iter().map(|&e| power(e)).map(|y| logs[0] + y / b - y));
-            log_d = log_add(log_d, libm::log(excess) + libm::log(-b) - slope);
-        }
-        excess
-    })
+    let mut at = log_d;
+    let steps = iterate(|| {
+        let [sum, slope] = lanes::by_ratio(&offsets, log_d, logs[0], b, q);
+        at = log_d;
+        log_d += libm::log1p(-b * (sum - 1.0).max(0.0) / slope);
+        sum - 1.0
+    });
+    (steps, exp_f64(b * logs[0]) * libm::expm1(at) / b)
 }
 
-fn by_multiplier(alpha: f64, p: &[f64], logs: &[f64], rest: f64, q: &mut [f64]) -> usize {
+fn by_multiplier(alpha: f64, p: &[f64], logs: &[f64], rest: f64, q: &mut [f64]) -> (usize, f64) {
     let (b, last) = (alpha - 1.0, p.len() - 1);
     let whole = libm::log(p.iter().sum());
     // The multiplier at which a token of log-probability `x` gets `exp(y)`.
@@ -83,55 +69,47 @@ fn by_multiplier(alpha: f64, p: &[f64], logs: &[f64], rest: f64, q: &mut [f64]) 
         (logs[0] - whole, libm::log(p[last] + rest / p.len() as f64))
     };
     let mut mu = gap(top, logs[0]).min(gap(bottom, logs[last]));
-    let powers: Vec<f64> = logs.iter().map(|x| libm::expm1(b * x)).collect(); // p^b - 1
-    iterate(|| {
-        let (mut excess, mut slope) = (-1.0, 0.0);
-        for (q, power) in q.iter_mut().zip(&powers) {
-            let log = libm::log1p(power + b * mu) / b;
-            *q = exp_f64(log);
-            excess += *q;
-            slope += exp_f64((1.0 - b) * log);
-        }
-        mu -= excess / slope;
-        excess
-    })
+    let mut powers = vec![0.0; p.len()];
+    lanes::less_one(logs, b, &mut powers);
+    let mut at = mu;
+    let steps = iterate(|| {
+        let [sum, slope] = lanes::by_multiplier(&powers, b * mu, b, q);
+        at = mu;
+        mu -= (sum - 1.0) / slope;
+        sum - 1.0
+    });
+    (steps, at)
 }
 
-fn by_power(alpha: f64, p: &[f64], logs: &[f64], rest: f64, q: &mut [f64]) -> usize {
+fn by_power(alpha: f64, p: &[f64], logs: &[f64], rest: f64, q: &mut [f64]) -> (usize, f64) {
     let (b, last, k) = (alpha - 1.0, p.len() - 1, p.len() as f64);
-    let powers: Vec<f64> = logs.iter().map(|x| exp_f64(b * x)).collect();
+    let mut powers = vec![0.0; p.len()];
+    lanes::exponentials(logs, b, &mut powers);
     // What lifts the smallest token by an equal share of the rest.
     let equal = libm::expm1(b * libm::log1p(rest / (k * p[last])));
     let mut m = if equal < f64::MAX && powers[last] > 0.0 { powers[last] * equal } else { libm::pow(rest / k, b) };
     if alpha < 2.0 {
         m = m.min(powers[0] * libm::expm1(-b * libm::log(p.iter().sum())));
     }
-    let side = if alpha < 2.0 { 1.0 } else { -1.0 };
-    iterate(|| {
-        let (mut excess, mut slope) = (-1.0, 0.0);
-        for (q, power) in q.iter_mut().zip(&powers) {
-            let y = power + m;
-            *q = exp_f64(libm::log(y) / b);
-            excess += *q;
-            slope += *q / (b * y);
-        }
-        m -= excess / slope;
-        side * excess
-    })
+    let (side, mut at) = (if alpha < 2.0 { 1.0 } else { -1.0 }, m);
+    let steps = iterate(|| {
+        let [sum, slope] = lanes::by_power(&powers, m, b, q);
+        at = m;
+        m -= (sum - 1.0) / slope;
+        side * (sum - 1.0)
+    });
+    (steps, at / b)
 }
 
-fn by_level(alpha: f64, p: &[f64], logs: &[f64], rest: f64, q: &mut [f64]) -> usize {
+fn by_level(alpha: f64, p: &[f64], logs: &[f64], rest: f64, q: &mut [f64]) -> (usize, f64) {
     let b = alpha - 1.0;
     let mut t = libm::log(water_level(p, rest));
-    iterate(|| {
-        let (mut excess, mut slope) = (-1.0, 0.0);
-        for (q, &x) in q.iter_mut().zip(logs) {
-            let less = exp_f64(-b * (x - t).abs());
-            *q = exp_f64(x.max(t) + libm::log1p(less) / b);
-            excess += *q;
-            slope += *q / (1.0 + less) * if x > t { less } else { 1.0 };
-        }
-        t -= excess / slope;
-        excess
-    })
+    let mut at = t;
+    let steps = iterate(|| {
+        let [sum, slope] = lanes::by_level(logs, t, b, q);
+        at = t;
+        t -= (sum - 1.0) / slope;
+        sum - 1.0
+    });
+    (steps, exp_f64(b * at) / b)
 }

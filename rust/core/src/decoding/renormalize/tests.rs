@@ -1,4 +1,5 @@
 use super::*;
+use crate::elementary::exp_f64;
 use crate::rng::Stream;
 
 /// `k` of more probabilities, decreasing, from nearly equal to far apart, and what the others have.
@@ -7,7 +8,7 @@ fn sample(seed: u64, k: usize) -> (Vec<f64>, Vec<f64>, f64) {
     let spread = [0.1, 1.0, 4.0, 20.0][(seed % 4) as usize];
     let mut x: Vec<f64> = (0..2 * k as u64).map(|i| spread * libm::log(stream.uniform(i) + 1e-30)).collect();
     x.sort_by(|a, b| b.total_cmp(a));
-    let z = log_sum(x.iter().copied());
+    let z = x[0] + libm::log(x.iter().map(|y| exp_f64(y - x[0])).sum());
     let logs: Vec<f64> = x[..k].iter().map(|x| x - z).collect();
     let p: Vec<f64> = logs.iter().map(|x| exp_f64(*x)).collect();
     let rest = x[k..].iter().map(|x| exp_f64(x - z)).sum();
