@@ -538,26 +538,25 @@ def logit_statistics(
     function: str, logits: NDArray[np.floating[Any]], temperature: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...
 
-# alpha, dual, how many tokens are kept at most
-_Bregman: TypeAlias = tuple[float, bool, int]
+# temperature, penalty, k, alpha, dual, how many tokens are kept at most
+_Bregman: TypeAlias = tuple[
+    float | NDArray[np.float64], float | NDArray[np.float64] | None, int | _Indices | None, float, bool, int
+]
+# alpha, dual, places in a row
+_Member: TypeAlias = tuple[float, bool, int]
 # indices, values in float64, largest logits and normalisers
 _Kept: TypeAlias = tuple[_Indices, NDArray[np.float64], NDArray[np.float64]]
 
 def bregman_project(
-    function: str,
-    x: NDArray[_Real],
-    temperature: NDArray[np.float64],
-    penalty: NDArray[np.float64] | None,
-    k: _Indices | None,
-    options: _Bregman,
-) -> tuple[_Indices, NDArray[_Real], _Indices, NDArray[np.float64], NDArray[np.float64]]: ...
+    function: str, x: NDArray[_Real], options: _Bregman
+) -> tuple[NDArray[_Real], _Indices, _Indices, NDArray[np.float64], NDArray[np.float64]]: ...
 def bregman_project_vjp(
     function: str,
     x: NDArray[_Real],
     temperature: NDArray[np.float64],
     saved: _Kept,
     g: NDArray[_Real],
-    options: _Bregman,
+    options: _Member,
 ) -> NDArray[_Real]: ...
 def bregman_project_second(
     function: str,
@@ -566,17 +565,9 @@ def bregman_project_second(
     saved: _Kept,
     g: NDArray[_Real],
     tangent: NDArray[_Real],
-    options: _Bregman,
+    options: _Member,
 ) -> tuple[NDArray[_Real], NDArray[_Real]]: ...
-def bregman_decode(
-    function: str,
-    x: NDArray[_Real],
-    temperature: NDArray[np.float64],
-    penalty: NDArray[np.float64] | None,
-    k: _Indices | None,
-    places: Sequence[_Indices],
-    options: _Bregman,
-) -> tuple[_Indices, _Indices, NDArray[np.float64]]: ...
+def bregman_decode(function: str, x: NDArray[np.floating[Any]], options: _Bregman, place: _Place) -> _Draws: ...
 
 _Supports: TypeAlias = Any  # what a forward pass keeps for its backward pass
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from argrad import _array, _check, _native, _torch
 from argrad._array import Array
-from argrad.decoding import _rows
+from argrad.decoding import _draws, _rows
 
 LEAST = 1e-12
 """Penalties below it are refused: gains of double precision cannot be told apart there."""
@@ -16,7 +16,7 @@ CLOSE = 1e-8
 
 
 class Request(NamedTuple):
-    """What rows are asked for; the arrays are of the shape of the batch, float64 or int64.
+    """What rows are asked for: numbers for all of them, or arrays of one for each.
 
     Attributes:
         temperature: of the softmax.
@@ -27,12 +27,36 @@ class Request(NamedTuple):
         most: no row keeps more, whatever the data; at most v.
     """
 
-    temperature: Array
-    penalty: Array | None
-    k: Array | None
+    temperature: Any
+    penalty: Any
+    k: Any
     alpha: float
     dual: bool
     most: int
+
+    def options(self) -> tuple[Any, Any, Any, float, bool, int]:
+        """Return what the kernels take."""
+        numbers = (_draws.plain(self.temperature), _draws.plain(self.penalty), _draws.plain(self.k))
+        return *numbers, self.alpha, self.dual, self.most
+
+    def spread(self, rows: _rows.Rows) -> tuple[Any, Any, Any, float, bool, int]:
+        """Return what a declared operator takes: tensors of the shape of the batch."""
+        tau, price = [_full(rows, x, "float64") for x in (self.temperature, self.penalty)]
+        return tau, price, _full(rows, self.k, "int64"), self.alpha, self.dual, self.most
+
+
+def _full(rows: _rows.Rows, number: Any, dtype: str) -> Any:
+    return number if number is None or _array.is_tensor(number) else _array.constant(rows.batch, number, dtype, rows.x)
+
+
+def memory(logits: Array, *parameters: Any) -> Any:
+    """Return the logits as a numpy array where kernels may read all this; None where an operator has to see it."""
+    if not _array.is_tensor(logits):
+        return _array.raw(logits)
+    arrays = [x for x in parameters if _array.is_tensor(x)]
+    if not arrays and (lent := _torch.lend(logits)) is not None:
+        return lent
+    return _array.memory(logits) if _torch.is_direct([logits, *arrays]) else None
 
 
 def bregman_project(
@@ -142,11 +166,14 @@ def bregman_project(
     """
     rows = _rows.enter("bregman_project", "logits", logits)
     request = enter(rows, alpha, penalty, k, dual, temperature, max_k)
-    if _array.is_tensor(logits):
-        values, indices, size = _torch.bregman_project(logits, *request)
+    host = None if _array.is_tensor(logits) and _torch.is_recorded(logits) else memory(logits, *request[:3])
+    if host is None:
+        values, indices, size = _torch.bregman_project(logits, *request.spread(rows))
         return indices, values, size
-    values, indices, size, *_ = _forward(_array.raw(logits), *request)
-    return indices, _array.like(values, logits, logits.dtype), size
+    values, indices, size, *_ = _native.bregman_project("bregman_project", host, request.options())
+    if not _array.is_tensor(logits):
+        return indices, _array.like(values, logits, logits.dtype), size
+    return _array.tensor(indices), _array.tensor(values, logits.dtype), _array.tensor(size)
 
 
 def enter(
@@ -171,13 +198,20 @@ def enter(
     dual = _check.flag(function, "dual", dual)
     alpha = _alpha(function, alpha, dual, adaptive=k is None)
     high = rows.v if max_k is None else min(rows.v, _check.integer(function, "max_k", max_k, low=1))
-    tau = _rows.per_row(rows, "temperature", temperature, low=0)
+    tau = _temperature(rows, temperature)
     if k is not None:
-        sizes = _rows.per_row_integer(rows, "k", k, low=1)
-        return Request(tau, None, sizes, alpha, dual, high if (most := _largest(rows, k)) is None else min(high, most))
-    prices = _prices(rows, penalty)
-    least = _smallest(rows, penalty)
+        sizes, most = _sizes(rows, k)
+        return Request(tau, None, sizes, alpha, dual, high if most is None else min(high, most))
+    prices, least = _prices(rows, penalty)
     return Request(tau, prices, None, alpha, dual, high if least is None else min(high, _bound(alpha, dual, least)))
+
+
+def _temperature(rows: _rows.Rows, temperature: Any) -> Any:
+    if type(temperature) is float and 0.0 <= temperature < math.inf:
+        return temperature
+    if _array.kind_of(temperature) is not None:
+        return _rows.per_row(rows, "temperature", temperature)
+    return _check.real(rows.function, "temperature", temperature, low=0)
 
 
 def _alpha(function: str, alpha: object, dual: bool, *, adaptive: bool) -> float:
@@ -194,29 +228,26 @@ def _alpha(function: str, alpha: object, dual: bool, *, adaptive: bool) -> float
     return number
 
 
-def _prices(rows: _rows.Rows, penalty: object) -> Array:
-    if _array.kind_of(penalty) is not None:
-        return _rows.per_row(rows, "penalty", penalty)
+def _prices(rows: _rows.Rows, penalty: Any) -> tuple[Any, float | None]:
+    """Return checked penalties and the smallest, None where nobody may read it."""
+    if type(penalty) is not float and _array.kind_of(penalty) is not None:
+        prices = _rows.per_row(rows, "penalty", penalty)
+        return prices, float(prices.min()) if _is_legible(rows, prices) else None
     if isinstance(penalty, bool) or not isinstance(penalty, int | float | np.integer | np.floating):
         raise TypeError(f"{rows.function}: penalty must be a number or an array, got {penalty!r}")
     number = float(penalty)
     if number != 0.0 and not number >= LEAST:
         raise ValueError(f"{rows.function}: penalty must be 0 or >= {LEAST}, got {number}")
-    return _array.constant(rows.batch, number, "float64", rows.x)
+    return number, number
 
 
-def _smallest(rows: _rows.Rows, penalty: Any) -> float | None:
-    """Return the smallest penalty, None where nobody may read it."""
-    if _array.kind_of(penalty) is None:
-        return float(penalty)
-    return float(penalty.min()) if _is_legible(rows, penalty) else None
-
-
-def _largest(rows: _rows.Rows, k: Any) -> int | None:
-    """Return the largest number of tokens, None where nobody may read it."""
-    if _array.kind_of(k) is None:
-        return int(k)
-    return max(1, int(k.max())) if _is_legible(rows, k) else None
+def _sizes(rows: _rows.Rows, k: Any) -> tuple[Any, int | None]:
+    """Return checked numbers of tokens and the largest, None where nobody may read it."""
+    if type(k) is not int and _array.kind_of(k) is not None:
+        sizes = _rows.per_row_integer(rows, "k", k, low=1)
+        return sizes, max(1, int(sizes.max())) if _is_legible(rows, sizes) else None
+    number = _check.integer(rows.function, "k", k, low=1, high=2**63 - 1)
+    return number, number
 
 
 def _is_legible(rows: _rows.Rows, parameter: Array) -> bool:
@@ -241,25 +272,9 @@ def _forward(
     x: Any, temperature: Any, penalty: Any, k: Any, alpha: float, dual: bool, width: int
 ) -> tuple[Any, Any, Any, Any, Any]:
     """Return values, indices and sizes; the bits of the values in float64, and of maximum and normaliser."""
-    parameters = flat(temperature, penalty, k)
-    indices, values, size, exact, sums = _native.bregman_project(
-        "bregman_project", x, *parameters, (alpha, dual, width)
-    )
-    batch = x.shape[:-1]
-    shape = (*batch, width)
-    return (
-        values.reshape(shape),
-        indices.reshape(shape),
-        size.reshape(batch),
-        exact.view(np.int64).reshape(shape),
-        sums.view(np.int64).reshape(*batch, 2),
-    )
-
-
-def flat(first: Any, second: Any, third: Any) -> tuple[Any, Any, Any]:
-    """Return three parameters as kernels take them, None as it is."""
-    a, b, c = [None if x is None else _rows.flat(x) for x in (first, second, third)]
-    return a, b, c
+    request = Request(temperature, penalty, k, alpha, dual, width)
+    values, indices, size, exact, sums = _native.bregman_project("bregman_project", x, request.options())
+    return values, indices, size, exact.view(np.int64), sums.view(np.int64)
 
 
 def _shapes(

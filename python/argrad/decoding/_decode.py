@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from argrad import _array, _native, _torch
+from argrad import _native, _torch
 from argrad._array import Array
-from argrad.decoding import _bregman, _rows
+from argrad.decoding import _bregman, _draws, _rows
 
 
 def bregman_decode(
@@ -83,17 +83,13 @@ def bregman_decode(
     """
     rows = _rows.enter("bregman_decode", "logits", logits)
     request = _bregman.enter(rows, alpha, penalty, k, dual, temperature, max_k)
-    parameters: tuple[Any, ...] = (
-        _rows.seeds(rows, seed),
-        _rows.numbers_of_rows(rows, row),
-        _rows.per_row_integer(rows, "step", step, low=0, high=2**32 - 1),
-        *request,
-    )
-    if _array.is_tensor(logits):
-        token, size, bits = _torch.bregman_decode(logits, *parameters)
-        return token, size, bits.view(request.temperature.dtype)
-    token, size, bits = _forward(_array.raw(logits), *parameters)
-    return token, size, bits.view(np.float64)
+    place = _draws.place(rows, seed, row, step)
+    host = _bregman.memory(logits, *request[:3], *place)
+    if host is not None:
+        found = _native.bregman_decode("bregman_decode", host, request.options(), place.plain())
+        return _draws.leave(rows, found)
+    token, size, bits = _torch.bregman_decode(logits, *_draws.spread(rows, place), *request.spread(rows))
+    return token, size, _rows.wide(bits)
 
 
 def _forward(
@@ -109,11 +105,10 @@ def _forward(
     most: int,
 ) -> tuple[Any, Any, Any]:
     """Return tokens, sizes, and the bits of float64 log-probabilities."""
-    places = _bregman.flat(seed, row, step)
-    wanted = _bregman.flat(temperature, penalty, k)
-    token, size, log = _native.bregman_decode("bregman_decode", logits, *wanted, places, (alpha, dual, most))
-    batch = logits.shape[:-1]
-    return token.reshape(batch), size.reshape(batch), log.view(np.int64).reshape(batch)
+    request = _bregman.Request(temperature, penalty, k, alpha, dual, most)
+    place = _draws.Place(seed, row, step)
+    token, size, logs = _native.bregman_decode("bregman_decode", logits, request.options(), place.plain())
+    return token, size, logs.view(np.int64)
 
 
 def _shapes(logits: Any, *args: Any) -> _torch.Shapes:

@@ -3,6 +3,7 @@
 //! The cost of the k largest tokens is discretely convex in k, so the search ends at the first token that gains no more than
 //! the penalty. A row's largest tokens are asked for as far as the search goes.
 
+use crate::decoding::at;
 use crate::decoding::logit::Logit;
 use crate::decoding::renormalize::{Rule, by_dual, dual_priced, exponentials, priced, root_shift};
 use crate::decoding::row::{Memory, Reading, Row, Token};
@@ -18,11 +19,11 @@ const FIRST: usize = 64;
 pub enum Amount<'a> {
     /// The price of a token.
     Penalties(&'a [f64]),
-    /// The number of tokens.
-    Sizes(&'a [i64]),
+    /// The number of tokens; 64 bits, with a sign.
+    Sizes(&'a [u64]),
 }
 
-/// What rows are asked for: per row its temperature and its price or number of tokens.
+/// What rows are asked for. Slices hold a number for each row, or one for all.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// Which values the tokens get.
@@ -50,16 +51,16 @@ impl Request<'_> {
     /// # Errors
     /// When one of them is out of range.
     pub fn of(&self, number: usize) -> Result<(f64, Wanted)> {
-        let temperature = self.temperatures[number];
+        let temperature = at(self.temperatures, number);
         if !(0.0..f64::INFINITY).contains(&temperature) {
             return Err(invalid!("temperature must be finite and >= 0, got {temperature} in row {number}"));
         }
         let wanted = match self.amount {
-            Amount::Sizes(sizes) if sizes[number] < 1 => {
-                return Err(invalid!("k must be >= 1, got {} in row {number}", sizes[number]));
-            }
-            Amount::Sizes(sizes) => Wanted::Size(sizes[number] as usize),
-            Amount::Penalties(penalties) => match penalties[number] {
+            Amount::Sizes(sizes) => match at(sizes, number) as i64 {
+                k if k < 1 => return Err(invalid!("k must be >= 1, got {k} in row {number}")),
+                k => Wanted::Size(k as usize),
+            },
+            Amount::Penalties(penalties) => match at(penalties, number) {
                 0.0 => Wanted::Size(usize::MAX),
                 f64::INFINITY => Wanted::Size(1),
                 penalty if penalty >= 1e-12 => Wanted::Penalty(penalty),

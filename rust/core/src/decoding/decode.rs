@@ -1,7 +1,7 @@
 //! The next token: a row is read, cut to a few tokens, renormalised, and one of them is drawn.
 
 use crate::decoding::adaptive::{Kept, Request, Wanted};
-use crate::decoding::draw::{self, Place};
+use crate::decoding::draw::{self, Draw, Places};
 use crate::decoding::leaf::LEAF;
 use crate::decoding::logit::Logit;
 use crate::decoding::row::{Memory, Reading, Row};
@@ -12,40 +12,6 @@ use crate::job::Job;
 use crate::lent::Lent;
 use crate::simd::dispatch;
 
-/// A drawn token.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Drawn {
-    /// The token.
-    pub token: i64,
-    /// How many tokens it was drawn from.
-    pub size: i64,
-    /// The logarithm of its probability among them.
-    pub log_probability: f64,
-}
-
-/// Where each row's random number stands.
-#[derive(Debug, Clone, Copy)]
-pub struct Places<'a> {
-    /// The bits of the seeds.
-    pub seeds: &'a [i64],
-    /// Numbers of rows.
-    pub rows: &'a [i64],
-    /// Numbers of steps.
-    pub steps: &'a [i64],
-}
-
-impl Places<'_> {
-    fn of(&self, number: usize) -> Result<Place> {
-        for (name, value) in [("row", self.rows[number]), ("step", self.steps[number])] {
-            if !(0..1 << 32).contains(&value) {
-                return Err(invalid!("{name} must be >= 0 and < 2**32, got {value} in row {number}"));
-            }
-        }
-        let [seed, row, step] = [self.seeds[number], self.rows[number], self.steps[number]].map(|x| x as u64);
-        Ok(Place { seed, row, step })
-    }
-}
-
 /// Draws one token for each row of `v` logits.
 ///
 /// # Errors
@@ -55,13 +21,17 @@ pub fn decode<T: Logit>(
     v: usize,
     request: &Request<'_>,
     places: &Places<'_>,
-    out: &mut [Drawn],
+    out: &mut [Draw],
     job: &Job,
 ) -> Result<()> {
     let mut nothing = vec![(); out.len()];
     super::each(x, v, (out, 1), (&mut nothing, 1), job, |number, row, out, _| {
         let mut memory = Lent::<Memory<T>>::new();
-        let place = places.of(number)?;
+        let place = places.at(number);
+        if place.row.max(place.step) >> 32 != 0 {
+            let [row, step] = [place.row, place.step].map(|x| x as i64);
+            return Err(invalid!("row and step must be >= 0 and < 2**32, got {row} and {step} in row {number}"));
+        }
         let (temperature, wanted) = request.of(number)?;
         let u = place.uniform(draw::DECODE);
         out[0] = match wanted {
@@ -72,10 +42,10 @@ pub fn decode<T: Logit>(
     })
 }
 
-fn few(kept: &Kept, u: f64) -> Drawn {
+fn few(kept: &Kept, u: f64) -> Draw {
     // There is always a token: the first has a positive value.
     let j = draw::pick(&kept.q, u).unwrap_or(0);
-    Drawn {
+    Draw {
         token: kept.tokens[j].index.into(),
         size: kept.q.len() as i64,
         log_probability: libm::log(kept.q[j]).min(0.0),
@@ -83,7 +53,7 @@ fn few(kept: &Kept, u: f64) -> Drawn {
 }
 
 /// Draws from all tokens of a row, in the order of their indices; nothing is sorted.
-fn whole<T: Logit>(values: &[T], number: usize, temperature: f64, u: f64, memory: &mut Memory<T>) -> Result<Drawn> {
+fn whole<T: Logit>(values: &[T], number: usize, temperature: f64, u: f64, memory: &mut Memory<T>) -> Result<Draw> {
     let row = Row::read(values, number, Reading { temperature, sums: Sums::Nothing, expected: 1 }, memory)?;
     let mut weights = vec![0.0; LEAF];
     let (mut sums, mut size) = (Vec::with_capacity(values.len().div_ceil(LEAF)), 0);
@@ -101,7 +71,7 @@ fn whole<T: Logit>(values: &[T], number: usize, temperature: f64, u: f64, memory
     let weights = &mut weights[..leaf.len()];
     weigh(leaf, &row.statistics, weights);
     let j = draw::pick(weights, ((u * total - before) / sums[chosen]).clamp(0.0, 1.0 - f64::EPSILON)).unwrap_or(0);
-    Ok(Drawn { token: (start + j) as i64, size: size as i64, log_probability: libm::log(weights[j] / total).min(0.0) })
+    Ok(Draw { token: (start + j) as i64, size: size as i64, log_probability: libm::log(weights[j] / total).min(0.0) })
 }
 
 #[inline(always)]

@@ -11,6 +11,7 @@
 //! The second derivative is the first one, run on dual numbers: p and q move along the tangent.
 
 use crate::decoding::adaptive::{Kept, Request};
+use crate::decoding::at;
 use crate::decoding::logit::{Decay, Logit};
 use crate::decoding::renormalize::Rule;
 use crate::decoding::row::Memory;
@@ -78,7 +79,7 @@ pub struct Point<'a, T> {
     pub v: usize,
     /// The rule that was followed.
     pub rule: Rule,
-    /// The temperature of each row.
+    /// The temperature of each row, or one for all.
     pub temperatures: &'a [f64],
     /// The tokens that were kept, `width` places in a row.
     pub indices: &'a [i64],
@@ -115,7 +116,7 @@ impl<T: Logit> Point<'_, T> {
         Support {
             row: &self.x[number * self.v..(number + 1) * self.v],
             rule: self.rule,
-            temperature: self.temperatures[number],
+            temperature: at(self.temperatures, number),
             indices: &indices[..size],
             q,
             g: g.iter().map(|g| g.wide()).collect(),
@@ -146,7 +147,7 @@ impl<T: Logit> Support<'_, T> {
 /// # Errors
 /// When the job was stopped.
 pub fn vjp<T: Logit>(point: &Point<'_, T>, dx: &mut [T], job: &Job) -> Result<()> {
-    let mut nothing = vec![(); point.temperatures.len()];
+    let mut nothing = vec![(); point.found.len()];
     super::each(point.x, point.v, (dx, point.v), (&mut nothing, 1), job, |number, _, dx, _| {
         let support = point.support(number);
         if support.is_constant() {

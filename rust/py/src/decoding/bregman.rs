@@ -1,119 +1,110 @@
 //! Bindings of `argrad_core::decoding::{project, decode}`.
 
-use super::Floats;
+use super::truncate::{Drawn, Numbers, Place, Words, batch, columns, with_places};
+use super::{Floats, items, outputs};
 use crate::call::run_sized;
-use argrad_core::decoding::decode::{self, Drawn, Places};
-use argrad_core::decoding::project::{self, Found, Place, Point};
-use argrad_core::decoding::{Amount, Logit, Request, Rule};
-use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use argrad_core::decoding::draw::{Draw, Places};
+use argrad_core::decoding::project::{self, Found, Point};
+use argrad_core::decoding::{Amount, Logit, Request, Rule, decode};
+use numpy::{Element, IntoPyArray, PyArrayDyn, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 /// Nanoseconds that a thousand logits take, about.
 const COST: usize = 300;
 
-/// alpha, dual, and how many tokens are kept at most
-type Options = (f64, bool, usize);
+/// Temperature, penalty or k, alpha, dual, and how many tokens are kept at most.
+type Options<'py> = (Numbers<'py>, Option<Numbers<'py>>, Option<Words<'py>>, f64, bool, usize);
 type Doubles<'py> = PyReadonlyArrayDyn<'py, f64>;
 type Integers<'py> = PyReadonlyArrayDyn<'py, i64>;
-type Ints<'py> = Bound<'py, PyArray1<i64>>;
+type Ints<'py> = Bound<'py, PyArrayDyn<i64>>;
 
-fn amount<'a>(penalty: Option<&'a Doubles<'_>>, k: Option<&'a Integers<'_>>) -> PyResult<Amount<'a>> {
-    match (penalty, k) {
-        (Some(penalty), None) => Ok(Amount::Penalties(penalty.as_slice()?)),
-        (None, Some(k)) => Ok(Amount::Sizes(k.as_slice()?)),
-        _ => Err(PyTypeError::new_err("bregman: either penalty or k must be given, got both or neither")),
-    }
+/// Calls `work` with what the options ask for.
+fn request<R>(
+    (temperature, penalty, k, alpha, dual, most): &Options<'_>,
+    work: impl FnOnce(&Request<'_>) -> PyResult<R>,
+) -> PyResult<R> {
+    let sizes = k.as_ref().map(Words::to_vec).transpose()?;
+    let amount = match (penalty, &sizes) {
+        (Some(penalty), None) => Amount::Penalties(penalty.as_slice()?),
+        (None, Some(sizes)) => Amount::Sizes(sizes),
+        _ => return Err(PyTypeError::new_err("either penalty or k must be given")),
+    };
+    let rule = Rule { alpha: *alpha, dual: *dual };
+    work(&Request { rule, temperatures: temperature.as_slice()?, amount, most: *most })
 }
 
 /// Token, size and log-probability of a draw from each row.
 #[pyfunction]
-#[allow(clippy::too_many_arguments)] // the operator's arguments
 fn bregman_decode<'py>(
     py: Python<'py>,
     function: &str,
     x: Floats<'py>,
-    temperature: Doubles<'py>,
-    penalty: Option<Doubles<'py>>,
-    k: Option<Integers<'py>>,
-    places: [Integers<'py>; 3],
-    options: Options,
-) -> PyResult<(Ints<'py>, Ints<'py>, Bound<'py, PyArray1<f64>>)> {
-    let (alpha, dual, most) = options;
-    let amount = amount(penalty.as_ref(), k.as_ref())?;
-    let request = Request { rule: Rule { alpha, dual }, temperatures: temperature.as_slice()?, amount, most };
-    let [seeds, rows, steps] = &places;
-    let places = Places { seeds: seeds.as_slice()?, rows: rows.as_slice()?, steps: steps.as_slice()? };
-    let drawn = match &x {
-        Floats::Single(x) => draw(py, function, x, &request, &places),
-        Floats::Double(x) => draw(py, function, x, &request, &places),
-    }?;
-    let tokens: Vec<i64> = drawn.iter().map(|drawn| drawn.token).collect();
-    let sizes: Vec<i64> = drawn.iter().map(|drawn| drawn.size).collect();
-    let logs: Vec<f64> = drawn.iter().map(|drawn| drawn.log_probability).collect();
-    Ok((tokens.into_pyarray(py), sizes.into_pyarray(py), logs.into_pyarray(py)))
+    options: Options<'py>,
+    place: Place<'py>,
+) -> PyResult<Drawn<'py>> {
+    request(&options, |request| {
+        with_places(&place, |places| match &x {
+            Floats::Single(x) => draw(py, function, x, request, places),
+            Floats::Double(x) => draw(py, function, x, request, places),
+        })
+    })
 }
 
-fn draw<T: Logit + Element>(
-    py: Python<'_>,
-    function: &str,
-    x: &PyReadonlyArrayDyn<'_, T>,
-    request: &Request<'_>,
-    places: &Places<'_>,
-) -> PyResult<Vec<Drawn>> {
-    let (x, v) = (x.as_slice()?, x.shape().last().copied().unwrap_or(0));
-    let mut drawn = vec![Drawn::default(); request.temperatures.len()];
-    run_sized(py, function, x.len() * COST / 1000, |job| decode::decode(x, v, request, places, &mut drawn, job))?;
-    Ok(drawn)
-}
-
-/// Indices, values and size of each row, the values in double precision, and its largest logit and normaliser.
-#[pyfunction]
-#[allow(clippy::type_complexity)] // five arrays
-fn bregman_project<'py>(
-    py: Python<'py>,
-    function: &str,
-    x: Floats<'py>,
-    temperature: Doubles<'py>,
-    penalty: Option<Doubles<'py>>,
-    k: Option<Integers<'py>>,
-    options: Options,
-) -> PyResult<(Ints<'py>, Bound<'py, PyAny>, Ints<'py>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>)> {
-    let (alpha, dual, most) = options;
-    let amount = amount(penalty.as_ref(), k.as_ref())?;
-    let request = Request { rule: Rule { alpha, dual }, temperatures: temperature.as_slice()?, amount, most };
-    match x {
-        Floats::Single(x) => keep(py, function, &x, &request),
-        Floats::Double(x) => keep(py, function, &x, &request),
-    }
-}
-
-#[allow(clippy::type_complexity)] // five arrays
-fn keep<'py, T: Logit + Element>(
+fn draw<'py, T: Logit + Element>(
     py: Python<'py>,
     function: &str,
     x: &PyReadonlyArrayDyn<'py, T>,
     request: &Request<'_>,
-) -> PyResult<(Ints<'py>, Bound<'py, PyAny>, Ints<'py>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>)> {
-    let (x, v) = (x.as_slice()?, x.shape().last().copied().unwrap_or(0));
-    let (rows, width) = (request.temperatures.len(), request.most);
-    let (mut places, mut found) = (vec![Place::default(); rows * width], vec![Found::default(); rows]);
+    places: &Places<'_>,
+) -> PyResult<Drawn<'py>> {
+    let (shape, v) = (x.shape(), x.shape().last().copied().unwrap_or(1));
+    let x = x.as_slice()?;
+    let mut drawn = vec![Draw::default(); x.len() / v];
+    run_sized(py, function, x.len() * COST / 1000, |job| decode::decode(x, v, request, places, &mut drawn, job))?;
+    columns(py, shape, &drawn)
+}
+
+/// Values, indices and sizes; values in double precision; largest logits and normalisers.
+type Kept<'py> = (Bound<'py, PyAny>, Ints<'py>, Ints<'py>, Bound<'py, PyArrayDyn<f64>>, Bound<'py, PyArrayDyn<f64>>);
+
+/// The tokens that each row keeps, and what the derivatives start from.
+#[pyfunction]
+fn bregman_project<'py>(py: Python<'py>, function: &str, x: Floats<'py>, options: Options<'py>) -> PyResult<Kept<'py>> {
+    request(&options, |request| match &x {
+        Floats::Single(x) => keep(py, function, x, request),
+        Floats::Double(x) => keep(py, function, x, request),
+    })
+}
+
+fn keep<'py, T: Logit + Element + Default>(
+    py: Python<'py>,
+    function: &str,
+    x: &PyReadonlyArrayDyn<'py, T>,
+    request: &Request<'_>,
+) -> PyResult<Kept<'py>> {
+    let (shape, v, width) = (x.shape(), x.shape().last().copied().unwrap_or(1), request.most);
+    let x = x.as_slice()?;
+    let mut places = vec![project::Place::default(); x.len() / v * width];
+    let mut found = vec![Found::default(); x.len() / v];
     run_sized(py, function, x.len() * COST / 1000, |job| {
         project::project(x, v, request, (&mut places, width), &mut found, job)
     })?;
-    let indices: Vec<i64> = places.iter().map(|place| place.index).collect();
-    let values: Vec<T> = places.iter().map(|place| T::of(place.q)).collect();
-    let exact: Vec<f64> = places.iter().map(|place| place.q).collect();
-    let sizes: Vec<i64> = found.iter().map(|found| found.size).collect();
-    let sums: Vec<f64> = found.iter().flat_map(|found| [found.maximum, found.z0]).collect();
-    Ok((
-        indices.into_pyarray(py),
-        values.into_pyarray(py).into_any(),
-        sizes.into_pyarray(py),
-        exact.into_pyarray(py),
-        sums.into_pyarray(py),
-    ))
+    let (values, indices, sizes) = (outputs(py, shape, width), outputs(py, shape, width), batch(py, shape));
+    let (exact, sums) = (outputs(py, shape, width), outputs(py, shape, 2));
+    let (value, index, q) = (items::<T>(&values)?, items::<i64>(&indices)?, items::<f64>(&exact)?);
+    for (place, ((value, index), q)) in places.iter().zip(value.iter_mut().zip(index).zip(q)) {
+        (*value, *index, *q) = (T::of(place.q), place.index, place.q);
+    }
+    let (pairs, _) = items::<f64>(&sums)?.as_chunks_mut::<2>();
+    for (found, (size, sums)) in found.iter().zip(items::<i64>(&sizes)?.iter_mut().zip(pairs)) {
+        (*size, *sums) = (found.size, [found.maximum, found.z0]);
+    }
+    Ok((values.into_any(), indices, sizes, exact, sums))
 }
+
+/// alpha, dual, and places in a row
+type Member = (f64, bool, usize);
 
 /// What the forward pass found: indices, values in double precision, largest logits and normalisers.
 type Saved<'py> = (Integers<'py>, Doubles<'py>, Doubles<'py>);
@@ -124,7 +115,7 @@ fn at<T: Logit + Element, R>(
     temperature: &Doubles<'_>,
     saved: &Saved<'_>,
     g: &PyReadonlyArrayDyn<'_, T>,
-    (alpha, dual, width): Options,
+    (alpha, dual, width): Member,
     work: impl FnOnce(&Point<'_, T>) -> PyResult<R>,
 ) -> PyResult<R> {
     let (x, v) = (x.as_slice()?, x.shape().last().copied().unwrap_or(0));
@@ -143,7 +134,7 @@ fn bregman_project_vjp<'py>(
     temperature: Doubles<'py>,
     saved: Saved<'py>,
     g: Floats<'py>,
-    options: Options,
+    options: Member,
 ) -> PyResult<Bound<'py, PyAny>> {
     match (x, g) {
         (Floats::Single(x), Floats::Single(g)) => gradient(py, function, &x, &temperature, &saved, &g, options),
@@ -163,7 +154,7 @@ fn gradient<'py, T: Logit + Element>(
     temperature: &Doubles<'py>,
     saved: &Saved<'py>,
     g: &PyReadonlyArrayDyn<'py, T>,
-    options: Options,
+    options: Member,
 ) -> PyResult<Bound<'py, PyAny>> {
     at(x, temperature, saved, g, options, |point| {
         let mut dx = vec![T::ZERO; point.x.len()];
@@ -183,7 +174,7 @@ fn bregman_project_second<'py>(
     saved: Saved<'py>,
     g: Floats<'py>,
     tangent: Floats<'py>,
-    options: Options,
+    options: Member,
 ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     match (x, g, tangent) {
         (Floats::Single(x), Floats::Single(g), Floats::Single(t)) => {
@@ -205,7 +196,7 @@ fn curvature<'py, T: Logit + Element>(
     saved: &Saved<'py>,
     g: &PyReadonlyArrayDyn<'py, T>,
     tangent: &PyReadonlyArrayDyn<'py, T>,
-    options: Options,
+    options: Member,
 ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     let tangent = tangent.as_slice()?;
     at(x, temperature, saved, g, options, |point| {

@@ -21,7 +21,8 @@ pub enum Numbers<'py> {
 }
 
 impl Numbers<'_> {
-    fn as_slice(&self) -> PyResult<&[f64]> {
+    /// The number, or one for each row.
+    pub fn as_slice(&self) -> PyResult<&[f64]> {
         match self {
             Self::One(number) => Ok(std::slice::from_ref(number)),
             Self::Each(numbers) => Ok(numbers.as_slice()?),
@@ -37,7 +38,8 @@ pub enum Words<'py> {
 }
 
 impl Words<'_> {
-    fn to_vec(&self) -> PyResult<Vec<u64>> {
+    /// The number, or one for each row.
+    pub fn to_vec(&self) -> PyResult<Vec<u64>> {
         match self {
             Self::One(number) => Ok(vec![*number]),
             Self::Each(numbers) => Ok(numbers.as_slice()?.iter().map(|number| *number as u64).collect()),
@@ -46,7 +48,7 @@ impl Words<'_> {
 }
 
 /// Seed, row (none: 0, 1, ...) and step of draws.
-type Place<'py> = (Words<'py>, Option<Words<'py>>, Words<'py>);
+pub type Place<'py> = (Words<'py>, Option<Words<'py>>, Words<'py>);
 
 /// Temperature, rules by name with their numbers, and how many tokens are kept at most.
 type Options<'py> = (Numbers<'py>, Vec<(PyBackedStr, Numbers<'py>)>, Option<usize>);
@@ -107,14 +109,14 @@ fn support<'py, T: Logit + Element + Default>(
 }
 
 /// An array of one item for each row.
-fn batch<'py, T: Element>(py: Python<'py>, rows: &[usize]) -> Bound<'py, PyArrayDyn<T>> {
+pub fn batch<'py, T: Element>(py: Python<'py>, rows: &[usize]) -> Bound<'py, PyArrayDyn<T>> {
     PyArrayDyn::zeros(py, &rows[..rows.len() - 1], false)
 }
 
-type Drawn<'py> = (Bound<'py, PyArrayDyn<i64>>, Bound<'py, PyArrayDyn<i64>>, Bound<'py, PyArrayDyn<f64>>);
+pub type Drawn<'py> = (Bound<'py, PyArrayDyn<i64>>, Bound<'py, PyArrayDyn<i64>>, Bound<'py, PyArrayDyn<f64>>);
 
 /// Token, size and log-probability of each row, as arrays.
-fn columns<'py>(py: Python<'py>, rows: &[usize], draws: &[Draw]) -> PyResult<Drawn<'py>> {
+pub fn columns<'py>(py: Python<'py>, rows: &[usize], draws: &[Draw]) -> PyResult<Drawn<'py>> {
     let (tokens, sizes, logs) = (batch(py, rows), batch(py, rows), batch(py, rows));
     let places = items::<i64>(&tokens)?.iter_mut().zip(items::<i64>(&sizes)?).zip(items::<f64>(&logs)?);
     for (draw, ((token, size), log)) in draws.iter().zip(places) {
@@ -158,7 +160,7 @@ fn decode<'py, T: Logit + Element + Default>(
 }
 
 /// Calls `work` with the places of draws.
-fn with_places<R>((seed, row, step): &Place, work: impl FnOnce(&Places) -> PyResult<R>) -> PyResult<R> {
+pub fn with_places<R>((seed, row, step): &Place, work: impl FnOnce(&Places) -> PyResult<R>) -> PyResult<R> {
     let row = row.as_ref().map(Words::to_vec).transpose()?;
     work(&Places { seed: &seed.to_vec()?, row: row.as_deref(), step: &step.to_vec()? })
 }

@@ -207,7 +207,7 @@ dispatch! {
 /// solved from the larger of two lower bounds of t below a = 2, from the smaller of two upper bounds above.
 #[inline(always)]
 fn dual_eight(x: &[f64; LANES], a: f64, m: f64, log_m: f64) -> ([f64; LANES], [f64; LANES]) {
-    let p = x.map(|x| exp_f64(x));
+    let p = x.map(exp_f64);
     if a == 1.5 {
         return (p.map(|p| (0.5 * (m + (m * m + 4.0 * p).sqrt())) * (0.5 * (m + (m * m + 4.0 * p).sqrt()))), p);
     }
