@@ -129,11 +129,11 @@ def _rows() -> list[Row]:
     for kind, b, v in inputs():
         size, name = f"{b} x {v} {kind}", f"{b}-{v}-{kind}"
         must = (10, 25) if b == 1 else (6, 13)
-        rows.append(Row(f"topk {name}", "selection", "topk 50", size, "torch.topk", _topk(kind, b, v), *must))
+        rows.append(Row(f"topk {name}", "largest logits", "topk 50", size, "torch.topk", _topk(kind, b, v), *must))
         rows.append(
             Row(
                 f"normaliser {name}",
-                "selection",
+                "largest logits",
                 "softmax normaliser + top 50",
                 size,
                 "torch.softmax, topk",
@@ -154,11 +154,15 @@ def _rows() -> list[Row]:
                 case = _adaptive(alpha, penalty, dual, "real", b, v)
                 size = f"{b} x {v} real"
                 rival = "our top 50 + normaliser"
-                rows.append(Row(f"adaptive {alpha:g} {b}-{v}", "bregman", job, size, rival, case, 1 / 1.2, 1 / 1.1))
+                rows.append(
+                    Row(f"adaptive {alpha:g} {b}-{v}", "bregman decoding", job, size, rival, case, 1 / 1.2, 1 / 1.1)
+                )
             for alpha in (1.0, 1.5, 2.0):
                 job = f"bregman_project k=50 f+b, alpha {alpha:g}"
                 case, size = _project(alpha, "real", b, v), f"{b} x {v} real"
-                rows.append(Row(f"project {alpha:g} {b}-{v}", "bregman", job, size, "dense autograd", case, 1, 10))
+                rows.append(
+                    Row(f"project {alpha:g} {b}-{v}", "bregman decoding", job, size, "dense autograd", case, 1, 10)
+                )
     return rows
 
 

@@ -92,9 +92,9 @@ def _child(data: str, threads: int, args: argparse.Namespace) -> tuple[list[dict
 
 def _beside() -> list[Any]:
     """Return the rows of operators and losses, each timed in turn with its rival."""
-    from benches import rows_logits, rows_sorting, rows_topology
+    from benches import rows_logits, rows_projections, rows_sorting, rows_topology
 
-    return [*rows_sorting.ROWS, *rows_topology.ROWS, *rows_logits.ROWS]
+    return [*rows_sorting.ROWS, *rows_topology.ROWS, *rows_logits.ROWS, *rows_projections.ROWS]
 
 
 def main() -> None:
