@@ -27,6 +27,8 @@ const CLOSE: f64 = 2e-14;
 const ROUGH: f64 = 1e-3;
 /// Steps that no iteration has needed.
 const STEPS: usize = 100;
+/// So many tokens are thinned out first.
+const MANY: usize = 4096;
 const LANES: usize = 8;
 const PIECE: usize = 256;
 
@@ -67,19 +69,31 @@ impl Keep for Work {
     fn forget(&mut self) {}
 }
 
+/// Theta of the maxima of blocks, not above that of the row; 0 for b = 0.
+fn bound<T: Logit>(row: &Row<'_, T>, b: f64, work: &mut Work) -> f64 {
+    let Work { falls, order, found } = work;
+    let heads = row.maxima().map(|x| x - found.top).filter(|&fall| fall > -b.recip());
+    let theta = if b > 1.0 {
+        order.clear();
+        order.extend(heads.map(|fall| (fall, 0)));
+        sorted(order, b, &mut found.p)
+    } else if b > 0.0 {
+        falls.clear();
+        falls.extend(heads);
+        newton(falls, 0.0, b, ROUGH).0
+    } else {
+        0.0
+    };
+    theta - 1e-12 * (1.0 + theta)
+}
+
 /// The entmax of a row, for alpha >= 1, as `work.found`.
 pub fn support<T: Logit>(row: &mut Row<'_, T>, alpha: f64, work: &mut Work) {
     let (b, top) = (alpha - 1.0, row.statistics.maximum);
     let window = b.recip();
-    let Work { falls, found, .. } = &mut *work;
-    found.top = top;
-    let mut theta = 0.0;
-    if b > 0.0 && b <= 1.0 {
-        falls.clear();
-        falls.extend(row.maxima().map(|x| x - top).filter(|&fall| fall > -window));
-        theta = newton(falls, 0.0, b, ROUGH).0;
-        theta -= 1e-12 * (1.0 + theta);
-    }
+    work.found.top = top;
+    let theta = bound(row, b, work);
+    let Work { falls, order, found } = &mut *work;
     // A little less, because the sum is rounded: those too many get the probability 0.
     let least = top + (theta - window) - 1e-15 * (top.abs() + window + theta);
     falls.clear();
@@ -90,14 +104,38 @@ pub fn support<T: Logit>(row: &mut Row<'_, T>, alpha: f64, work: &mut Work) {
         found.indices.push(index);
     }
     if b > 1.0 {
-        sorted(work, b);
+        order.clear();
+        order.extend(falls.iter().copied().zip(found.indices.iter().copied()));
+        sorted(order, b, &mut found.p);
+        found.indices.clear();
+        found.indices.extend(order.iter().map(|&(_, index)| index));
+        let [total, _] = accumulate(&found.p, 0.0, Identity);
+        divide(found, total);
         return;
     }
+    let theta = thinned(falls, &mut found.indices, theta, b);
     let (theta, total) = newton(falls, theta, b, CLOSE);
     found.p.clear();
     found.p.resize(falls.len(), 0.0);
     fill(falls, theta, b, &mut found.p);
     divide(found, total);
+}
+
+/// Many tokens take a step of Newton's iteration, which leaves fewer for the others; theta after it.
+fn thinned(falls: &mut Vec<f64>, indices: &mut Vec<u32>, theta: f64, b: f64) -> f64 {
+    if falls.len() < MANY || b == 0.0 {
+        return theta;
+    }
+    let theta = theta + step(falls, theta, b).1.max(0.0);
+    let least = theta - b.recip() - 1e-12 * (1.0 + theta + b.recip());
+    let mut kept = 0;
+    for i in 0..falls.len() {
+        (falls[kept], indices[kept]) = (falls[i], indices[i]);
+        kept += usize::from(falls[i] > least);
+    }
+    falls.truncate(kept);
+    indices.truncate(kept);
+    theta
 }
 
 /// A number of the type below `x`.
@@ -129,15 +167,20 @@ fn divide(found: &mut Support, total: f64) {
 fn newton(falls: &[f64], mut theta: f64, b: f64, close: f64) -> (f64, f64) {
     let mut total = 1.0;
     for _ in 0..STEPS {
-        let [sum, slope] = totals(falls, theta, b);
+        let (sum, change) = step(falls, theta, b);
         total = sum;
-        let step = deformed_ln(sum, b) * exp_f64((1.0 - b) * ln_f64(sum)) / slope;
-        if sum - 1.0 <= close || theta + step == theta {
+        if sum - 1.0 <= close || theta + change == theta {
             break;
         }
-        theta += step;
+        theta += change;
     }
     (theta, total)
+}
+
+/// The sum, and by how much Newton's iteration changes theta.
+fn step(falls: &[f64], theta: f64, b: f64) -> (f64, f64) {
+    let [sum, slope] = totals(falls, theta, b);
+    (sum, deformed_ln(sum, b) * exp_f64((1.0 - b) * ln_f64(sum)) / slope)
 }
 
 /// `L(p) = (p^b - 1) / b`, the logarithm for b = 0.
@@ -308,30 +351,31 @@ dispatch! {
     fn fill(falls: &[f64], theta: f64, b: f64, out: &mut [f64]) = fill_lanes
 }
 
-/// The solution for b > 1.
-fn sorted(work: &mut Work, b: f64) {
-    let Work { falls, order, found } = work;
-    order.clear();
-    order.extend(falls.iter().copied().zip(found.indices.iter().copied()));
+/// The solution for b > 1: keeps the support, sorted, and returns theta.
+fn sorted(order: &mut Vec<(f64, u32)>, b: f64, p: &mut Vec<f64>) -> f64 {
     order.sort_unstable_by(|x, y| y.0.total_cmp(&x.0).then(x.1.cmp(&y.1)));
     let lift = |fall: f64, last: f64| if fall > last { exp_f64(ln_f64(b * (fall - last)) / b) } else { 0.0 };
     let fits = |k: usize| order[..k].iter().map(|&(fall, _)| lift(fall, order[k - 1].0)).sum::<f64>() < 1.0;
     let (mut k, mut beyond) = (1, order.len() + 1);
     while beyond - k > 1 {
         let middle = k + (beyond - k) / 2;
-        if fits(middle) { k = middle } else { beyond = middle }
+        if fits(middle) {
+            k = middle;
+        } else {
+            beyond = middle;
+        }
     }
     order.truncate(k);
     let last = order[k - 1].0;
     let mut t = (k as f64).recip();
     for _ in 0..STEPS {
         let (mut total, mut slope) = (0.0, 0.0);
-        found.p.clear();
+        p.clear();
         for &(fall, _) in &*order {
-            let p = norm(lift(fall, last), t, b);
-            total += p;
-            slope += if p > t { exp_f64((b - 1.0) * ln_f64(t / p)) } else { 1.0 };
-            found.p.push(p);
+            let next = norm(lift(fall, last), t, b);
+            total += next;
+            slope += if next > t { exp_f64((b - 1.0) * ln_f64(t / next)) } else { 1.0 };
+            p.push(next);
         }
         let next = t - (total - 1.0) / slope;
         if total - 1.0 <= CLOSE || next >= t || next <= 0.0 {
@@ -339,10 +383,7 @@ fn sorted(work: &mut Work, b: f64) {
         }
         t = next;
     }
-    found.indices.clear();
-    found.indices.extend(order.iter().map(|&(_, index)| index));
-    let [total, _] = accumulate(&found.p, 0.0, Identity);
-    divide(found, total);
+    last - deformed_ln(t, b) // 1 + b (last - theta) = t^b
 }
 
 /// `(r^b + t^b)^(1/b)` for b > 1 and t > 0.
