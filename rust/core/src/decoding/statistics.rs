@@ -16,7 +16,7 @@ pub enum Sums {
     Spread,
 }
 
-/// What is known of a row of logits at a temperature, with e_j = exp((`l_j` - max) / T).
+/// What is known of a row of logits at a temperature, with `e_j` = exp((`l_j` - max) / T).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Statistics {
     /// The largest logit.
