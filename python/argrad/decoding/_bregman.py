@@ -15,6 +15,9 @@ CLOSE = 1e-8
 """So near to 1, alpha is 1."""
 
 
+_PLAIN = (float, int, type(None))
+
+
 class Request(NamedTuple):
     """What rows are asked for: numbers for all of them, or arrays of one for each.
 
@@ -53,7 +56,7 @@ def memory(logits: Array, *parameters: Any) -> Any:
     """Return the logits as a numpy array where kernels may read all this; None where an operator has to see it."""
     if not _array.is_tensor(logits):
         return _array.raw(logits)
-    arrays = [x for x in parameters if _array.is_tensor(x)]
+    arrays = [x for x in parameters if type(x) not in _PLAIN]
     if not arrays and (lent := _torch.lend(logits)) is not None:
         return lent
     return _array.memory(logits) if _torch.is_direct([logits, *arrays]) else None

@@ -201,8 +201,15 @@ impl<'a, T: Logit> Prefix<'a, T> {
     /// Doubles k until it is enough, then halves the interval.
     fn gallop(&mut self, rule: Rule, penalty: f64) -> usize {
         let mut search = Search::new(rule, penalty);
-        let (mut low, mut high) = (0, 1);
-        while self.goes_beyond(high) && search.is_worth(&self.kept, high) {
+        let (mut low, mut high) = (0, 8);
+        loop {
+            let known = self.kept.p.len() - 1;
+            if known > low {
+                high = high.min(known); // what the tokens at hand can tell comes before more tokens
+            }
+            if !self.goes_beyond(high) || !search.is_worth(&self.kept, high) {
+                break;
+            }
             (low, high) = (high, 2 * high);
         }
         high = self.ask(high);

@@ -8,43 +8,40 @@ use crate::simd::dispatch;
 
 const LANES: usize = 8;
 
-/// Fills `q` with the first result of `step` of every x, and returns the sums of both.
-#[inline(always)]
-fn sweep(x: &[f64], q: &mut [f64], step: impl Fn(f64) -> (f64, f64)) -> [f64; 2] {
-    sweep_lanes(x, q, |x| {
-        let (mut values, mut slopes) = ([0.0; LANES], [0.0; LANES]);
-        for l in 0..LANES {
-            (values[l], slopes[l]) = step(x[l]);
+/// Fills `$out` with the first result of `$step` for every number of `$x`, and is the sums of both results.
+///
+/// A macro, because a closure would be compiled without the instruction set of the function around it.
+macro_rules! sweep {
+    ($x:expr, $out:expr, |$number:ident| $step:expr) => {
+        sweep!(
+            $x,
+            $out,
+            eight | block | {
+                let (mut values, mut slopes) = ([0.0; LANES], [0.0; LANES]);
+                for l in 0..LANES {
+                    let $number = block[l];
+                    (values[l], slopes[l]) = $step;
+                }
+                (values, slopes)
+            }
+        )
+    };
+    ($x:expr, $out:expr, eight |$block:ident| $step:expr) => {{
+        let (x, out): (&[f64], &mut [f64]) = ($x, $out);
+        let (mut first, mut second) = ([0.0; LANES], [0.0; LANES]);
+        for (x, out) in x.chunks(LANES).zip(out.chunks_mut(LANES)) {
+            let mut block = [x[0]; LANES];
+            block[..x.len()].copy_from_slice(x);
+            let $block = &block;
+            let (values, slopes): ([f64; LANES], [f64; LANES]) = $step;
+            out.copy_from_slice(&values[..x.len()]);
+            for l in 0..LANES {
+                first[l] += if l < x.len() { values[l] } else { 0.0 };
+                second[l] += if l < x.len() { slopes[l] } else { 0.0 };
+            }
         }
-        (values, slopes)
-    })
-}
-
-/// The same with a `step` of eight.
-#[inline(always)]
-fn sweep_lanes(x: &[f64], q: &mut [f64], step: impl Fn(&[f64; LANES]) -> ([f64; LANES], [f64; LANES])) -> [f64; 2] {
-    let (mut first, mut second) = ([0.0; LANES], [0.0; LANES]);
-    let (whole, rest) = x.as_chunks::<LANES>();
-    let (whole_q, rest_q) = q.as_chunks_mut::<LANES>();
-    for (x, q) in whole.iter().zip(whole_q) {
-        let (values, slopes) = step(x);
-        *q = values;
-        for l in 0..LANES {
-            first[l] += values[l];
-            second[l] += slopes[l];
-        }
-    }
-    if let Some(&last) = rest.last() {
-        let mut x = [last; LANES];
-        x[..rest.len()].copy_from_slice(rest);
-        let (values, slopes) = step(&x);
-        rest_q.copy_from_slice(&values[..rest.len()]);
-        for l in 0..rest.len() {
-            first[l] += values[l];
-            second[l] += slopes[l];
-        }
-    }
-    [total(first), total(second)]
+        [total(first), total(second)]
+    }};
 }
 
 #[inline(always)]
@@ -94,7 +91,7 @@ fn exp_m1(x: f64) -> f64 {
 
 #[inline(always)]
 fn exponentials_lanes(x: &[f64], factor: f64, out: &mut [f64]) -> f64 {
-    sweep(x, out, |x| (exp_f64(x * factor), 0.0))[0]
+    sweep!(x, out, |x| (exp_f64(x * factor), 0.0))[0]
 }
 
 dispatch! {
@@ -104,7 +101,7 @@ dispatch! {
 
 #[inline(always)]
 fn less_one_lanes(x: &[f64], factor: f64, out: &mut [f64]) {
-    sweep(x, out, |x| (exp_m1(x * factor), 0.0));
+    sweep!(x, out, |x| (exp_m1(x * factor), 0.0));
 }
 
 dispatch! {
@@ -114,7 +111,7 @@ dispatch! {
 
 #[inline(always)]
 fn by_ratio_lanes(offsets: &[f64], log_d: f64, log_p: f64, b: f64, q: &mut [f64]) -> [f64; 2] {
-    sweep(offsets, q, |offset| {
+    sweep!(offsets, q, |offset| {
         let high = offset - log_d;
         let z = exp_f64(if high < 700.0 { high } else { 700.0 });
         let log = if high < 700.0 { ln_1p(z) } else { high };
@@ -130,7 +127,7 @@ dispatch! {
 
 #[inline(always)]
 fn by_multiplier_lanes(powers: &[f64], lift: f64, b: f64, q: &mut [f64]) -> [f64; 2] {
-    sweep(powers, q, |power| {
+    sweep!(powers, q, |power| {
         let log = ln_1p(power + lift) / b;
         (exp_f64(log), exp_f64((1.0 - b) * log))
     })
@@ -143,7 +140,7 @@ dispatch! {
 
 #[inline(always)]
 fn by_power_lanes(powers: &[f64], m: f64, b: f64, q: &mut [f64]) -> [f64; 2] {
-    sweep(powers, q, |power| {
+    sweep!(powers, q, |power| {
         let y = power + m;
         let q = exp_f64(ln_f64(y) / b);
         (q, q / (b * y))
@@ -157,7 +154,7 @@ dispatch! {
 
 #[inline(always)]
 fn by_level_lanes(logs: &[f64], t: f64, b: f64, q: &mut [f64]) -> [f64; 2] {
-    sweep(logs, q, |x| {
+    sweep!(logs, q, |x| {
         let less = exp_f64(-b * (x - t).abs());
         let q = exp_f64((if x > t { x } else { t }) + ln_1p(less) / b);
         (q, q / (1.0 + less) * if x > t { less } else { 1.0 })
@@ -173,7 +170,7 @@ dispatch! {
 fn priced_lanes(logs: &[f64], value: f64, next: f64, b: f64, q: &mut [f64]) -> f64 {
     let (lift, full) = (b * (value - next), exp_f64(value));
     let start = exp_m1(lift);
-    let sums = sweep(logs, q, |x| {
+    let sums = sweep!(logs, q, |x| {
         let (high, far) = (b * (value - x), exp_f64(b * (next - x)));
         let more = if lift < 1.0 { start * far } else { exp_f64(high) - far };
         let q = exp_f64(x + ln_1p(if more > -1.0 { more } else { 0.0 }) / b);
@@ -192,7 +189,7 @@ dispatch! {
 
 #[inline(always)]
 fn conjugates_lanes(q: &[f64], a: f64, out: &mut [f64]) -> f64 {
-    sweep(q, out, |q| (exp_f64(a * ln_f64(q)) / a, 0.0))[0]
+    sweep!(q, out, |q| (exp_f64(a * ln_f64(q)) / a, 0.0))[0]
 }
 
 dispatch! {
@@ -207,12 +204,14 @@ dispatch! {
 /// solved from the larger of two lower bounds of t below a = 2, from the smaller of two upper bounds above.
 #[inline(always)]
 fn dual_eight(x: &[f64; LANES], a: f64, m: f64, log_m: f64) -> ([f64; LANES], [f64; LANES]) {
-    let p = x.map(exp_f64);
-    if a == 1.5 {
-        return (p.map(|p| (0.5 * (m + (m * m + 4.0 * p).sqrt())) * (0.5 * (m + (m * m + 4.0 * p).sqrt()))), p);
+    let (mut p, mut q) = ([0.0; LANES], [0.0; LANES]);
+    for l in 0..LANES {
+        p[l] = exp_f64(x[l]);
+        let root = 0.5 * (m + (m * m + 4.0 * p[l]).sqrt());
+        q[l] = if a == 1.5 { root * root } else { 0.5 * (p[l] + (p[l] * p[l] + 4.0 * m).sqrt()) };
     }
-    if a == 3.0 {
-        return (p.map(|p| 0.5 * (p + (p * p + 4.0 * m).sqrt())), p);
+    if a == 1.5 || a == 3.0 {
+        return (q, p);
     }
     let (mut t, mut log_c) = ([0.0; LANES], [0.0; LANES]);
     for l in 0..LANES {
@@ -235,21 +234,25 @@ fn dual_eight(x: &[f64; LANES], a: f64, m: f64, log_m: f64) -> ([f64; LANES], [f
         }
     }
     for l in 0..LANES {
-        t[l] *= p[l];
+        q[l] = p[l] * t[l];
     }
-    (t, p)
+    (q, p)
 }
 
 #[inline(always)]
 fn by_dual_lanes(logs: &[f64], m: f64, log_m: f64, a: f64, q: &mut [f64]) -> [f64; 2] {
-    sweep_lanes(logs, q, |x| {
-        let (q, p) = dual_eight(x, a, m, log_m);
-        let mut slopes = [0.0; LANES];
-        for l in 0..LANES {
-            slopes[l] = exp_f64((3.0 - a) * ln_f64(q[l])) / ((a - 1.0) * q[l] - (a - 2.0) * p[l]);
+    sweep!(
+        logs,
+        q,
+        eight | x | {
+            let (q, p) = dual_eight(x, a, m, log_m);
+            let mut slopes = [0.0; LANES];
+            for l in 0..LANES {
+                slopes[l] = exp_f64((3.0 - a) * ln_f64(q[l])) / ((a - 1.0) * q[l] - (a - 2.0) * p[l]);
+            }
+            (q, slopes)
         }
-        (q, slopes)
-    })
+    )
 }
 
 dispatch! {
@@ -264,14 +267,18 @@ fn dual_conjugate(q: f64, p: f64, a: f64) -> f64 {
 
 #[inline(always)]
 fn dual_conjugates_lanes(logs: &[f64], m: f64, log_m: f64, a: f64, out: &mut [f64]) -> f64 {
-    let sums = sweep_lanes(logs, out, |x| {
-        let (q, p) = dual_eight(x, a, m, log_m);
-        let mut psi = [0.0; LANES];
-        for l in 0..LANES {
-            psi[l] = dual_conjugate(q[l], p[l], a);
+    let sums = sweep!(
+        logs,
+        out,
+        eight | x | {
+            let (q, p) = dual_eight(x, a, m, log_m);
+            let mut psi = [0.0; LANES];
+            for l in 0..LANES {
+                psi[l] = dual_conjugate(q[l], p[l], a);
+            }
+            (psi, [0.0; LANES])
         }
-        (psi, [0.0; LANES])
-    });
+    );
     sums[0]
 }
 
