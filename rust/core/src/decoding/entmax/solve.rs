@@ -23,7 +23,8 @@ use std::thread::LocalKey;
 
 /// Sums of probabilities are 1 within so much before they are divided by their sum.
 const CLOSE: f64 = 2e-14;
-/// The same for the bound that the maxima of blocks give.
+/// Sums from which a step of Newton's iteration leads to within rounding of 1, and to a bound that is good enough.
+const NEAR: f64 = 1e-8;
 const ROUGH: f64 = 1e-3;
 /// Steps that no iteration has needed.
 const STEPS: usize = 100;
@@ -57,7 +58,7 @@ thread_local! {
 }
 
 impl Keep for Work {
-    const MOST: usize = 8 << 20;
+    const MOST: usize = 16 << 20;
     fn store() -> &'static LocalKey<RefCell<Store<Self>>> {
         &STORE
     }
@@ -80,7 +81,7 @@ fn bound<T: Logit>(row: &Row<'_, T>, b: f64, work: &mut Work) -> f64 {
     } else if b > 0.0 {
         falls.clear();
         falls.extend(heads);
-        newton(falls, 0.0, b, ROUGH).0
+        newton(falls, 0.0, b, ROUGH)
     } else {
         0.0
     };
@@ -98,27 +99,24 @@ pub fn support<T: Logit>(row: &mut Row<'_, T>, alpha: f64, work: &mut Work) {
     let least = top + (theta - window) - 1e-15 * (top.abs() + window + theta);
     falls.clear();
     found.indices.clear();
-    for &packed in row.reach(below::<T>(least)) {
-        let (key, index) = T::unpack(packed);
-        falls.push(T::value(key).wide() - top);
-        found.indices.push(index);
-    }
+    let reached = row.reach(below::<T>(least));
+    falls.extend(reached.iter().map(|&packed| T::value(T::unpack(packed).0).wide() - top));
+    found.indices.extend(reached.iter().map(|&packed| T::unpack(packed).1));
     if b > 1.0 {
         order.clear();
         order.extend(falls.iter().copied().zip(found.indices.iter().copied()));
         sorted(order, b, &mut found.p);
         found.indices.clear();
         found.indices.extend(order.iter().map(|&(_, index)| index));
-        let [total, _] = accumulate(&found.p, 0.0, Identity);
-        divide(found, total);
+        divide(found);
         return;
     }
     let theta = thinned(falls, &mut found.indices, theta, b);
-    let (theta, total) = newton(falls, theta, b, CLOSE);
+    let theta = newton(falls, theta, b, NEAR);
     found.p.clear();
     found.p.resize(falls.len(), 0.0);
     fill(falls, theta, b, &mut found.p);
-    divide(found, total);
+    divide(found);
 }
 
 /// Many tokens take a step of Newton's iteration, which leaves fewer for the others; theta after it.
@@ -145,7 +143,8 @@ fn below<T: Logit>(x: f64) -> T {
 }
 
 /// Divides by the sum; tokens of probability 0 go.
-fn divide(found: &mut Support, total: f64) {
+fn divide(found: &mut Support) {
+    let [total, _] = sum(&found.p);
     let mut dead = 0;
     for p in &mut found.p {
         *p /= total;
@@ -163,18 +162,16 @@ fn divide(found: &mut Support, total: f64) {
     found.indices.truncate(kept);
 }
 
-/// Theta and the sum there, from a theta that is too small.
-fn newton(falls: &[f64], mut theta: f64, b: f64, close: f64) -> (f64, f64) {
-    let mut total = 1.0;
+/// Theta, from one that is too small. A last step is taken from where the sum is `close` to 1: it squares the error.
+fn newton(falls: &[f64], mut theta: f64, b: f64, close: f64) -> f64 {
     for _ in 0..STEPS {
         let (sum, change) = step(falls, theta, b);
-        total = sum;
-        if sum - 1.0 <= close || theta + change == theta {
+        theta += change.max(0.0);
+        if sum - 1.0 <= close {
             break;
         }
-        theta += change;
     }
-    (theta, total)
+    theta
 }
 
 /// The sum, and by how much Newton's iteration changes theta.
@@ -319,6 +316,16 @@ fn totals_lanes(falls: &[f64], theta: f64, b: f64) -> [f64; 2] {
     } else {
         accumulate(falls, theta, Power(b, b.recip()))
     }
+}
+
+#[inline(always)]
+fn sum_lanes(values: &[f64]) -> [f64; 2] {
+    accumulate(values, 0.0, Identity)
+}
+
+dispatch! {
+    /// SUM of the numbers, and 0.
+    fn sum(values: &[f64]) -> [f64; 2] = sum_lanes
 }
 
 dispatch! {
