@@ -11,6 +11,7 @@ import re
 import sysconfig
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,3 +76,34 @@ def _train(v: int, places: int = 64) -> np.ndarray:
     unigram = torch.nn.functional.cross_entropy((counts / counts.sum()).log().expand(places, v), batch[:, -1]).item()
     print(f"a language model of {v} words: {loss:.2f} nats a word on new text, {unigram:.2f} by frequency alone")
     return rows.float().numpy()
+
+
+def model(v: int, steps: int = 60) -> Any:
+    """A small Llama with a head of `v` words, trained on the same text; made once and kept."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = KEPT / f"llama-{v}-{steps}"
+    if not folder.exists():
+        torch.manual_seed(0)
+        config = LlamaConfig(
+            vocab_size=v, hidden_size=WIDTH, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
+            max_position_embeddings=256, bos_token_id=None, eos_token_id=None, pad_token_id=0,
+        )  # fmt: skip
+        llama = LlamaForCausalLM(config)
+        windows = torch.from_numpy(_tokens(v)).unfold(0, 32, 16)
+        optimizer = torch.optim.Adam(llama.parameters(), lr=0.01)
+        for _ in range(steps):
+            batch = windows[torch.randint(len(windows), (16,))].contiguous()
+            optimizer.zero_grad()
+            loss = llama(input_ids=batch, labels=batch).loss
+            loss.backward()
+            optimizer.step()
+        print(f"a Llama of {v} words: {loss.item():.2f} nats a word")
+        llama.save_pretrained(folder)
+    return LlamaForCausalLM.from_pretrained(folder).eval()
+
+
+def prompts(v: int, b: int) -> torch.Tensor:
+    """The beginnings of `b` texts, sixteen words each."""
+    ids = torch.from_numpy(_tokens(v))
+    return ids.unfold(0, 16, len(ids) // (b + 1))[:b].contiguous()
