@@ -226,7 +226,7 @@ fn dual_eight(x: &[f64; LANES], a: f64, m: f64, log_m: f64) -> ([f64; LANES], [f
         for l in 0..LANES {
             let step = (t[l] - 1.0 - exp_f64(log_c[l] + (2.0 - a) * ln_f64(t[l]))) / (a - 1.0 - (a - 2.0) / t[l]);
             let next = t[l] - step;
-            far += if step.abs() > 4e-15 * t[l] { 1.0 } else { 0.0 };
+            far += if step.abs() > 1e-9 * t[l] { 1.0 } else { 0.0 }; // the error is of the order of the step's square
             t[l] = if next > 1.0 { next } else { 1.0 };
         }
         if far == 0.0 {
@@ -296,18 +296,21 @@ fn dual_priced_lanes(penalty: f64, p: f64, a: f64) -> f64 {
     let (mut low, mut high) = (p, exp_f64(ln_f64(scale * penalty) / a).max(p));
     let mut q = high;
     for _ in 0..60 {
-        let excess = dual_conjugate(q, p, a) - penalty;
+        let power = exp_f64((a - 2.0) * ln_f64(q));
+        let excess = power * q * (q * (a - 1.0) / a - p * (a - 2.0) / (a - 1.0)) - penalty;
         if excess > 0.0 {
             high = q;
         } else {
             low = q;
         }
-        let moved = q - excess / (exp_f64((a - 2.0) * ln_f64(q)) * (q * (a - 1.0) - p * (a - 2.0)));
-        let next = if low < moved && moved < high { moved } else { f64::midpoint(low, high) };
-        if (next - q).abs() <= 1e-15 * q {
-            break;
+        let before = q;
+        q -= excess / (power * (q * (a - 1.0) - p * (a - 2.0)));
+        if (q - before).abs() <= 1e-9 * q {
+            break; // the error is of the order of the step's square
         }
-        q = next;
+        if !(low < q && q < high) {
+            q = f64::midpoint(low, high);
+        }
     }
     q
 }
