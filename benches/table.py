@@ -92,9 +92,9 @@ def _child(data: str, threads: int, args: argparse.Namespace) -> tuple[list[dict
 
 def _beside() -> list[Any]:
     """Return the rows of operators and losses, each timed in turn with its rival."""
-    from benches import rows_generate, rows_logits, rows_projections, rows_sorting, rows_topology
+    from benches import rows_generate, rows_logits, rows_projections, rows_sorting, rows_topology, rows_truncation
 
-    families = (rows_sorting, rows_topology, rows_logits, rows_projections, rows_generate)
+    families = (rows_sorting, rows_topology, rows_logits, rows_truncation, rows_projections, rows_generate)
     return [row for family in families for row in family.ROWS]
 
 

@@ -245,7 +245,7 @@ def test_names_of_rows_of_lists_belong_to_one_group_each(benches):
     assert groups == [
         *["soft ranks", "permutations", "top-k", "pairs and losses"],
         *["matchings of planes", "matchings of volumes", "topology losses", "barcodes"],
-        *["largest logits", "bregman decoding", "projections", "generation"],
+        *["largest logits", "bregman decoding", "truncation and draws", "projections", "generation"],
     ]
     assert not set(groups) & set(benches.rows.inputs([]))
     assert len({(row.name, row.size, row.rival, row.job) for row in rows}) == len(rows)
