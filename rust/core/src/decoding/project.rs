@@ -242,15 +242,12 @@ fn weights<N: Number>(rule: Rule, p: &[N], q: &[N]) -> (Vec<N>, Vec<N>, usize) {
 fn pull<N: Number>(rule: Rule, p: &[N], q: &[N], g: &[N]) -> (Vec<N>, N) {
     let (w, c, anchor) = weights(rule, p, q);
     let whole = w.iter().fold(N::default(), |sum, &w| sum + w);
-    // gbar = g_anchor + shift, and the anchor's own u = -c shift as a sum of products that are neither large nor small.
-    let (mut shift, mut own) = (N::default(), N::default());
+    // gbar = g_anchor + shift: the anchor's own g - gbar is the shift, however small, and no difference of large numbers.
+    let mut shift = N::default();
     for (&w, &g_i) in w.iter().zip(g) {
-        let product = w / whole * (g_i - g[anchor]);
-        shift += product;
-        own += c[anchor] * product;
+        shift += w / whole * (g_i - g[anchor]);
     }
-    let mut u: Vec<N> = c.iter().zip(g).map(|(&c, &g_i)| c * (g_i - g[anchor] - shift)).collect();
-    u[anchor] = -own;
+    let u: Vec<N> = c.iter().zip(g).map(|(&c, &g_i)| c * (g_i - g[anchor] - shift)).collect();
     if rule.is_proportional() {
         return (u, N::default());
     }
