@@ -98,6 +98,17 @@ def test_mass_that_caps_leave_reaches_items_that_are_far_below():
     assert_allclose(p, [0.5, 0.5, 0.0], rtol=1e-12)
 
 
+def test_sums_are_exact_for_scores_of_any_magnitude(rng):
+    """The threshold is then so large that its own digits are coarser than the probabilities."""
+    for _ in range(300):
+        n = int(rng.integers(2, 40))
+        x = rng.normal(size=n) * 10 ** rng.uniform(-8, 10, size=n)
+        upper = 0.01 + rng.random(n)
+        total = upper.sum() * rng.uniform(0.01, 0.99)
+        assert_allclose(constrained_sparsemax(x, upper, total=total).sum(), total, rtol=1e-13)
+        assert_allclose(constrained_softmax(x, upper / total).sum(), 1, rtol=1e-13)
+
+
 @pytest.mark.parametrize("call", [constrained_softmax, constrained_sparsemax])
 def test_bounds_that_just_suffice_are_all_reached(call, dtype, rng):
     for n in (1, 3, 7, 1000):

@@ -93,7 +93,7 @@ def constrained_sparsemax(x: Array, upper: float | Array, *, total: float = 1.0,
         No randomness; the same bits on any number of threads, on any instruction set, and in any batch.
 
     Cost:
-        O(v) for each step of Newton's iteration in tau, of which there are about ten. No sort. Backward solves once
+        O(v) for each step of Newton's iteration in tau, of which there are about fifteen. No sort. Backward solves once
         more; nothing but the inputs is kept.
 
     References:

@@ -45,7 +45,7 @@ pub struct Problem<'a, T> {
     pub kind: Kind,
 }
 
-/// An item that is not masked; z is measured from the largest one.
+/// An item that is not masked.
 #[derive(Debug, Clone, Copy)]
 struct Item {
     index: u32,
@@ -84,20 +84,20 @@ impl<T: Logit> Problem<'_, T> {
         }
         Ok(match self.kind {
             Kind::Softmax => softmax(&mut items),
-            Kind::Sparsemax(total) => sparsemax(&items, total),
+            Kind::Sparsemax(total) => sparsemax(&mut items, total),
         })
     }
 
     /// The items of a row that are not masked.
     fn items(&self, number: usize, row: &[T]) -> Result<Vec<Item>> {
         let mut memory = Lent::<Memory<T>>::new();
-        let top = read(row, number, 1, &mut memory, "x")?.statistics.maximum;
+        read(row, number, 1, &mut memory, "x")?;
         let upper = &self.upper[number * self.v..][..self.v];
         if let Some(i) = upper.iter().position(|u| u.partial_cmp(&T::ZERO).is_none_or(Ordering::is_lt)) {
             return Err(invalid!("upper must be >= 0, got {} at row {number}, column {i}", upper[i]));
         }
         let items = row.iter().zip(upper).enumerate().filter(|(_, (x, _))| **x > -T::INFINITY);
-        Ok(items.map(|(i, (x, u))| Item { index: i as u32, z: x.wide() - top, upper: u.wide() }).collect())
+        Ok(items.map(|(i, (x, u))| Item { index: i as u32, z: x.wide(), upper: u.wide() }).collect())
     }
 }
 
@@ -141,9 +141,11 @@ fn level(items: &[Item], tau: f64) -> (f64, usize) {
     })
 }
 
-fn sparsemax(items: &[Item], total: f64) -> Solution {
-    let (mut low, mut high) = (items.iter().fold(0.0, |low: f64, item| low.min(item.z - item.upper.min(total))), 0.0);
-    let mut tau = low;
+/// Tau as exactly as its magnitude allows.
+fn root(items: &[Item], total: f64, start: f64) -> f64 {
+    let mut low = items.iter().fold(f64::INFINITY, |low, item| low.min(item.z - item.upper.min(total)));
+    let mut high = items.iter().fold(f64::NEG_INFINITY, |high, item| high.max(item.z));
+    let mut tau = start.clamp(low, high);
     for step in 0..STEPS {
         let (sum, free) = level(items, tau);
         if sum >= total {
@@ -154,15 +156,23 @@ fn sparsemax(items: &[Item], total: f64) -> Solution {
         let next = if free > 0 { tau + (sum - total) / free as f64 } else { f64::NAN };
         let inside = next > low && next < high;
         let newton = free > 0 && (next == tau || (inside && step % 3 < 2));
-        let next = if newton { next } else { low + (high - low) / 2.0 };
+        let next = if newton { next } else { 0.5 * low + 0.5 * high };
         if next == tau || next <= low || next >= high {
             break;
         }
         tau = next;
     }
+    tau
+}
+
+fn sparsemax(items: &mut [Item], total: f64) -> Solution {
+    // Items near tau are measured from it and solved for once more: their differences are exact, however large they are.
+    let coarse = root(items, total, f64::NEG_INFINITY);
+    items.iter_mut().for_each(|item| item.z -= coarse);
+    let tau = root(items, total, 0.0);
     // In closed form from the items that are between their bounds there.
     let (mut sum, mut count, mut rest) = (0.0, 0.0, total);
-    for item in items {
+    for item in &*items {
         let p = item.z - tau;
         if p >= item.upper {
             rest -= item.upper;
