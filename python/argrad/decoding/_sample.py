@@ -28,7 +28,7 @@ def sample(
         indices: tokens, int64, shape (*batch, K).
         values: their probabilities, >= 0, of the same shape: float16, bfloat16 (torch), float32 or float64; numpy array
             or torch CPU tensor. Those of a row need not sum to 1; a draw is in proportion to them.
-        size: how many places of each row count, int64, shape batch.
+        size: how many places of each row count, int64, shape batch; an integer for one row.
         seed: None (fresh entropy), an integer of 64 bits, a numpy `Generator` or `RandomState`, a `torch.Generator`, or
             an integer array of one seed for each row.
         row: number of each row, 0 to 2^32 - 1; None counts 0, 1, ... Give the number of a request to make its draws
@@ -65,7 +65,7 @@ def sample(
         >>> sample(*kept, seed=1)[0]
         array([3, 3, 3, 1])
     """
-    rows = _lists("sample", indices, values, size)
+    rows, size = _lists("sample", indices, values, size)
     place = _draws.place(rows, seed, row, step)
     if not _array.is_tensor(values) or _torch.is_direct([indices, values, size, *place.arrays()]):
         found = _native.sample("sample", _array.raw(indices), _array.raw(values), _array.raw(size), place.plain())
@@ -82,7 +82,7 @@ def to_dense(indices: Array, values: Array, size: Array, v: int) -> Any:
         indices: tokens, int64, shape (*batch, K).
         values: their probabilities, >= 0, of the same shape: float16, bfloat16 (torch), float32 or float64; numpy array
             or torch CPU tensor. Those of a row need not sum to 1.
-        size: how many places of each row count, int64, shape batch.
+        size: how many places of each row count, int64, shape batch; an integer for one row.
         v: numbers in a dense row, at least 1. A row names no token twice.
 
     Returns:
@@ -121,7 +121,7 @@ def to_logits(indices: Array, values: Array, size: Array, v: int) -> Any:
         indices: tokens, int64, shape (*batch, K).
         values: their probabilities, >= 0, of the same shape: float16, bfloat16 (torch), float32 or float64; numpy array
             or torch CPU tensor. Those of a row need not sum to 1.
-        size: how many places of each row count, int64, shape batch.
+        size: how many places of each row count, int64, shape batch; an integer for one row.
         v: numbers in a dense row, at least 1. A row names no token twice.
 
     Returns:
@@ -151,9 +151,11 @@ def to_logits(indices: Array, values: Array, size: Array, v: int) -> Any:
     return _spread("to_logits", indices, values, size, v, logarithm=True)
 
 
-def _lists(function: str, indices: Array, values: Array, size: Array) -> _rows.Rows:
-    """Require indices, values and sizes that fit, of one kind."""
+def _lists(function: str, indices: Array, values: Array, size: Array) -> tuple[_rows.Rows, Array]:
+    """Require indices, values and sizes that fit, of one kind; return the values as rows, and the sizes as an array."""
     rows = _rows.enter(function, "values", values)
+    if isinstance(size, int | np.integer):  # that of one row, taken out of an array of sizes
+        size = _array.like(np.asarray(size, np.int64), values)
     for argument, x, shape in (("indices", indices, tuple(values.shape)), ("size", size, rows.batch)):
         _check.numbers(function, argument, x)
         _check.same_kind(function, {"values": values, argument: x})
@@ -161,22 +163,24 @@ def _lists(function: str, indices: Array, values: Array, size: Array) -> _rows.R
             raise TypeError(f"{function}: {argument} must be of dtype int64, got {_check.dtype_name(x)}")
         if tuple(x.shape) != shape:
             raise ValueError(f"{function}: {argument} must be of shape {shape}, got {tuple(x.shape)}")
-    return rows
+    return rows, size
 
 
 def _spread(function: str, indices: Array, values: Array, size: Array, v: int, *, logarithm: bool) -> Any:
-    rows = _lists(function, indices, values, size)
-    v = _check.integer(function, "v", v, low=1, high=_rows.MOST)
+    rows, size = _lists(function, indices, values, size)
+    if type(v).__name__ != "SymInt":  # the size of a dimension that a compiler keeps open
+        v = _check.integer(function, "v", v, low=1, high=_rows.MOST)
     empty = -math.inf if logarithm else 0.0
     if _array.is_tensor(values):
         return _spread_tensor(rows, indices, size, v, logarithm)
     absent = np.arange(indices.shape[-1]) >= size[..., None]
-    if not ((indices >= 0) & (indices < v) | absent).all():
-        raise ValueError(f"{function}: indices must be from 0 to {v - 1} in the first `size` places")
+    wrong = indices[~(absent | (indices >= 0) & (indices < v))]
+    if wrong.size:
+        raise ValueError(f"{function}: indices must be from 0 to {v - 1} in the places that count, got {wrong[0]}")
     dense = np.full((math.prod(rows.batch), v + 1), empty, values.dtype)
     with np.errstate(divide="ignore"):
         numbers = np.log(values) if logarithm else values
-    places = np.where(absent, v, indices).reshape(len(dense), -1)
+    places = np.where(absent, v, indices).reshape(len(dense), indices.shape[-1])
     np.put_along_axis(dense, places, np.where(absent, empty, numbers).astype(values.dtype).reshape(places.shape), -1)
     return np.ascontiguousarray(dense[:, :v]).reshape(*rows.batch, v)
 

@@ -355,7 +355,7 @@ _RULES = ", ".join([f"Tensor? {name}" for name in ORDER if name != "p_less"])
 
 _torch.declare(
     "truncate",
-    f"(Tensor logits, Tensor temperature, {_RULES}, str order, int? max_k, int? width)"
+    f"(Tensor logits, Tensor temperature, {_RULES}, str order, int? max_k, SymInt? width)"
     " -> (Tensor values, Tensor indices, Tensor size)",
     forward=_forward,
     shapes=lambda x, *args: (

@@ -10,7 +10,7 @@ use crate::simd::dispatch;
 
 /// Logits in a leaf.
 pub const LEAF: usize = 4096;
-const LANES: usize = 256;
+pub(super) const LANES: usize = 256;
 /// Logits that are compared at once.
 pub const WIDTH: usize = 16;
 
@@ -78,11 +78,11 @@ dispatch! {
 }
 
 /// Four rows of lanes.
-type Group<T> = [[T; LANES]; 4];
+pub(super) type Group<T> = [[T; LANES]; 4];
 
 /// The groups of the leaf; the last one is filled up with -inf in `last`.
 #[inline(always)]
-fn groups<'a, T: Logit>(leaf: &'a [T], last: &'a mut Group<T>) -> impl Iterator<Item = &'a Group<T>> {
+pub(super) fn groups<'a, T: Logit>(leaf: &'a [T], last: &'a mut Group<T>) -> impl Iterator<Item = &'a Group<T>> {
     let (groups, _) = leaf.as_chunks::<LANES>().0.as_chunks::<4>();
     let rest = &leaf[groups.len() * 4 * LANES..];
     if !rest.is_empty() {
@@ -94,7 +94,7 @@ fn groups<'a, T: Logit>(leaf: &'a [T], last: &'a mut Group<T>) -> impl Iterator<
 
 /// A loop of its own: with two widths in one, compilers take half of the vector for both.
 #[inline(always)]
-fn add<T: Logit>(lanes: &mut [f64; LANES], sums: &[T; LANES]) {
+pub(super) fn add<T: Logit>(lanes: &mut [f64; LANES], sums: &[T; LANES]) {
     for l in 0..LANES {
         lanes[l] += sums[l].wide();
     }
@@ -177,7 +177,7 @@ dispatch! {
 
 /// The lanes, added pairwise in double precision.
 #[inline(always)]
-fn total<T: Logit, const N: usize>(lanes: &[T; N]) -> f64 {
+pub(super) fn total<T: Logit, const N: usize>(lanes: &[T; N]) -> f64 {
     let mut wide = lanes.map(T::wide);
     let mut half = N / 2;
     while half > 0 {

@@ -1,5 +1,6 @@
 //! The two number types of logits: keys in the order of their values, and the exponential of the sums.
 
+use crate::decoding::cut::{Bracket, List};
 use crate::decoding::row::Memory;
 use crate::decoding::{double, single};
 use crate::lent::Store;
@@ -93,6 +94,9 @@ pub trait Logit: Real {
     fn maxima(leaf: &[Self], block: usize, keys: &mut [Self::Key]) -> bool;
     /// Appends the numbers that are at least `least`; the first of `values` has the index `start`.
     fn gather(values: &[Self], start: usize, least: Self, out: &mut Vec<Self::Packed>);
+    /// Appends the tokens inside the bracket, and returns how many are above it; the first of `values` has the place
+    /// `start`.
+    fn inside(values: &[Self], start: usize, bracket: Bracket<Self>, list: &mut List<Self>) -> usize;
     /// The working memory that this thread keeps.
     fn store() -> &'static LocalKey<RefCell<Store<Memory<Self>>>>;
 }
@@ -159,6 +163,9 @@ macro_rules! logit {
             #[inline]
             fn gather(values: &[Self], start: usize, least: Self, out: &mut Vec<$packed>) {
                 $loops::gather(values, start, least, out);
+            }
+            fn inside(values: &[Self], start: usize, bracket: Bracket<Self>, list: &mut List<Self>) -> usize {
+                $loops::inside(values, start, bracket, list)
             }
             fn store() -> &'static LocalKey<RefCell<Store<Memory<Self>>>> {
                 &$store

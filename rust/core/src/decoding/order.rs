@@ -1,15 +1,11 @@
 //! The tokens of a row in the order of their logits, without sorting them all.
 
-use crate::decoding::cut;
+use crate::decoding::cut::{self, Bracket, List};
 use crate::decoding::logit::Logit;
 use crate::decoding::row::{Row, Token};
-use crate::decoding::search::{self, Guess};
+use crate::decoding::search::{self, Sample, Stop};
 use crate::decoding::statistics::Statistics;
-use crate::elementary::exp_f64;
 use std::cmp::Ordering;
-
-/// Tokens in a sample of a row.
-const SAMPLE: usize = 256;
 
 /// Sums over the first tokens of a row, with e = exp(d) and d = (logit - maximum) / T.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -25,18 +21,18 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// The prefix with one token more.
-    pub fn with(self, last: Token, statistics: &Statistics) -> Self {
-        let [e, moment] = weigh(last.logit, statistics);
+    /// The prefix with one token more, whose e and e d are given.
+    #[inline]
+    pub fn with(self, last: Token, e: f64, moment: f64) -> Self {
         Self { count: self.count + 1, mass: self.mass + e, moment: self.moment + moment, last }
     }
 }
 
-/// e and e d.
-pub fn weigh(logit: f64, statistics: &Statistics) -> [f64; 2] {
-    let d = (logit - statistics.maximum) / statistics.temperature;
-    let e = exp_f64(d);
-    [e, if e > 0.0 { e * d } else { 0.0 }]
+/// Logits with their e and e d.
+pub fn weighed(logits: impl Iterator<Item = f64>, statistics: &Statistics) -> Vec<[f64; 3]> {
+    let mut tokens: Vec<_> = logits.map(|logit| [logit, 0.0, 0.0]).collect();
+    cut::weights(&mut tokens, statistics);
+    tokens
 }
 
 /// Value decreasing, then index increasing.
@@ -54,12 +50,14 @@ pub struct Order<'a, T: Logit> {
     /// There is no token beyond those that are known.
     complete: bool,
     whole: Option<Prefix>,
+    /// Tokens that were gathered, and the sums of those above them.
+    swept: Vec<(Prefix, List<T>)>,
 }
 
 impl<'a, T: Logit> Order<'a, T> {
     /// Of a row whose `k` largest tokens are probably enough.
     pub fn new(values: &'a [T], row: Row<'a, T>, k: usize) -> Self {
-        let mut order = Self { values, row, known: Vec::new(), complete: false, whole: None };
+        let mut order = Self { values, row, known: Vec::new(), complete: false, whole: None, swept: Vec::new() };
         order.know(k);
         order
     }
@@ -77,10 +75,11 @@ impl<'a, T: Logit> Order<'a, T> {
         let statistics = self.row.statistics;
         let tokens = self.row.largest(k);
         self.complete = tokens.len() < k || k >= self.values.len();
+        let weights = weighed(tokens.iter().map(|token| token.logit), &statistics);
         let mut prefix = Prefix::default();
         self.known.clear();
-        self.known.extend(tokens.iter().map(|&token| {
-            prefix = prefix.with(token, &statistics);
+        self.known.extend(tokens.iter().zip(weights).map(|(&token, [_, e, moment])| {
+            prefix = prefix.with(token, e, moment);
             prefix
         }));
     }
@@ -145,32 +144,26 @@ impl<'a, T: Logit> Order<'a, T> {
         if weight <= 0.0 {
             return f64::NEG_INFINITY;
         }
-        let reaches = |key: T::Key| self.row.statistics.weight(T::value(key).wide()) >= weight;
-        let (mut low, mut high) = ((-T::LARGEST).key(), T::INFINITY.key());
-        while low < high {
-            let middle = T::between(low, high);
-            if reaches(T::before(middle)) {
-                high = T::before(middle);
-            } else {
-                low = middle;
-            }
-        }
-        T::value(low).wide()
+        cut::least::<T>(weight, &self.row.statistics).wide()
     }
 
     /// Calls `each` with the tokens between two prefixes and their weights, in order.
     pub fn visit(&mut self, before: &Prefix, until: &Prefix, mut each: impl FnMut(Token, f64)) {
         let statistics = self.row.statistics;
-        let mut show = |token: Token| each(token, statistics.weight(token.logit));
+        let mut show = |tokens: &mut dyn Iterator<Item = Token>| {
+            let tokens: Vec<Token> = tokens.collect();
+            let weights = weighed(tokens.iter().map(|token| token.logit), &statistics);
+            tokens.iter().zip(weights).for_each(|(&token, [_, e, _])| each(token, e));
+        };
         if until.count <= self.known.len() {
-            return self.known[before.count..until.count].iter().for_each(|prefix| show(prefix.last));
+            return show(&mut self.known[before.count..until.count].iter().map(|prefix| prefix.last));
         }
         let tokens = self.row.at_least(T::of(until.last.logit));
-        tokens[before.count..until.count.min(tokens.len())].iter().for_each(|&token| show(token));
+        show(&mut tokens[before.count..until.count.min(tokens.len())].iter().copied());
     }
 
     /// The shortest prefix that satisfies `stop`, and the prefix before it; none where the whole row does not.
-    pub fn first(&mut self, stop: &dyn Fn(&Prefix) -> bool) -> Option<[Prefix; 2]> {
+    pub fn first(&mut self, stop: Stop) -> Option<[Prefix; 2]> {
         let known = &self.known;
         let place = known.partition_point(|prefix| !stop(prefix));
         if place < known.len() {
@@ -179,32 +172,51 @@ impl<'a, T: Logit> Order<'a, T> {
         if self.complete {
             return None;
         }
-        let (values, statistics) = (self.values, self.row.statistics);
-        let base = known.last().copied().unwrap_or_default();
-        let mut sample = sample_of(values, &base);
-        let left = if statistics.z0 > 0.0 { statistics.z0 - base.mass } else { 0.0 };
-        let guess = Guess::new(&mut sample, base, values.len() as f64 / SAMPLE as f64, left, &statistics, stop);
-        let split = |high: f64, low: f64, between: &mut Vec<Token>| {
-            let (high, low) = (T::of(high), T::of(low.max(-T::LARGEST.wide())));
-            cut::between(values, low, high, between);
-            cut::above(values, high, &statistics)
-        };
-        search::search(&split, &guess, usize::MAX, &statistics, stop)
+        let statistics = self.row.statistics;
+        if let Some(at) = self.swept.iter().position(|(above, _)| !stop(above)) {
+            let (above, list) = self.swept.remove(at);
+            if let Some(found) = search::narrow(above, list, &statistics, stop) {
+                return Some(found);
+            }
+        }
+        let base = self.known.last().copied().unwrap_or_default();
+        let sample = Sample::new(self.values, base, &statistics);
+        let whole = self.whole.map_or(statistics.z0, |whole| whole.mass);
+        let guess = sample.guess(whole - base.mass, stop);
+        let mut width = guess.width;
+        loop {
+            let bracket = guess.bracket(width);
+            let above = cut::above(self.values, bracket.high, &statistics);
+            width *= 8;
+            if stop(&above) {
+                continue;
+            }
+            let found = search::narrow(above, cut::inside(self.values, bracket), &statistics, stop);
+            if found.is_some() || bracket.low <= -T::LARGEST {
+                return found;
+            }
+        }
     }
-}
 
-/// Tokens from all over the row that come after those of `base`.
-fn sample_of<T: Logit>(values: &[T], base: &Prefix) -> Vec<Token> {
-    let v = values.len();
-    let token = |i: usize| {
-        let (start, end) = (i * v / SAMPLE, (i + 1) * v / SAMPLE);
-        // A step that is always the same could meet a pattern of the row.
-        let index = start + (i * 40_503 % 0x1_0000) * (end - start) / 0x1_0000;
-        let token = Token { logit: values[index].wide() + 0.0, index: index as u32 };
-        let fresh = base.count == 0 || compare(&base.last, &token) == Ordering::Less;
-        (fresh && token.logit > f64::NEG_INFINITY).then_some(token)
-    };
-    (0..SAMPLE).filter_map(token).collect()
+    /// Sums the row, and on the way gathers the tokens among which prefixes of these shares of the mass end.
+    pub fn sweep(&mut self, shares: &[f64]) {
+        if self.complete {
+            return;
+        }
+        let statistics = self.row.statistics;
+        let base = self.known.last().copied().unwrap_or_default();
+        let sample = Sample::new(self.values, base, &statistics);
+        let mass = sample.mass();
+        let bracket = |&share: &f64| {
+            let guess = sample.guess(0.0, &|prefix| prefix.mass >= share * mass);
+            (share * mass > base.mass).then(|| guess.bracket(guess.width))
+        };
+        let brackets: Vec<Bracket<T>> = shares.iter().filter_map(bracket).collect();
+        let (mass, swept) = cut::sweep(self.values, &brackets, &statistics);
+        let last = Token { logit: -T::LARGEST.wide(), index: u32::MAX };
+        self.whole = Some(Prefix { count: self.values.len(), mass, moment: f64::NAN, last });
+        self.swept = swept;
+    }
 }
 
 /// The smallest number that is at least `x`.

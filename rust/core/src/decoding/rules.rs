@@ -99,10 +99,11 @@ pub fn check(chain: &Chain, row: usize) -> Result<()> {
     chain.iter().try_for_each(|&(rule, number)| rule.check(number, row))
 }
 
-/// The sums of the whole row that the chain needs: once k tokens are left, their own sums are at hand.
-pub fn sums(chain: &Chain) -> Sums {
+/// The sums of the whole row that the chain needs: once k tokens are left, or in rows that are sorted whole, the tokens' own
+/// sums are at hand.
+pub fn sums(chain: &Chain, sorted: bool) -> Sums {
     let first = chain.iter().position(|&(rule, _)| rule == Rule::TopK).unwrap_or(chain.len());
-    let needed = chain.iter().enumerate().filter(|&(i, (rule, _))| i < first || rule.is_global());
+    let needed = chain.iter().enumerate().filter(|&(i, (rule, _))| (i < first && !sorted) || rule.is_global());
     needed.map(|(_, (rule, _))| rule.sums()).max().unwrap_or(Sums::Nothing)
 }
 

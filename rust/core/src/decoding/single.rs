@@ -1,6 +1,7 @@
 //! The two loops over all logits in single precision with instructions that compilers do not find by themselves: a vector's
 //! comparison as bits, and the largest of its lanes. Both are exact, so every level gives the same result.
 
+use crate::decoding::cut::{self, Bracket, List};
 use crate::decoding::leaf;
 use crate::decoding::select;
 
@@ -27,12 +28,25 @@ pub fn gather(values: &[f32], start: usize, least: f32, out: &mut Vec<u64>) {
     select::gather(values, start, least, out);
 }
 
+/// See [`cut::inside_any`].
+#[inline]
+pub fn inside(values: &[f32], start: usize, bracket: Bracket<f32>, list: &mut List<f32>) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if crate::simd::level() == crate::simd::Level::Avx512 {
+        // SAFETY: as above.
+        return unsafe { wide::inside(values, start, bracket, list) };
+    }
+    cut::inside_any(values, start, bracket, list)
+}
+
 #[cfg(target_arch = "x86_64")]
 mod wide {
     use crate::decoding::Logit;
+    use crate::decoding::cut::{Bracket, List};
     use std::arch::x86_64::{
-        __m512, _CMP_GE_OQ, _CMP_UNORD_Q, _mm512_cmp_ps_mask, _mm512_loadu_ps, _mm512_mask_max_ps,
-        _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_reduce_max_ps, _mm512_set1_ps,
+        __m512, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_UNORD_Q, _mm512_add_epi32, _mm512_cmp_ps_mask, _mm512_loadu_ps,
+        _mm512_mask_cmp_ps_mask, _mm512_mask_max_ps, _mm512_maskz_compress_epi32, _mm512_maskz_loadu_ps, _mm512_max_ps,
+        _mm512_reduce_max_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_storeu_si512,
     };
 
     #[inline]
@@ -94,5 +108,40 @@ mod wide {
         }
         let (some, lanes) = load_some(rest);
         append(rest, start + 16 * pieces.len(), _mm512_cmp_ps_mask::<_CMP_GE_OQ>(some, bound) & lanes);
+    }
+
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,popcnt")]
+    pub fn inside(values: &[f32], start: usize, bracket: Bracket<f32>, list: &mut List<f32>) -> usize {
+        let (low, high) = (_mm512_set1_ps(bracket.low), _mm512_set1_ps(bracket.high));
+        let step = _mm512_set1_epi32(16);
+        let mut lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        lanes = _mm512_add_epi32(lanes, _mm512_set1_epi32(start as i32));
+        let (first, mut count, mut reached) = (list.places.len(), 0, 0);
+        // Whole vectors are written, of which the lanes beyond the count are overwritten or never looked at.
+        list.places.reserve(values.len() + 16);
+        let out = list.places.spare_capacity_mut().as_mut_ptr();
+        let (pieces, rest) = values.as_chunks::<16>();
+        for piece in pieces {
+            let x = load(piece);
+            let from = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(x, low);
+            let mask = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(from, x, high);
+            // SAFETY: at most as many are appended as there are values, and sixteen more have room. (All processors with
+            // AVX-512 have the instruction that counts bits.)
+            unsafe { _mm512_storeu_si512(out.add(count).cast(), _mm512_maskz_compress_epi32(mask, lanes)) };
+            count += mask.count_ones() as usize;
+            reached += from.count_ones() as usize;
+            lanes = _mm512_add_epi32(lanes, step);
+        }
+        let (x, some) = load_some(rest);
+        let from = _mm512_mask_cmp_ps_mask::<_CMP_GE_OQ>(some, x, low);
+        let mask = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(from, x, high);
+        // SAFETY: as above.
+        unsafe { _mm512_storeu_si512(out.add(count).cast(), _mm512_maskz_compress_epi32(mask, lanes)) };
+        count += mask.count_ones() as usize;
+        reached += from.count_ones() as usize;
+        // SAFETY: so many were written.
+        unsafe { list.places.set_len(first + count) };
+        list.values.extend(list.places[first..].iter().map(|place| values[*place as usize - start]));
+        reached - count
     }
 }

@@ -36,12 +36,12 @@ pub struct Request<'a> {
     pub most: usize,
 }
 
-/// What is kept of row `number`, and the order of its tokens.
+/// What is kept of row `number`, and the order of its tokens; `drawn` is the uniform number of a draw that follows.
 fn cut<'m, T: Logit>(
     values: &'m [T],
     number: usize,
     request: &Request,
-    drawn: bool,
+    drawn: Option<f64>,
     memory: &'m mut Memory<T>,
 ) -> Result<(Order<'m, T>, Kept)> {
     let temperature = at(request.temperature, number);
@@ -64,11 +64,22 @@ fn cut<'m, T: Logit>(
     } else {
         FIRST
     };
-    let bounded = least < values.len() as f64;
-    let sums = rules::sums(&chain).max(if drawn && !bounded { Sums::Normalizer } else { Sums::Nothing });
+    // Masses alone can be summed in the pass that looks for where they end.
+    let share = match chain[..] {
+        [(Rule::TopP, share), _] => Some(share),
+        [_] if drawn.is_some() => Some(1.0),
+        _ => None,
+    };
+    let swept = share.is_some() && least >= values.len() as f64;
+    let needed = rules::sums(&chain, values.len() <= SHORT);
+    let sums = if swept { Sums::Nothing } else { needed };
     let reading = Reading { temperature: if greedy { 1.0 } else { temperature }, sums, expected };
     let row = Row::read(values, number, reading, memory)?;
     let mut order = Order::new(values, row, expected);
+    if let (true, Some(share)) = (swept, share) {
+        let shares = [share, drawn.map_or(share, |u| u * share)];
+        order.sweep(&shares[usize::from(share >= 1.0)..1 + usize::from(drawn.is_some())]);
+    }
     let kept = rules::keep(&mut order, &chain);
     Ok((order, kept))
 }
@@ -82,7 +93,7 @@ pub fn truncate<T: Logit>(x: &[T], v: usize, request: &Request, job: &Job) -> Re
     let (mut supports, mut done) = (vec![Vec::new(); rows], vec![(); rows]);
     super::each(x, v, (&mut supports, 1), (&mut done, 1), job, |number, values, support, _| {
         let mut memory = Lent::<Memory<T>>::new();
-        let (mut order, kept) = cut(values, number, request, false, &mut memory)?;
+        let (mut order, kept) = cut(values, number, request, None, &mut memory)?;
         let (list, mut mass) = (&mut support[0], 0.0);
         order.visit(&kept.before, &kept.until, |token, e| {
             mass += e;
@@ -109,8 +120,8 @@ pub fn decode<T: Logit>(
     let mut done = vec![(); draws.len()];
     super::each(x, v, (draws, 1), (&mut done, 1), job, |number, values, draw, _| {
         let mut memory = Lent::<Memory<T>>::new();
-        let (mut order, kept) = cut(values, number, request, true, &mut memory)?;
         let u = places.at(number).uniform(draw::SAMPLE);
+        let (mut order, kept) = cut(values, number, request, Some(u), &mut memory)?;
         let (token, size) = (pick(&mut order, &kept, u), kept.until.count - kept.before.count);
         let statistics = order.statistics();
         let d = (token.logit - statistics.maximum) / statistics.temperature;

@@ -1,0 +1,101 @@
+"""truncate and truncated_decode as torch operators."""
+
+import numpy as np
+import pytest
+import torch
+
+import torch_checks
+from argrad.decoding import to_dense, truncate, truncated_decode
+
+NONE = (None,) * 9
+
+
+def draw(size, seed):
+    generator = torch.Generator().manual_seed(seed + 1)
+    return (torch.randn((3, size), dtype=torch.float64, generator=generator),)
+
+
+def row(name, options, rules, width):
+    def arguments(inputs):
+        (x,) = inputs
+        given = [None if number is None else torch.full((3,), number, dtype=torch.float64) for number in rules]
+        temperature = torch.full((3,), options.get("temperature", 1.0), dtype=torch.float64)
+        order = ",".join([key for key in options if key not in ("temperature", "max_k")])
+        return (x, temperature, *given, order, options.get("max_k"), width)
+
+    return torch_checks.Row(
+        name=name,
+        call=lambda x: truncate(x, **options)[1],
+        inputs=draw,
+        differentiable=(0,),
+        raw=lambda: torch.ops.argrad.truncate.default,
+        arguments=arguments,
+    )
+
+
+ROWS = [
+    row("top_k", {"top_k": 4, "temperature": 0.7}, (None, 4.0, *NONE[2:]), 4),
+    row("typical", {"typical_p": 0.9, "max_k": 5}, (*NONE[:4], 0.9, *NONE[5:]), 5),
+]
+
+
+@pytest.mark.parametrize("check", torch_checks.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_torch(row, check):
+    if row.name == "typical" and check is not torch_checks.raw_operator_is_sound:
+        row = torch_checks.Row(**{**vars(row), "call": lambda x: to_dense(*truncate(x, typical_p=0.9), x.shape[-1])})
+        if check is torch_checks.half_precision:
+            return  # to_dense is of torch, in its own precision
+    check(row)
+
+
+def test_gradients_are_those_of_a_softmax_over_what_is_kept():
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 500)) * 2).requires_grad_()
+    g = torch.from_numpy(np.random.default_rng(1).standard_normal((4, 500)))
+    for rules in ({"top_p": 0.8}, {"typical_p": 0.5}, {"min_p": 0.05, "temperature": 0.6}):
+        indices, values, size = truncate(x, **rules)
+        (found,) = torch.autograd.grad((to_dense(indices, values, size, 500) * g).sum(), x)
+        kept = to_dense(indices, values.detach(), size, 500) > 0
+        q = (x / rules.get("temperature", 1.0)).masked_fill(~kept, -np.inf).softmax(-1)
+        (expected,) = torch.autograd.grad((q * g).sum(), x)
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+    indices, values, _ = truncate(x, temperature=0.0)
+    assert torch.autograd.grad(values.sum(), x)[0].abs().max() == 0
+    temperature = torch.tensor([0.0, 1.0, 0.5, 0.0], dtype=torch.float64)
+    (found,) = torch.autograd.grad(truncate(x, temperature=temperature, top_k=9)[1].square().sum(), x)
+    assert torch.isfinite(found).all()
+    assert (found[[0, 3]] == 0).all()
+    assert (found[1] != 0).sum() == 9
+
+
+def test_drawing_inside_compilers_and_transforms():
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 300)))
+    expected = truncated_decode(x, top_p=0.9, seed=3)
+    compiled = torch.compile(lambda x: truncated_decode(x, top_p=0.9, seed=3), fullgraph=True, backend="aot_eager")
+    mapped = torch.vmap(lambda x, row: truncated_decode(x, top_p=0.9, seed=3, row=row))
+    for found in (compiled(x), mapped(x, torch.arange(4)), truncated_decode(x.requires_grad_(), top_p=0.9, seed=3)):
+        for a, b in zip(found, expected, strict=True):
+            assert a.dtype == b.dtype
+            assert torch.equal(a, b)
+            assert not a.requires_grad
+    seed = torch.full((4,), 3)
+    numbers = [torch.ones(4, dtype=torch.float64), *NONE[:2], seed.double() / 4, *NONE[:6]]
+    torch.library.opcheck(
+        torch.ops.argrad.truncated_decode.default,
+        (x.detach(), *numbers, "top_p", None, seed, torch.arange(4), seed - 3),
+    )
+
+
+def test_shapes_inside_compilers_do_not_depend_on_numbers():
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 50)))
+    for rules, width in (({"top_p": 0.5}, 50), ({"top_p": 0.5, "top_k": 7}, 7), ({"min_p": 0.1, "max_k": 9}, 9)):
+        compiled = torch.compile(lambda x, rules=rules: truncate(x, **rules), fullgraph=True, backend="aot_eager")
+        indices, values, size = truncate(x, **rules)
+        found = compiled(x)
+        assert found[1].shape == (4, width)
+        most = indices.shape[-1]
+        assert most == size.max()
+        assert torch.equal(found[0][:, :most], indices)
+        assert torch.equal(found[1][:, :most], values)
+        assert (found[0][:, most:] == -1).all()
+        assert torch.equal(found[2], size)
