@@ -105,7 +105,7 @@ class BregmanLogitsProcessor(_Distribution):
         >>> processor(None, torch.tensor([[2.0, 1.9, -1.0, -3.0]])).exp()
         tensor([[0.5250, 0.4750, 0.0000, 0.0000]])
 
-        In `generate`:
+        In `generate`::
 
             model.generate(**inputs, do_sample=True, top_k=0, temperature=1.0,
                            logits_processor=[BregmanLogitsProcessor(penalty=0.01, temperature=0.8)])
@@ -211,7 +211,7 @@ class BregmanSampler(_Sampler):
         >>> bool((scores.exp().sum(-1) == 1).all() and (scores[:, :2] == 0).any(-1).all())
         True
 
-        In `generate`:
+        In `generate`::
 
             model.generate(**inputs, do_sample=False, logits_processor=[BregmanSampler(penalty=0.01, seed=0)])
     """
