@@ -1,4 +1,4 @@
-"""truncate and truncated_decode as torch operators."""
+"""truncate and truncated_decode as torch operators, and beside the processors of transformers."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import torch
 
 import torch_checks
 from argrad.decoding import to_dense, truncate, truncated_decode
+from test_decoding_truncate import NUMBERS
 
 NONE = (None,) * 9
 
@@ -99,3 +100,38 @@ def test_shapes_inside_compilers_do_not_depend_on_numbers():
         assert torch.equal(found[1][:, :most], values)
         assert (found[0][:, most:] == -1).all()
         assert torch.equal(found[2], size)
+
+
+def warped(x, temperature, rules):
+    """The logits that transformers' own processors leave."""
+    from transformers.generation import logits_process as theirs
+
+    made = {
+        "top_k": theirs.TopKLogitsWarper,
+        "top_p": theirs.TopPLogitsWarper,
+        "min_p": theirs.MinPLogitsWarper,
+        "typical_p": theirs.TypicalLogitsWarper,
+        "epsilon": theirs.EpsilonLogitsWarper,
+        "eta": theirs.EtaLogitsWarper,
+    }
+    scores = x / temperature
+    for name, warper in made.items():
+        if name in rules:
+            scores = warper(rules[name])(None, scores)
+    return scores
+
+
+def test_equal_to_transformers():
+    """Without ties, and without top-h, which transformers defines in another way."""
+    rng, compared = np.random.default_rng(11), 0
+    names = ("top_k", "top_p", "min_p", "typical_p", "epsilon", "eta")
+    while compared < 600:
+        v = int(rng.choice([5, 40, 300, 1000, 5000]))
+        x = torch.from_numpy(rng.standard_normal((2, v)) * rng.choice([0.01, 0.5, 2.0, 5.0]))
+        rules = {name: NUMBERS[name](rng) for name in names if rng.random() < 0.4}
+        temperature = float(rng.choice([0.3, 0.7, 1.0, 1.5, 3.0]))
+        expected = warped(x, temperature, rules).softmax(-1)
+        found = to_dense(*truncate(x, temperature=temperature, **rules), v)
+        assert torch.equal(found > 0, expected > 0), (v, temperature, rules)
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
+        compared += 2
