@@ -57,6 +57,16 @@ def test_size_is_the_best_of_all(alpha, dual, rng):
 
 
 @pytest.mark.parametrize(("alpha", "dual"), RULES)
+def test_sizes_turn_at_the_gains(alpha, dual, rng):
+    """A penalty a millionth below a token's gain keeps it, one a millionth above does not."""
+    logits = rng.normal(size=10)
+    gains = -np.diff(oracle.costs(logits, alpha, dual, 0.0))
+    for k in range(1, 8):
+        assert len(kept(logits, alpha=alpha, dual=dual, penalty=gains[k - 1] * (1 - 1e-6))[0]) == k + 1
+        assert len(kept(logits, alpha=alpha, dual=dual, penalty=gains[k - 1] * (1 + 1e-6))[0]) == k
+
+
+@pytest.mark.parametrize(("alpha", "dual"), RULES)
 def test_sizes_of_long_rows_agree_with_enumeration(alpha, dual, rng):
     """Beyond the first tokens that are asked for: the costs of all sizes, by the library's values at fixed k."""
     for scale, penalty in ((1.0, 3e-4), (0.1, 3e-3)):

@@ -153,8 +153,9 @@ def bregman_project(
         selection is computed in float64.
 
     References:
-        "Sparse top-k decoding", arXiv:2505.19371, for both problems, the family and the convexity in k. That dropped
-        tokens add a constant, the bounds and the closed rules are derived in the core's documentation.
+        Noarov et al., "Foundations of Top-k Decoding for Language Models", NeurIPS 2025, arXiv:2505.19371, for both
+        problems and the convexity in k. That dropped tokens add a constant, the bounds and the closed rules are derived
+        in the core's documentation.
 
     Examples:
         >>> import numpy as np

@@ -206,10 +206,7 @@ pub fn second<T: Logit>(point: &Point<'_, T>, tangent: &[T], dx: &mut [T], dg: &
     })
 }
 
-/// Weights w relative to the largest, whose place is returned as well, and c; see the module.
-///
-/// Where the largest weight dwarfs the others, its c may be as large as they are small, so g - gbar must not be a difference
-/// there: see [`pull`].
+/// Weights w relative to the largest, c, and the place of the largest weight; see the module.
 fn weights<N: Number>(rule: Rule, p: &[N], q: &[N]) -> (Vec<N>, Vec<N>, usize) {
     let a = rule.alpha;
     let anchor = if a > 2.0 { q.len() - 1 } else { 0 };
