@@ -101,6 +101,7 @@ pub fn check(chain: &Chain, row: usize) -> Result<()> {
 
 /// The sums of the whole row that the chain needs: once k tokens are left, or in rows that are sorted whole, the tokens' own
 /// sums are at hand.
+#[must_use]
 pub fn sums(chain: &Chain, sorted: bool) -> Sums {
     let first = chain.iter().position(|&(rule, _)| rule == Rule::TopK).unwrap_or(chain.len());
     let needed = chain.iter().enumerate().filter(|&(i, (rule, _))| (i < first && !sorted) || rule.is_global());

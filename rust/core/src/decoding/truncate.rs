@@ -78,7 +78,7 @@ fn cut<'m, T: Logit>(
     let mut order = Order::new(values, row, expected);
     if let (true, Some(share)) = (swept, share) {
         let shares = [share, drawn.map_or(share, |u| u * share)];
-        order.sweep(&shares[usize::from(share >= 1.0)..1 + usize::from(drawn.is_some())]);
+        order.sweep(&shares[usize::from(share >= 1.0)..=usize::from(drawn.is_some())]);
     }
     let kept = rules::keep(&mut order, &chain);
     Ok((order, kept))
