@@ -26,6 +26,7 @@ fn outputs<'py, T: Element + Default>(py: Python<'py>, rows: &[usize], last: usi
 }
 
 /// The numbers of an array that [`outputs`] has made and nobody else has seen.
+#[allow(clippy::mut_from_ref)] // a handle of the interpreter, not the memory itself
 fn items<'a, T: Element>(array: &'a Bound<'_, PyArrayDyn<T>>) -> PyResult<&'a mut [T]> {
     // SAFETY: there is no other reference to the array's memory yet.
     Ok(unsafe { array.as_slice_mut() }?)
