@@ -169,6 +169,13 @@ def constant(shape: tuple[int, ...], number: float, name: str, reference: Array)
     return torch.from_numpy(_kept(tuple(shape), number, math.copysign(1.0, number), name))
 
 
+def counted(count: int, reference: Array) -> Array:
+    """Return 0, 1, ... as int64, of the kind of `reference`."""
+    if not is_tensor(reference):
+        return np.arange(count, dtype=np.int64)
+    return sys.modules["torch"].arange(count)  # numpy's would not be traced
+
+
 @lru_cache(maxsize=64)
 def _kept(shape: tuple[int, ...], number: float, sign: float, name: str) -> np.ndarray[Any, Any]:
     """Return an array of one number; the sign tells 0 from -0."""

@@ -1,6 +1,5 @@
 """Where the draws of an operator stand: seed, row and step, one each or one for every row."""
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,15 +58,13 @@ def _integers(rows: _rows.Rows, argument: str, value: object) -> int | Array:
 
 def spread(rows: _rows.Rows, where: Place) -> tuple[Any, Any, Any]:
     """Return seed, row and step as tensors of int64 and of the shape of the batch; the rows are a tensor."""
-    import torch
 
     def numbers(number: Any) -> Any:
         if not isinstance(number, int):
             return number
-        return rows.x.new_full(rows.batch, number - (number >> 63 << 64), dtype=torch.int64)
+        return _array.constant(rows.batch, number - (number >> 63 << 64), "int64", rows.x)
 
-    count = torch.arange(math.prod(rows.batch)).reshape(rows.batch)  # numpy's would not be traced
-    row = count if where.row is None else numbers(where.row)
+    row = _rows.numbers_of_rows(rows, None) if where.row is None else numbers(where.row)
     return numbers(where.seed), row, numbers(where.step)
 
 

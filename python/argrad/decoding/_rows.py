@@ -107,8 +107,7 @@ def seeds(rows: Rows, seed: object) -> Array:
 def numbers_of_rows(rows: Rows, row: object) -> Array:
     """Return the number of each row as int64: those of the caller, or 0, 1, ... in order for None."""
     if row is None:
-        count = math.prod(rows.batch)
-        return _array.like(np.arange(count, dtype=np.int64).reshape(rows.batch), rows.x)
+        return _array.counted(math.prod(rows.batch), rows.x).reshape(rows.batch)
     return per_row_integer(rows, "row", row, low=0, high=2**32 - 1)
 
 

@@ -77,6 +77,24 @@ dispatch! {
     pub fn maxima<T: Logit>(leaf: &[T], block: usize, keys: &mut [T::Key]) -> bool = maxima_lanes
 }
 
+#[inline(always)]
+fn lane_maxima_lanes<T: Logit>(block: &[T], keys: &mut [T::Key; WIDTH]) {
+    let mut top = [-T::INFINITY; WIDTH];
+    let (pieces, rest) = block.as_chunks::<WIDTH>();
+    for piece in pieces {
+        top = larger(piece, &top);
+    }
+    for (top, &x) in top.iter_mut().zip(rest) {
+        *top = if x > *top { x } else { *top };
+    }
+    *keys = top.map(T::key);
+}
+
+dispatch! {
+    /// The maxima of the places of a block that are equal mod 16, as keys.
+    pub fn lane_maxima<T: Logit>(block: &[T], keys: &mut [T::Key; WIDTH]) = lane_maxima_lanes
+}
+
 /// Four rows of lanes.
 pub(super) type Group<T> = [[T; LANES]; 4];
 

@@ -160,8 +160,14 @@ impl<'a, T: Logit> Row<'a, T> {
     /// Finds the `k` largest, -inf among them, and returns them packed and sorted.
     pub(super) fn select(&mut self, k: usize) -> &[T::Packed] {
         let k = k.min(self.values.len());
-        let bound = self.bound(k);
-        if !self.gather(T::value(bound), 2 * k + leaf::WIDTH) {
+        let mut bound = self.bound(k);
+        let mut few = self.gather(T::value(bound), 2 * k + leaf::WIDTH);
+        // More blocks than that reach the bound only where many of their maxima equal it.
+        if !few && BLOCKS * k <= self.memory.maxima.len() && self.blocks(bound).count() <= 2 * k {
+            bound = self.finer(bound, k);
+            few = self.gather(T::value(bound), 16 * k);
+        }
+        if !few {
             let exact = if self.above(bound) < k { bound } else { self.refined(bound, k) };
             self.gather_with_ties(exact, k);
         }
@@ -185,6 +191,20 @@ impl<'a, T: Logit> Row<'a, T> {
         self.memory.keys.clear();
         self.memory.keys.extend(self.values.iter().map(|x| x.key()));
         select::threshold::<T>(&self.memory.keys, k)
+    }
+
+    /// The same from parts of the blocks that reach `key`, where few blocks hold most of what is looked for.
+    fn finer(&mut self, key: T::Key, k: usize) -> T::Key {
+        let mut keys = std::mem::take(&mut self.memory.keys);
+        keys.clear();
+        for (_, values) in self.blocks(key) {
+            let mut lanes = [T::LOWEST; leaf::WIDTH];
+            leaf::lane_maxima(values, &mut lanes);
+            keys.extend_from_slice(&lanes);
+        }
+        let found = select::threshold::<T>(&keys, k);
+        self.memory.keys = keys;
+        found
     }
 
     /// How many numbers are above the key.

@@ -3,7 +3,8 @@
 //! ```text
 //! t = a key that at least k of the maxima of blocks reach: so many logits reach it, all of the k largest among them
 //! the logits that reach t, in blocks whose maximum does: mostly few more than k
-//!     many more (a sorted row): t = a key that at least k of the logits in these blocks reach
+//!     many more (neighbors):    t = a key that at least k of the maxima of these blocks' lanes reach
+//!     again (few numbers):      t = a key that at least k of the logits in these blocks reach
 //!     many equal t:             those above it, and the first of those that equal it
 //! selection of k;  sort
 //! ```
