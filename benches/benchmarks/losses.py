@@ -28,6 +28,7 @@ def _mask() -> Tensor:
 
 ON_MASKS = ("betti_matching", "euler_characteristic", "wasserstein_topology")
 # What the arguments of a loss are, by their names; then the losses with arguments of another kind, and their settings.
+OF_CLASSES = ("topk_cross_entropy_loss", "entmax_loss", "fenchel_young_loss", "sparsemax_loss")
 INPUTS: dict[str, Callable[[], Tensor]] = {
     "betti": lambda: torch.tensor([1, 2]),
     "positive": lambda: torch.rand(BATCH, SIZE) < 0.1,
@@ -38,7 +39,7 @@ INPUTS: dict[str, Callable[[], Tensor]] = {
 }
 SPECIAL: dict[str, dict[str, Callable[[], Tensor]]] = {
     "lcron_loss": {"scores": lambda: torch.randn(BATCH, 2, SIZE), "state": lambda: torch.ones(2)},
-    "topk_cross_entropy_loss": {"target": lambda: torch.randint(0, SIZE, (BATCH,))},
+    **{name: {"target": lambda: torch.randint(0, SIZE, (BATCH,))} for name in OF_CLASSES},
     **{f"{name}_loss": {"target": _mask} for name in ON_MASKS},
 }
 SETTINGS: dict[str, dict[str, object]] = {
