@@ -185,8 +185,12 @@ impl<'a, T: Logit> Row<'a, T> {
         if 2 * k >= self.values.len() {
             return T::LOWEST;
         }
-        if BLOCKS * k <= self.memory.maxima.len() {
+        let blocks = self.memory.maxima.len();
+        if BLOCKS * k <= blocks {
             return select::threshold::<T>(&self.memory.maxima, k);
+        }
+        if BLOCKS * k <= blocks * leaf::WIDTH && self.block > leaf::WIDTH {
+            return self.finer(T::LOWEST, k);
         }
         self.memory.keys.clear();
         self.memory.keys.extend(self.values.iter().map(|x| x.key()));
