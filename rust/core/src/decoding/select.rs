@@ -25,12 +25,24 @@ dispatch! {
     fn count<T: Logit>(keys: &[T::Key], least: T::Key) -> usize = count_lanes::<T>
 }
 
+#[inline(always)]
+fn range_lanes<T: Logit>(keys: &[T::Key]) -> [T::Key; 2] {
+    let (mut low, mut high) = (T::INFINITY.key(), T::LOWEST);
+    for &key in keys {
+        low = if key < low { key } else { low };
+        high = if key > high { key } else { high };
+    }
+    [low, high]
+}
+
+dispatch! {
+    /// The smallest and the largest key.
+    fn range<T: Logit>(keys: &[T::Key]) -> [T::Key; 2] = range_lanes::<T>
+}
+
 /// A key that at least `k` of the keys reach, and at most `k + k / 4` where few are equal.
 pub fn threshold<T: Logit>(keys: &[T::Key], k: usize) -> T::Key {
-    let (mut low, mut high) = (T::LOWEST, T::INFINITY.key());
-    if let (Some(&least), Some(&most)) = (keys.iter().min(), keys.iter().max()) {
-        (low, high) = (least, most);
-    }
+    let [mut low, mut high] = range::<T>(keys);
     while low < high {
         let middle = T::between(low, high);
         let found = count::<T>(keys, middle);
