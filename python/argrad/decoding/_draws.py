@@ -64,7 +64,7 @@ def spread(rows: _rows.Rows, where: Place) -> tuple[Any, Any, Any]:
             return number
         return _array.constant(rows.batch, number - (number >> 63 << 64), "int64", rows.x)
 
-    row = _rows.numbers_of_rows(rows, None) if where.row is None else numbers(where.row)
+    row = _rows.numbers_of_rows(rows) if where.row is None else numbers(where.row)
     return numbers(where.seed), row, numbers(where.step)
 
 

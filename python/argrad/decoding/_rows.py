@@ -96,19 +96,9 @@ def _spread(rows: Rows, argument: str, value: Array, dtype: str) -> Array:
     return array.expand(rows.batch) if _array.is_tensor(array) else np.broadcast_to(array, rows.batch)
 
 
-def seeds(rows: Rows, seed: object) -> Array:
-    """Require what `_check.seed` takes, or an integer array of one for each row; return the bits as int64."""
-    if _array.kind_of(seed) is not None:
-        return per_row_integer(rows, "seed", seed, low=0)
-    bits = _check.seed(rows.function, seed, "seed")
-    return _array.like(np.full(rows.batch, bits, np.uint64).view(np.int64), rows.x)
-
-
-def numbers_of_rows(rows: Rows, row: object) -> Array:
-    """Return the number of each row as int64: those of the caller, or 0, 1, ... in order for None."""
-    if row is None:
-        return _array.counted(math.prod(rows.batch), rows.x).reshape(rows.batch)
-    return per_row_integer(rows, "row", row, low=0, high=2**32 - 1)
+def numbers_of_rows(rows: Rows) -> Array:
+    """Return 0, 1, ... as int64, a number for each row in order."""
+    return _array.counted(math.prod(rows.batch), rows.x).reshape(rows.batch)
 
 
 def flat(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

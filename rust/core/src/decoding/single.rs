@@ -1,5 +1,5 @@
-//! The two loops over all logits in single precision with instructions that compilers do not find by themselves: a vector's
-//! comparison as bits, and the largest of its lanes. Both are exact, so every level gives the same result.
+//! The loops over all logits in single precision with instructions that compilers do not find by themselves: a vector's
+//! comparison as bits, and the largest of its lanes. They are exact, so every level gives the same result.
 
 use crate::decoding::cut::{self, Bracket, List};
 use crate::decoding::leaf;
