@@ -1,31 +1,15 @@
 //! Entmax, its conjugate and capped projections against bisection and differences, on every instruction set.
 
+use argrad_core::Job;
 use argrad_core::decoding::constrained::{self, Kind, Problem};
 use argrad_core::decoding::entmax::{
     Rows, Support, Target, TopRows, conjugate, conjugate_vjp, entmax, entmax_vjp, topk_softmax,
 };
-use argrad_core::{Job, simd};
+use levels::on_every_level;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use std::sync::Mutex;
 
-/// The instruction set is a setting of the process.
-static LEVEL: Mutex<()> = Mutex::new(());
-
-fn on_every_level<R: PartialEq + std::fmt::Debug>(work: impl Fn() -> R) -> R {
-    let guard = LEVEL.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let found: Vec<R> = simd::available()
-        .into_iter()
-        .map(|level| {
-            simd::force(level.name()).unwrap();
-            work()
-        })
-        .collect();
-    simd::force("auto").unwrap();
-    drop(guard);
-    assert!(found.windows(2).all(|pair| pair[0] == pair[1]), "levels differ");
-    found.into_iter().next().unwrap()
-}
+mod levels;
 
 fn settings() -> ProptestConfig {
     ProptestConfig { cases: 150, rng_seed: RngSeed::Fixed(7), failure_persistence: None, ..ProptestConfig::default() }

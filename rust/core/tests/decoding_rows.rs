@@ -1,29 +1,13 @@
 //! Rows of logits: selection against a full sort, statistics against double precision, on every instruction set.
 
+use argrad_core::Job;
 use argrad_core::decoding::topk::topk;
 use argrad_core::decoding::{Logit, Memory, Reading, Row, Statistics, Sums};
-use argrad_core::{Job, simd};
+use levels::on_every_level;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use std::sync::Mutex;
 
-/// The instruction set is a setting of the process.
-static LEVEL: Mutex<()> = Mutex::new(());
-
-fn on_every_level<R: PartialEq + std::fmt::Debug>(work: impl Fn() -> R) -> R {
-    let guard = LEVEL.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let found: Vec<R> = simd::available()
-        .into_iter()
-        .map(|level| {
-            simd::force(level.name()).unwrap();
-            work()
-        })
-        .collect();
-    simd::force("auto").unwrap();
-    drop(guard);
-    assert!(found.windows(2).all(|pair| pair[0] == pair[1]), "levels differ");
-    found.into_iter().next().unwrap()
-}
+mod levels;
 
 /// Rows of every length around the sizes of vectors, blocks and leaves, of many kinds.
 fn rows() -> impl Strategy<Value = Vec<f32>> {
