@@ -4,8 +4,15 @@
 //! at once, and for large ones, pages come in a third of the time, and numbers that are written to here and there are
 //! found faster afterwards.
 
+use crate::real::Real;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
 /// Less memory comes from what was in use before.
 const LARGE: usize = 1 << 20;
+/// Zeros of so many bytes, which no cache would hold, are pages that are yet to be written to.
+const VAST: usize = 1 << 24;
+const PAGE: usize = 1 << 12;
 
 /// `n` zeros.
 #[must_use]
@@ -13,6 +20,49 @@ pub fn zeros<T: Copy + Default>(n: usize) -> Vec<T> {
     let mut numbers = vec![T::default(); n];
     populate(&mut numbers);
     numbers
+}
+
+/// `n` zeros, of which few will be written to: whoever writes to a page, or reads it, is handed it then. The system's own
+/// allocation of zeros writes them all where the memory was in use before.
+#[must_use]
+pub fn blank<T: Real>(n: usize) -> Vec<T> {
+    if n * size_of::<T>() < VAST {
+        return vec![T::ZERO; n];
+    }
+    let mut numbers: Vec<T> = Vec::with_capacity(n);
+    let pages = dropped(&mut numbers.spare_capacity_mut()[..n]);
+    let first = numbers.as_mut_ptr();
+    // SAFETY: there is room for n numbers. Those before and after the pages become zeros, and the pages hold zeros.
+    unsafe {
+        first.write_bytes(0, pages.start);
+        first.add(pages.end).write_bytes(0, n - pages.end);
+        numbers.set_len(n);
+    }
+    numbers
+}
+
+/// Hands whole pages back to the system, so that they hold zeros, and returns the numbers on them.
+#[cfg(target_os = "linux")]
+fn dropped<T: Real>(numbers: &mut [MaybeUninit<T>]) -> Range<usize> {
+    let first: *mut T = numbers.as_mut_ptr().cast();
+    let start = first.align_offset(PAGE).min(numbers.len());
+    let bytes = (numbers.len() - start) * size_of::<T>() & !(PAGE - 1);
+    if bytes == 0 {
+        return 0..0;
+    }
+    // SAFETY: whole pages of our own that hold nothing of worth. If they were not the process's own, as other allocators
+    // may have it, the advice would be refused or leave the number that is looked at.
+    unsafe {
+        let pages = first.add(start);
+        pages.write_volatile(T::ONE);
+        let refused = libc::madvise(pages.cast(), bytes, libc::MADV_DONTNEED) != 0;
+        if refused || pages.read_volatile() != T::ZERO { 0..0 } else { start..start + bytes / size_of::<T>() }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn dropped<T: Real>(_: &mut [MaybeUninit<T>]) -> Range<usize> {
+    0..0
 }
 
 /// Makes room for `n` numbers of any content.
@@ -27,7 +77,6 @@ pub fn room<T: Copy>(numbers: &mut Vec<T>, n: usize, number: T) {
 
 #[cfg(target_os = "linux")]
 fn populate<T>(numbers: &mut Vec<T>) {
-    const PAGE: usize = 1 << 12;
     let bytes = numbers.capacity() * size_of::<T>();
     if bytes < LARGE {
         return;
@@ -48,6 +97,20 @@ fn populate<T>(_: &mut Vec<T>) {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blank_numbers_are_zeros_where_others_were() {
+        for n in [0, 1, VAST / 4 - 1, VAST / 4, VAST / 4 + 1, VAST / 2 + 1027] {
+            for _ in 0..3 {
+                let mut numbers = blank::<f32>(n);
+                assert!(numbers == vec![0.0; n]);
+                numbers.fill(7.0);
+                let mut wide = blank::<f64>(n);
+                assert!(wide == vec![0.0; n]);
+                wide.fill(7.0);
+            }
+        }
+    }
 
     #[test]
     fn there_is_room_and_zeros_are_zeros() {

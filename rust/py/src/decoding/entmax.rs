@@ -4,6 +4,7 @@ use super::Floats;
 use crate::call::run_sized;
 use argrad_core::decoding::Logit;
 use argrad_core::decoding::entmax::{self as core, Rows, Support, Target};
+use argrad_core::fresh::blank;
 use argrad_core::{Job, Result};
 use numpy::{Element, IntoPyArray, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
@@ -122,7 +123,7 @@ fn entmax<'py>(
 }
 
 fn forward<'py, T: Cast>(py: Python<'py>, shared: &Shared<'_, 'py>) -> PyResult<(Bound<'py, PyAny>, Supports)> {
-    let mut out = vec![T::ZERO; T::slice(shared.x)?.len()];
+    let mut out = blank(T::slice(shared.x)?.len());
     let mut kept = vec![Support::default(); shared.alpha.len()];
     shared.solve::<T>(py, |rows, job| core::entmax(rows, &mut out, &mut kept, job))?;
     Ok((out.into_pyarray(py).into_any(), Supports::new(kept)))
@@ -153,7 +154,7 @@ fn vjp<'py, T: Cast>(
 ) -> PyResult<Gradients<'py>> {
     let g = T::slice(g)?;
     let kept = kept.map(|kept| kept.get().rows());
-    let (mut dx, mut dalpha) = (vec![T::ZERO; T::slice(shared.x)?.len()], vec![0.0; shared.alpha.len()]);
+    let (mut dx, mut dalpha) = (blank(T::slice(shared.x)?.len()), vec![0.0; shared.alpha.len()]);
     let to_alpha = wanted & 2 > 0;
     shared.solve::<T>(py, |rows, job| core::entmax_vjp(rows, kept, g, (&mut dx, &mut dalpha), to_alpha, job))?;
     Ok(vec![dx.into_pyarray(py).into_any(), dalpha.into_pyarray(py).into_any()])
@@ -182,7 +183,7 @@ fn second<'py, T: Cast>(
     along_alpha: &Alphas<'py>,
 ) -> PyResult<Gradients<'py>> {
     let (g, along) = (T::slice(g)?, (T::slice(along)?, along_alpha.as_slice()?));
-    let (mut dx, mut dalpha, mut dg) = (vec![T::ZERO; g.len()], vec![0.0; shared.alpha.len()], vec![T::ZERO; g.len()]);
+    let (mut dx, mut dalpha, mut dg) = (blank(g.len()), vec![0.0; shared.alpha.len()], blank(g.len()));
     shared.solve::<T>(py, |rows, job| core::entmax_second(rows, g, along, (&mut dx, &mut dalpha, &mut dg), job))?;
     Ok(vec![dx.into_pyarray(py).into_any(), dalpha.into_pyarray(py).into_any(), dg.into_pyarray(py).into_any()])
 }
@@ -238,7 +239,7 @@ fn conjugate_vjp<'py, T: Cast>(
 ) -> PyResult<Gradients<'py>> {
     let (target, g) = (T::target(target)?, T::slice(g)?);
     let kept = kept.map(|kept| kept.get().rows());
-    let (mut dx, mut dalpha) = (vec![T::ZERO; T::slice(shared.x)?.len()], vec![0.0; shared.alpha.len()]);
+    let (mut dx, mut dalpha) = (blank(T::slice(shared.x)?.len()), vec![0.0; shared.alpha.len()]);
     shared.solve::<T>(py, |rows, job| {
         core::conjugate_vjp(rows, target, kept, g, (&mut dx, &mut dalpha), wanted & 2 > 0, job)
     })?;
@@ -270,8 +271,8 @@ fn conjugate_second<'py, T: Cast>(
     along_alpha: &Alphas<'py>,
 ) -> PyResult<Gradients<'py>> {
     let (target, g, along) = (T::target(target)?, T::slice(g)?, (T::slice(along)?, along_alpha.as_slice()?));
-    let (mut dx, mut dalpha) = (vec![T::ZERO; T::slice(shared.x)?.len()], vec![0.0; shared.alpha.len()]);
-    let mut dg = vec![T::ZERO; g.len()];
+    let (mut dx, mut dalpha) = (blank(T::slice(shared.x)?.len()), vec![0.0; shared.alpha.len()]);
+    let mut dg = blank(g.len());
     shared.solve::<T>(py, |rows, job| {
         core::conjugate_second(rows, target, g, along, (&mut dx, &mut dalpha, &mut dg), job)
     })?;
