@@ -41,12 +41,30 @@ pub fn blank<T: Real>(n: usize) -> Vec<T> {
     numbers
 }
 
+/// Asks at once for the pages of a part of [`blank`]'s `n` numbers that is about to be written to.
+#[cfg(target_os = "linux")]
+pub fn demand<T: Real>(part: &mut [T], n: usize) {
+    let start = part.as_mut_ptr().align_offset(PAGE).min(part.len());
+    let bytes = ((part.len() - start) * size_of::<T>()) & !(PAGE - 1);
+    if n * size_of::<T>() < VAST || bytes == 0 {
+        return;
+    }
+    // SAFETY: whole pages of our own; the advice changes no content. It is refused where the system does not know it.
+    unsafe {
+        libc::madvise(part.as_mut_ptr().add(start).cast(), bytes, libc::MADV_POPULATE_WRITE);
+    }
+}
+
+/// Nothing is known of the system's pages.
+#[cfg(not(target_os = "linux"))]
+pub fn demand<T: Real>(_: &mut [T], _: usize) {}
+
 /// Hands whole pages back to the system, so that they hold zeros, and returns the numbers on them.
 #[cfg(target_os = "linux")]
 fn dropped<T: Real>(numbers: &mut [MaybeUninit<T>]) -> Range<usize> {
     let first: *mut T = numbers.as_mut_ptr().cast();
     let start = first.align_offset(PAGE).min(numbers.len());
-    let bytes = (numbers.len() - start) * size_of::<T>() & !(PAGE - 1);
+    let bytes = ((numbers.len() - start) * size_of::<T>()) & !(PAGE - 1);
     if bytes == 0 {
         return 0..0;
     }

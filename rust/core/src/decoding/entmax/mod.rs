@@ -2,6 +2,7 @@
 
 mod conjugate;
 mod derivative;
+mod even;
 mod solve;
 mod top;
 
@@ -17,6 +18,7 @@ use crate::error::{Result, invalid};
 use crate::job::Job;
 use crate::lent::Lent;
 use derivative::Point;
+use even::Even;
 use solve::Work;
 
 /// Largest tokens that are expected to matter: blocks of a row are small enough to hold hardly two of them.
@@ -36,15 +38,26 @@ pub struct Rows<'a, T> {
 }
 
 impl<T: Logit> Rows<'_, T> {
-    /// Finds the support of a row.
-    fn solve<'w>(&self, number: usize, row: &[T], work: &'w mut Work) -> Result<&'w Support> {
+    /// Finds the support of a row, or a shorter description of one that has nearly all of it.
+    fn search(&self, number: usize, row: &[T], work: &mut Work) -> Result<Option<Even>> {
         let alpha = self.alpha[number];
         if !(1.0..f64::INFINITY).contains(&alpha) {
             return Err(invalid!("alpha must be finite and >= 1, got {alpha} for row {number}"));
         }
         let mut memory = Lent::<Memory<T>>::new();
-        let mut row = read(row, number, EXPECTED, &mut memory, "x")?;
-        solve::support(&mut row, alpha, work);
+        let mut scanned = read(row, number, EXPECTED, &mut memory, "x")?;
+        let even = Even::of(row, &scanned, alpha - 1.0);
+        if even.is_none() {
+            solve::support(&mut scanned, alpha, work);
+        }
+        Ok(even)
+    }
+
+    /// Finds the support of a row.
+    fn solve<'w>(&self, number: usize, row: &[T], work: &'w mut Work) -> Result<&'w Support> {
+        if let Some(even) = self.search(number, row, work)? {
+            even.support(row, &mut work.found);
+        }
         Ok(&work.found)
     }
 
@@ -107,7 +120,12 @@ fn gather<T: Logit>(indices: &[u32], row: &[T]) -> Vec<f64> {
 pub fn entmax<T: Logit>(rows: Rows<'_, T>, out: &mut [T], kept: &mut [Support], job: &Job) -> Result<()> {
     super::each(rows.x, rows.v, (out, rows.v), (kept, 1), job, |number, row, out, kept| {
         let mut work = Lent::<Work>::new();
-        let support = rows.solve(number, row, &mut work)?;
+        if let Some(even) = rows.search(number, row, &mut work)? {
+            even.write(row, out, rows.x.len());
+            kept[0] = Support::default();
+            return Ok(());
+        }
+        let support = &work.found;
         scatter(&support.indices, support.p.iter().copied(), out);
         kept[0] = worth_keeping(support, rows.v);
         Ok(())
