@@ -1,5 +1,6 @@
 """Where the draws of an operator stand: seed, row and step, one each or one for every row."""
 
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,10 +41,17 @@ def place(rows: _rows.Rows, seed: object, row: object, step: object) -> Place:
         TypeError: not what `_check.seed` takes nor an integer array, or `row` or `step` no integer or integer array.
         ValueError: a negative or too large number, or an array of another shape than that of the batch.
     """
-    if type(seed) is int and row is None and type(step) is int and 0 <= seed <= _MOST and 0 <= step <= _HIGH:
-        return Place(seed, None, step)
+    if row is None and (found := alone(seed, step)) is not None:
+        return Place(*found)
     bits = _integers(rows, "seed", seed) if _is_array(seed) else _check.seed(rows.function, seed, "seed")
     return Place(bits, None if row is None else _integers(rows, "row", row), _integers(rows, "step", step))
+
+
+def alone(seed: object, step: object) -> tuple[int, None, int] | None:
+    """Return what the kernels take if seed and step are ordinary integers in their ranges."""
+    if type(seed) is int and type(step) is int and 0 <= seed <= _MOST and 0 <= step <= _HIGH:
+        return seed, None, step
+    return None
 
 
 def _is_array(value: object) -> bool:
@@ -76,7 +84,11 @@ def plain(number: Any) -> Any:
 
 def leave(rows: _rows.Rows, found: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
     """Return token, size and log-probability as the kind of the rows."""
-    if not _array.is_tensor(rows.x):
-        return found
+    return tensors(found) if _array.is_tensor(rows.x) else found
+
+
+def tensors(found: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+    """Return token, size and log-probability as tensors; the arrays are fresh."""
     token, size, logs = found
-    return _array.tensor(token), _array.tensor(size), _array.tensor(logs)
+    share = sys.modules["torch"].from_numpy
+    return share(token), share(size), share(logs)

@@ -1,29 +1,39 @@
-//! Sums over the tokens above a logit, and the tokens between two, over whole rows and over lists of tokens.
+//! Passes over whole rows: sums over the tokens above a logit, and the tokens between two.
 
 use crate::decoding::leaf::{LANES, LEAF, WIDTH, add, groups, total};
+use crate::decoding::list::List;
 use crate::decoding::logit::{Decay, Logit};
 use crate::decoding::order::Prefix;
 use crate::decoding::statistics::Statistics;
 use crate::elementary::exp_f64;
 use crate::simd::dispatch;
 
-/// Lanes of the sums over a list.
-const LISTED: usize = 64;
-
-/// Tokens in the order of their places.
-#[derive(Debug, Default)]
-pub struct List<T> {
-    pub values: Vec<T>,
-    pub places: Vec<u32>,
-    /// e of each, once they were asked for.
-    weights: Vec<T>,
-}
-
 /// Logits from `low` to below `high`.
 #[derive(Debug, Clone, Copy)]
 pub struct Bracket<T> {
     pub low: T,
     pub high: T,
+}
+
+/// Which tokens of a leaf reach the ends of a bracket, a bit for each.
+#[derive(Debug, Clone, Copy)]
+pub struct Marks {
+    pub high: [u16; LEAF / WIDTH],
+    pub low: [u16; LEAF / WIDTH],
+}
+
+/// Places are written so many at a time.
+const AT_ONCE: usize = 8;
+pub type Room = [u32; LEAF + AT_ONCE];
+
+impl Marks {
+    pub const NONE: Self = Self { high: [0; LEAF / WIDTH], low: [0; LEAF / WIDTH] };
+}
+
+/// The bits of 64 tokens.
+#[inline(always)]
+fn four(bits: &[u16; 4]) -> u64 {
+    bits.iter().rev().fold(0, |all, &bits| all << 16 | u64::from(bits))
 }
 
 #[inline(always)]
@@ -65,196 +75,177 @@ pub fn above<T: Logit>(values: &[T], least: T, statistics: &Statistics) -> Prefi
     found
 }
 
+/// Sums of a pass over a row, in double precision: SUM e over all logits, and over those above either bracket.
+pub type Masses = [[f64; WIDTH]; 3];
+/// Four logits of a lane are added pairwise in their own precision: more would cost digits where few tokens have most of
+/// the weight.
+pub type Four<T> = [[T; WIDTH]; 4];
+
+/// The leaf in fours of vectors; the last is filled up with -inf in `last`.
 #[inline(always)]
-fn whole_lanes<T: Logit>(leaf: &[T], decay: &Decay<T>) -> f64 {
-    let (mut lanes, mut last) = ([0.0; LANES], [[T::ZERO; LANES]; 4]);
-    for [a, b, c, d] in groups(leaf, &mut last) {
-        let mut all = [T::ZERO; LANES];
-        for l in 0..LANES {
-            let low = decay.weight(a[l]) + decay.weight(b[l]);
-            all[l] = low + (decay.weight(c[l]) + decay.weight(d[l]));
-        }
-        add(&mut lanes, &all);
+pub fn fours<'a, T: Logit>(leaf: &'a [T], last: &'a mut Option<Four<T>>) -> impl Iterator<Item = &'a Four<T>> {
+    let (fours, _) = leaf.as_chunks::<WIDTH>().0.as_chunks::<4>();
+    let rest = &leaf[fours.len() * 4 * WIDTH..];
+    if !rest.is_empty() {
+        let last = last.insert([[-T::INFINITY; WIDTH]; 4]);
+        last.as_flattened_mut()[..rest.len()].copy_from_slice(rest);
     }
-    total(&lanes)
+    fours.iter().chain(&*last)
+}
+
+#[inline(always)]
+fn masses_lanes<T: Logit>(
+    leaf: &[T],
+    brackets: &[Bracket<T>],
+    decay: &Decay<T>,
+    marks: &mut [Marks; 2],
+    masses: &mut Masses,
+) {
+    let mut last = None;
+    for (number, four) in fours(leaf, &mut last).enumerate() {
+        let (mut e, mut sums) = ([[T::ZERO; WIDTH]; 4], [[T::ZERO; WIDTH]; 3]);
+        for (e, x) in e.iter_mut().zip(four) {
+            *e = std::array::from_fn(|l| decay.weight(x[l]));
+        }
+        sums[0] = std::array::from_fn(|l| (e[0][l] + e[1][l]) + (e[2][l] + e[3][l]));
+        for (bracket, sum) in brackets.iter().zip(&mut sums[1..]) {
+            let pick = |i: usize, l: usize| if four[i][l] >= bracket.high { e[i][l] } else { T::ZERO };
+            *sum = std::array::from_fn(|l| (pick(0, l) + pick(1, l)) + (pick(2, l) + pick(3, l)));
+        }
+        for (mass, sum) in masses.iter_mut().zip(&sums) {
+            for l in 0..WIDTH {
+                mass[l] += sum[l].wide();
+            }
+        }
+        let bits = |x: &[T; WIDTH], least: T| (0..WIDTH).fold(0, |bits, l| bits | u16::from(x[l] >= least) << l);
+        for (bracket, marks) in brackets.iter().zip(&mut *marks) {
+            for (i, x) in four.iter().enumerate() {
+                marks.high[number * 4 + i] = bits(x, bracket.high);
+                marks.low[number * 4 + i] = bits(x, bracket.low);
+            }
+        }
+    }
 }
 
 dispatch! {
-    /// SUM e.
-    fn whole<T: Logit>(leaf: &[T], decay: &Decay<T>) -> f64 = whole_lanes
+    /// See [`Logit::masses`].
+    pub fn masses<T: Logit>(
+        leaf: &[T],
+        brackets: &[Bracket<T>],
+        decay: &Decay<T>,
+        marks: &mut [Marks; 2],
+        masses: &mut Masses,
+    ) = masses_lanes
+}
+
+/// The places in a leaf that are marked as inside, and how many are above.
+///
+/// Eight places are written at a time, whether there are so many or not: a loop that is left at the last of a word would be
+/// mispredicted at most words.
+#[inline(always)]
+pub fn places<'a>(marks: &Marks, room: &'a mut Room) -> (&'a [u32], usize) {
+    let (mut count, mut above) = (0, 0);
+    let words = marks.low.as_chunks::<4>().0.iter().zip(marks.high.as_chunks::<4>().0);
+    for ((low, high), first) in words.zip((0..).step_by(64)) {
+        let (high, mut end) = (four(high), count);
+        let mut inside = four(low) & !high;
+        above += high.count_ones() as usize;
+        count += inside.count_ones() as usize;
+        while end < count {
+            for place in &mut room[end..end + AT_ONCE] {
+                *place = first + inside.trailing_zeros();
+                inside &= inside.wrapping_sub(1);
+            }
+            end += AT_ONCE;
+        }
+    }
+    (&room[..count], above)
 }
 
 #[inline(always)]
-fn masses_lanes<T: Logit>(leaf: &[T], first: T, second: T, decay: &Decay<T>) -> [f64; 3] {
-    let (mut whole, mut one, mut two) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
-    let mut last = [[T::ZERO; LANES]; 4];
-    for [a, b, c, d] in groups(leaf, &mut last) {
-        let (mut all, mut high, mut higher) = ([T::ZERO; LANES], [T::ZERO; LANES], [T::ZERO; LANES]);
-        for l in 0..LANES {
-            let [ea, eb] = [decay.weight(a[l]), decay.weight(b[l])];
-            let [ec, ed] = [decay.weight(c[l]), decay.weight(d[l])];
-            all[l] = (ea + eb) + (ec + ed);
-            let pick = |x: T, e: T| if x >= first { e } else { T::ZERO };
-            high[l] = (pick(a[l], ea) + pick(b[l], eb)) + (pick(c[l], ec) + pick(d[l], ed));
-            let pick = |x: T, e: T| if x >= second { e } else { T::ZERO };
-            higher[l] = (pick(a[l], ea) + pick(b[l], eb)) + (pick(c[l], ec) + pick(d[l], ed));
-        }
-        add(&mut whole, &all);
-        add(&mut one, &high);
-        add(&mut two, &higher);
+fn take_lanes<T: Logit>(leaf: &[T], start: usize, places: &[u32], list: &mut List<T>) {
+    match leaf.as_array::<LEAF>() {
+        // Without a check of places compilers find the instruction that gathers.
+        Some(leaf) => list.values.extend(places.iter().map(|&place| leaf[place as usize % LEAF])),
+        None => list.values.extend(places.iter().map(|&place| leaf[place as usize])),
     }
-    [total(&whole), total(&one), total(&two)]
+    list.places.extend(places.iter().map(|&place| start as u32 + place));
 }
 
 dispatch! {
-    /// SUM e over all logits, and over those from either bound on.
-    fn masses<T: Logit>(leaf: &[T], first: T, second: T, decay: &Decay<T>) -> [f64; 3] = masses_lanes
+    /// Appends the tokens at these places of a leaf, whose first has the place `start`.
+    fn take<T: Logit>(leaf: &[T], start: usize, places: &[u32], list: &mut List<T>) = take_lanes
 }
 
 /// In one pass: SUM e over the row; and for each of up to two brackets the tokens above it, without the moment, and a list
-/// of those inside.
+/// of those inside. The row `next` will be read next.
 pub fn sweep<T: Logit>(
     values: &[T],
     brackets: &[Bracket<T>],
     statistics: &Statistics,
-) -> (f64, Vec<(Prefix, List<T>)>) {
+    lists: &mut [List<T>],
+    next: &[T],
+) -> (f64, [Prefix; 2]) {
     let decay = Decay::new(T::of(statistics.maximum), statistics.temperature);
-    let high = |i: usize| brackets.get(i).map_or(T::INFINITY, |bracket| bracket.high);
-    let (mut mass, mut found) = (0.0, Vec::new());
-    found.resize_with(brackets.len(), <(Prefix, List<T>)>::default);
+    let (mut found, mut marks, mut masses) = ([Prefix::default(); 2], [Marks::NONE; 2], [[0.0; WIDTH]; 3]);
+    let mut room = [0; LEAF + AT_ONCE];
+    lists.iter_mut().for_each(List::clear);
     for (number, leaf) in values.chunks(LEAF).enumerate() {
-        if brackets.is_empty() {
-            mass += whole(leaf, &decay);
-            continue;
+        let start = number * LEAF;
+        if leaf.len() < LEAF {
+            marks = [Marks::NONE; 2];
         }
-        let [all, sums @ ..] = masses(leaf, high(0), high(1), &decay);
-        mass += all;
-        for (((above, list), bracket), sum) in found.iter_mut().zip(brackets).zip(sums) {
-            above.mass += sum;
-            above.count += T::inside(leaf, number * LEAF, *bracket, list);
-        }
-    }
-    (mass, found)
-}
-
-/// The tokens of a row inside the bracket.
-pub fn inside<T: Logit>(values: &[T], bracket: Bracket<T>) -> List<T> {
-    let mut list = List::default();
-    T::inside(values, 0, bracket, &mut list);
-    list
-}
-
-#[inline(always)]
-fn inside_lanes<T: Logit>(values: &[T], start: usize, bracket: Bracket<T>, list: &mut List<T>) -> usize {
-    let mut above = 0;
-    for (piece, at) in values.chunks(WIDTH).zip((start..).step_by(WIDTH)) {
-        let (mut mask, mut over) = (0u32, 0u32);
-        for (l, &x) in piece.iter().enumerate() {
-            mask |= u32::from(x >= bracket.low && x < bracket.high) << l;
-            over |= u32::from(x >= bracket.high) << l;
-        }
-        above += over.count_ones() as usize;
-        while mask != 0 {
-            let l = mask.trailing_zeros() as usize;
-            list.values.push(piece[l]);
-            list.places.push((at + l) as u32);
-            mask &= mask - 1;
+        let next = next.get(start..start + leaf.len()).unwrap_or_default();
+        T::masses(leaf, brackets, &decay, &mut marks, &mut masses, next);
+        for ((above, list), marks) in found.iter_mut().zip(&mut *lists).zip(&marks).take(brackets.len()) {
+            let (places, count) = T::places(marks, &mut room);
+            above.count += count;
+            take(leaf, start, places, list);
         }
     }
-    above
+    for (above, mass) in found.iter_mut().zip(&masses[1..]) {
+        above.mass = total(mass);
+    }
+    (total(&masses[0]), found)
 }
 
-dispatch! {
-    /// Appends the tokens inside the bracket, and returns how many are above it; the first of `values` has the place
-    /// `start`. [`Logit::inside`] is to be called.
-    pub fn inside_any<T: Logit>(values: &[T], start: usize, bracket: Bracket<T>, list: &mut List<T>) -> usize =
-        inside_lanes
-}
+/// Bins of the logits of a sample.
+pub const BINS: usize = 256;
 
 #[inline(always)]
-fn range_lanes<T: Logit>(values: &[T]) -> (T, T) {
-    let (mut low, mut high) = ([T::INFINITY; WIDTH], [-T::INFINITY; WIDTH]);
-    let (pieces, rest) = values.as_chunks::<WIDTH>();
+fn bins_lanes<T: Logit>(pieces: &[&[T; WIDTH]], floor: T, top: T, counts: &mut [u32; BINS]) -> f64 {
+    let mut low = [T::INFINITY; WIDTH];
     for piece in pieces {
         for l in 0..WIDTH {
-            low[l] = if piece[l] < low[l] { piece[l] } else { low[l] };
-            high[l] = if piece[l] > high[l] { piece[l] } else { high[l] };
+            let x = if piece[l] >= floor { piece[l] } else { T::INFINITY };
+            low[l] = if x < low[l] { x } else { low[l] };
         }
     }
-    let least = rest.iter().chain(&low).fold(T::INFINITY, |a, &b| if b < a { b } else { a });
-    (least, rest.iter().chain(&high).fold(-T::INFINITY, |a, &b| if b > a { b } else { a }))
+    let low = low.iter().fold(top, |a, &b| if b < a { b } else { a });
+    let step = (top.wide() - low.wide()) / BINS as f64;
+    let scale = T::of(if step > 0.0 { 1.0 / step } else { 0.0 });
+    let (half, last) = (T::of(0.5), T::of(BINS as f64 + 1.0));
+    // Each bin has four counts, so that one seldom waits for the one before it. The first and the last are of no use.
+    let mut parts = [[0u32; 4]; 2 * BINS];
+    for piece in pieces {
+        let bins: [u32; WIDTH] = std::array::from_fn(|l| {
+            let bin = (top - piece[l]) * scale + half; // to the nearest: a half is none
+            let bin = if bin > T::ZERO { bin } else { T::ZERO };
+            (if bin < last { bin } else { last }).bin()
+        });
+        for (l, &bin) in bins.iter().enumerate() {
+            parts[bin as usize % (2 * BINS)][l % 4] += 1;
+        }
+    }
+    for (count, part) in counts.iter_mut().zip(&parts[1..]) {
+        *count = part.iter().sum();
+    }
+    step
 }
 
 dispatch! {
-    /// The least and the greatest.
-    pub fn range<T: Logit>(values: &[T]) -> (T, T) = range_lanes
-}
-
-impl<T: Logit> List<T> {
-    /// Fills in the weights.
-    pub fn weigh(&mut self, statistics: &Statistics) {
-        self.weights.resize(self.values.len(), T::ZERO);
-        weigh(&self.values, &mut self.weights, &Decay::new(T::of(statistics.maximum), statistics.temperature));
-    }
-
-    /// The sums over the tokens from `least` on.
-    pub fn above(&self, least: T, statistics: &Statistics) -> Prefix {
-        let [mass, fall, count] = list_sums(&self.values, &self.weights, least, T::of(statistics.maximum));
-        Prefix { count: count as usize, mass, moment: -fall / statistics.temperature, ..Prefix::default() }
-    }
-
-    /// Keeps the tokens inside the bracket.
-    pub fn keep(&mut self, bracket: Bracket<T>, spare: &mut Self) {
-        spare.values.clear();
-        spare.places.clear();
-        T::inside(&self.values, 0, bracket, spare);
-        spare.weights.clear();
-        spare.weights.extend(spare.places.iter().map(|&place| self.weights[place as usize]));
-        spare.places.iter_mut().for_each(|place| *place = self.places[*place as usize]);
-        std::mem::swap(self, spare);
-    }
-}
-
-#[inline(always)]
-fn weigh_lanes<T: Logit>(values: &[T], weights: &mut [T], decay: &Decay<T>) {
-    for (e, &x) in weights.iter_mut().zip(values) {
-        *e = decay.weight(x);
-    }
-}
-
-dispatch! {
-    fn weigh<T: Logit>(values: &[T], weights: &mut [T], decay: &Decay<T>) = weigh_lanes
-}
-
-#[inline(always)]
-fn list_sums_lanes<T: Logit>(values: &[T], weights: &[T], least: T, maximum: T) -> [f64; 3] {
-    let mut found = [0.0; 3];
-    for (values, weights) in values.chunks(LEAF).zip(weights.chunks(LEAF)) {
-        let (mut mass, mut fall, mut count) = ([T::ZERO; LISTED], [T::ZERO; LISTED], [T::ZERO; LISTED]);
-        let ((pieces, rest), (heavy, few)) = (values.as_chunks::<LISTED>(), weights.as_chunks::<LISTED>());
-        for (x, e) in pieces.iter().zip(heavy) {
-            for l in 0..LISTED {
-                let inside = x[l] >= least;
-                let e = if inside { e[l] } else { T::ZERO };
-                mass[l] = mass[l] + e;
-                fall[l] = e.fma(maximum - x[l], fall[l]);
-                count[l] = count[l] + if inside { T::ONE } else { T::ZERO };
-            }
-        }
-        for (l, (&x, &e)) in rest.iter().zip(few).enumerate().filter(|(_, (x, _))| **x >= least) {
-            mass[l] = mass[l] + e;
-            fall[l] = e.fma(maximum - x, fall[l]);
-            count[l] = count[l] + T::ONE;
-        }
-        for (sum, lanes) in found.iter_mut().zip([&mass, &fall, &count]) {
-            *sum += total(lanes);
-        }
-    }
-    found
-}
-
-dispatch! {
-    fn list_sums<T: Logit>(values: &[T], weights: &[T], least: T, maximum: T) -> [f64; 3] = list_sums_lanes
+    /// Counts the numbers below `top` and from `floor` on in bins of equal width, from the top down; returns the width.
+    pub fn bins<T: Logit>(pieces: &[&[T; WIDTH]], floor: T, top: T, counts: &mut [u32; BINS]) -> f64 = bins_lanes
 }
 
 #[inline(always)]

@@ -1,6 +1,7 @@
 //! The two number types of logits: keys in the order of their values, and the exponential of the sums.
 
-use crate::decoding::cut::{Bracket, List};
+use crate::decoding::cut::{Bracket, Marks, Masses, Room};
+use crate::decoding::list::List;
 use crate::decoding::row::Memory;
 use crate::decoding::{double, single};
 use crate::lent::Store;
@@ -19,14 +20,14 @@ use std::thread::LocalKey;
 /// term: both would cost more than the exponential's own error.
 #[derive(Debug, Clone, Copy)]
 pub struct Decay<T> {
-    high: T,
-    low: T,
-    whole: T,
-    part: T,
+    pub(super) high: T,
+    pub(super) low: T,
+    pub(super) whole: T,
+    pub(super) part: T,
     /// Subtracted first, exactly: the maximum where it is so large that its product would lose digits, else 0.
-    shift: T,
+    pub(super) shift: T,
     /// From here on the exponential is a normal number.
-    floor: T,
+    pub(super) floor: T,
     maximum: T,
 }
 
@@ -72,6 +73,8 @@ pub trait Logit: Real {
     const LARGEST: Self;
     /// Powers of two down to minus this are normal numbers.
     const RANGE: f64;
+    /// 2^r for |r| <= 1/2, by interpolation at Chebyshev's nodes.
+    const SERIES: &'static [Self];
     /// The key of minus infinity, below those of all other numbers.
     const LOWEST: Self::Key;
     /// The key of a number that is not NaN.
@@ -97,6 +100,20 @@ pub trait Logit: Real {
     /// Appends the tokens inside the bracket, and returns how many are above it; the first of `values` has the place
     /// `start`.
     fn inside(values: &[Self], start: usize, bracket: Bracket<Self>, list: &mut List<Self>) -> usize;
+    /// Adds SUM e over a leaf, and over its tokens above each of up to two brackets, which are marked with those inside.
+    /// `next` will be read next.
+    fn masses(
+        leaf: &[Self],
+        brackets: &[Bracket<Self>],
+        decay: &Decay<Self>,
+        marks: &mut [Marks; 2],
+        masses: &mut Masses,
+        next: &[Self],
+    );
+    /// See [`places`](crate::decoding::cut::places).
+    fn places<'a>(marks: &Marks, room: &'a mut Room) -> (&'a [u32], usize);
+    /// The integer next to a number >= 0 and < 2^15.
+    fn bin(self) -> u32;
     /// The working memory that this thread keeps.
     fn store() -> &'static LocalKey<RefCell<Store<Memory<Self>>>>;
 }
@@ -112,6 +129,7 @@ macro_rules! logit {
             type Packed = $packed;
             const LARGEST: Self = $t::MAX;
             const RANGE: f64 = $range;
+            const SERIES: &'static [Self] = &$series;
             const LOWEST: $key = ($t::NEG_INFINITY.to_bits() as $key) ^ $key::MAX;
             #[inline(always)]
             fn key(self) -> $key {
@@ -145,13 +163,12 @@ macro_rules! logit {
             #[inline(always)]
             fn decay(x: Self, decay: &Decay<Self>) -> Self {
                 const ROUND: $t = 1.5 * (1u64 << $mantissa) as $t; // rounds to the nearest integer by its own grid
-                const SERIES: &[$t] = &$series; // 2^r for |r| <= 1/2, by interpolation at Chebyshev's nodes
                 let x = x - decay.shift;
                 let grid = x.mul_add(decay.high, -(decay.whole + decay.part)) + ROUND;
                 let n = grid - ROUND;
                 let r = x.mul_add(decay.low, x.mul_add(decay.high, -(n + decay.whole)) - decay.part);
-                let mut p = SERIES[SERIES.len() - 1];
-                for c in SERIES.iter().rev().skip(1) {
+                let mut p = Self::SERIES[Self::SERIES.len() - 1];
+                for c in Self::SERIES.iter().rev().skip(1) {
                     p = p.mul_add(r, *c);
                 }
                 $t::from_bits(p.to_bits().wrapping_add(grid.to_bits() << $mantissa))
@@ -166,6 +183,23 @@ macro_rules! logit {
             }
             fn inside(values: &[Self], start: usize, bracket: Bracket<Self>, list: &mut List<Self>) -> usize {
                 $loops::inside(values, start, bracket, list)
+            }
+            fn masses(
+                leaf: &[Self],
+                brackets: &[Bracket<Self>],
+                decay: &Decay<Self>,
+                marks: &mut [Marks; 2],
+                masses: &mut Masses,
+                next: &[Self],
+            ) {
+                $loops::masses(leaf, brackets, decay, marks, masses, next);
+            }
+            fn places<'a>(marks: &Marks, room: &'a mut Room) -> (&'a [u32], usize) {
+                $loops::places(marks, room)
+            }
+            #[inline(always)]
+            fn bin(self) -> u32 {
+                (self + (1u64 << $mantissa) as $t).to_bits() as u32 & 0x7FFF
             }
             fn store() -> &'static LocalKey<RefCell<Store<Memory<Self>>>> {
                 &$store

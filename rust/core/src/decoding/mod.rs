@@ -16,6 +16,7 @@ mod double;
 pub mod draw;
 pub mod entmax;
 mod leaf;
+mod list;
 mod logit;
 mod order;
 pub mod project;

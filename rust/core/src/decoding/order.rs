@@ -1,6 +1,7 @@
 //! The tokens of a row in the order of their logits, without sorting them all.
 
-use crate::decoding::cut::{self, Bracket, List};
+use crate::decoding::cut::{self, Bracket};
+use crate::decoding::list;
 use crate::decoding::logit::Logit;
 use crate::decoding::row::{Row, Token};
 use crate::decoding::search::{self, Sample, Stop};
@@ -50,14 +51,14 @@ pub struct Order<'a, T: Logit> {
     /// There is no token beyond those that are known.
     complete: bool,
     whole: Option<Prefix>,
-    /// Tokens that were gathered, and the sums of those above them.
-    swept: Vec<(Prefix, List<T>)>,
+    /// The sums of the tokens above those that were gathered into the row's lists; none once a list was used.
+    swept: [Option<Prefix>; 2],
 }
 
 impl<'a, T: Logit> Order<'a, T> {
     /// Of a row whose `k` largest tokens are probably enough.
     pub fn new(values: &'a [T], row: Row<'a, T>, k: usize) -> Self {
-        let mut order = Self { values, row, known: Vec::new(), complete: false, whole: None, swept: Vec::new() };
+        let mut order = Self { values, row, known: Vec::new(), complete: false, whole: None, swept: [None; 2] };
         order.know(k);
         order
     }
@@ -173,9 +174,13 @@ impl<'a, T: Logit> Order<'a, T> {
             return None;
         }
         let statistics = self.row.statistics;
-        if let Some(at) = self.swept.iter().position(|(above, _)| !stop(above)) {
-            let (above, list) = self.swept.remove(at);
-            if let Some(found) = search::narrow(above, list, &statistics, stop) {
+        let swept = self.swept.iter().position(|above| above.is_some_and(|above| !stop(&above)));
+        if let Some(at) = swept
+            && let Some(above) = self.swept[at].take()
+        {
+            let [one, two, spare] = self.row.lists();
+            let list = if at == 0 { one } else { two };
+            if let Some(found) = search::narrow(above, list, spare, &statistics, stop) {
                 return Some(found);
             }
         }
@@ -184,22 +189,26 @@ impl<'a, T: Logit> Order<'a, T> {
         let whole = self.whole.map_or(statistics.z0, |whole| whole.mass);
         let guess = sample.guess(whole - base.mass, stop);
         let mut width = guess.width;
+        let [_, list, spare] = self.row.lists();
+        self.swept[1] = None;
         loop {
             let bracket = guess.bracket(width);
             let above = cut::above(self.values, bracket.high, &statistics);
-            width *= 8;
+            width *= 8.0;
             if stop(&above) {
                 continue;
             }
-            let found = search::narrow(above, cut::inside(self.values, bracket), &statistics, stop);
+            list::inside(self.values, bracket, list);
+            let found = search::narrow(above, list, spare, &statistics, stop);
             if found.is_some() || bracket.low <= -T::LARGEST {
                 return found;
             }
         }
     }
 
-    /// Sums the row, and on the way gathers the tokens among which prefixes of these shares of the mass end.
-    pub fn sweep(&mut self, shares: &[f64]) {
+    /// Sums the row, and on the way gathers the tokens among which prefixes of these shares of the mass end. The row
+    /// `next` will be read next.
+    pub fn sweep(&mut self, shares: &[f64], next: &[T]) {
         if self.complete {
             return;
         }
@@ -211,11 +220,16 @@ impl<'a, T: Logit> Order<'a, T> {
             let guess = sample.guess(0.0, &|prefix| prefix.mass >= share * mass);
             (share * mass > base.mass).then(|| guess.bracket(guess.width))
         };
-        let brackets: Vec<Bracket<T>> = shares.iter().filter_map(bracket).collect();
-        let (mass, swept) = cut::sweep(self.values, &brackets, &statistics);
+        let (mut brackets, mut count) = ([Bracket { low: T::INFINITY, high: T::INFINITY }; 2], 0);
+        for found in shares.iter().filter_map(bracket) {
+            brackets[count] = found;
+            count += 1;
+        }
+        let lists = &mut self.row.lists()[..2];
+        let (mass, above) = cut::sweep(self.values, &brackets[..count], &statistics, lists, next);
         let last = Token { logit: -T::LARGEST.wide(), index: u32::MAX };
         self.whole = Some(Prefix { count: self.values.len(), mass, moment: f64::NAN, last });
-        self.swept = swept;
+        self.swept = [0, 1].map(|i| (i < count).then_some(above[i]));
     }
 }
 

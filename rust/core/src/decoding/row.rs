@@ -1,6 +1,7 @@
 //! One row of logits: read once, then asked for its largest tokens.
 
 use crate::decoding::leaf::{self, LEAF, Leaf};
+use crate::decoding::list::List;
 use crate::decoding::logit::Logit;
 use crate::decoding::select;
 use crate::decoding::statistics::{Statistics, Sums};
@@ -43,12 +44,13 @@ pub struct Memory<T: Logit> {
     keys: Vec<T::Key>,
     found: Vec<T::Packed>,
     tokens: Vec<Token>,
+    lists: [List<T>; 3],
 }
 
 impl<T: Logit> Default for Memory<T> {
     fn default() -> Self {
-        let (maxima, leaves, keys, found, tokens) = Default::default();
-        Self { maxima, leaves, keys, found, tokens }
+        let (maxima, leaves, keys, found, tokens, lists) = Default::default();
+        Self { maxima, leaves, keys, found, tokens, lists }
     }
 }
 
@@ -62,6 +64,7 @@ impl<T: Logit> Keep for Memory<T> {
             + self.leaves.capacity() * size_of::<Leaf>()
             + self.found.capacity() * size_of::<T::Packed>()
             + self.tokens.capacity() * size_of::<Token>()
+            + self.lists.iter().map(List::bytes).sum::<usize>()
     }
     fn forget(&mut self) {}
 }
@@ -134,6 +137,11 @@ impl<'a, T: Logit> Row<'a, T> {
         self.gather(least, usize::MAX);
         self.memory.found.sort_unstable();
         self.tokens(self.memory.found.len())
+    }
+
+    /// Room for lists of tokens.
+    pub(super) fn lists(&mut self) -> &mut [List<T>; 3] {
+        &mut self.memory.lists
     }
 
     /// The maxima of blocks of the row.

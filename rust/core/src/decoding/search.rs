@@ -1,7 +1,7 @@
 //! The end of a prefix of the sorted order, found without sorting.
 //!
 //! ```text
-//! a sample of the row, sorted, tells between which two logits the prefix ends, most likely: a bracket      Guess
+//! a sample of the row, in bins, tells between which two logits the prefix ends, most likely: a bracket      Guess
 //! one pass over the row sums the tokens above the bracket and lists those inside                           cut
 //! the list is halved at the middle of its logits, with the sums of the upper half, until few are left;
 //! these are sorted and walked through                                                                      narrow
@@ -9,128 +9,145 @@
 //!
 //! Where the sample was wrong, the pass is made again with a wider bracket: the answer is always exact.
 
-use crate::decoding::cut::{self, Bracket, List};
+use crate::decoding::cut::{self, BINS, Bracket};
+use crate::decoding::leaf::WIDTH;
+use crate::decoding::list::{self, List};
 use crate::decoding::logit::Logit;
 use crate::decoding::order::{Prefix, compare, weighed};
 use crate::decoding::row::Token;
 use crate::decoding::statistics::Statistics;
 
 /// So many tokens are sorted.
-const FEW: usize = 96;
-/// Tokens in a sample of a row, and twice so many from this length on.
-const SAMPLE: usize = 256;
-const LONG: usize = 1 << 16;
+const FEW: usize = 32;
 /// Standard errors that the ends of a bracket are away from where the prefix is expected to end.
 const SAFETY: f64 = 3.0;
+/// Logits, in units of the temperature, that the sample goes down: the weights of all others together are nothing.
+const DEEP: f64 = 40.0;
 
 /// What `first` looks for: true for all prefixes from some one on.
 pub type Stop<'a> = &'a dyn Fn(&Prefix) -> bool;
 
-/// Tokens from all over a row that come after those of a prefix, sorted, with sums of e, e d and e^2 up to each.
+/// Tokens from all over a row that come after those of a prefix, in bins by their logits, with sums up to each.
 #[derive(Debug)]
 pub struct Sample {
     base: Prefix,
-    tokens: Vec<f64>,
-    sums: Vec<[f64; 3]>,
+    /// Where the bins begin, and their width.
+    top: f64,
+    step: f64,
+    /// SUM 1, e, e d and e^2 up to the end of each bin.
+    sums: [[f64; 4]; BINS],
     /// Tokens that one of the sample stands for.
     share: f64,
 }
 
 impl Sample {
-    /// Of a row whose largest tokens are `base`.
+    /// Of a row whose largest tokens are `base`: about sqrt(v) times 16 neighbors.
     pub fn new<T: Logit>(values: &[T], base: Prefix, statistics: &Statistics) -> Self {
-        let v = values.len();
-        let size = if v < LONG { SAMPLE } else { 2 * SAMPLE };
-        let token = |i: usize| {
-            let (start, end) = (i * v / size, (i + 1) * v / size);
-            // A step that is always the same could meet a pattern of the row.
-            let index = start + (i * 40_503 % 0x1_0000) * (end - start) / 0x1_0000;
-            let x = values[index];
-            let fresh = base.count == 0 || x.wide() < base.last.logit;
-            (fresh && x > -T::INFINITY).then(|| x.key())
-        };
-        let mut keys: Vec<T::Key> = (0..size).filter_map(token).collect();
-        keys.sort_unstable();
-        let tokens: Vec<f64> = keys.iter().rev().map(|&key| T::value(key).wide()).collect();
-        let mut sum = [0.0; 3];
-        let add = |[_, e, moment]: [f64; 3]| {
-            sum = [sum[0] + e, sum[1] + moment, sum[2] + e * e];
+        let (pieces, _) = values.as_chunks::<WIDTH>();
+        let size = values.len().isqrt().min(pieces.len());
+        // A step that is always the same could meet a pattern of the row: each piece is somewhere in its part.
+        let step = (pieces.len() << 16).checked_div(size).unwrap_or(0);
+        let piece = |i: usize| &pieces[(i * step + ((i * 40_503 % 0x1_0000 * step) >> 16)) >> 16];
+        let pieces: Vec<&[T; WIDTH]> = (0..size).map(piece).collect();
+        let top = base.last.logit;
+        let floor = (top - DEEP * statistics.temperature).max(-T::LARGEST.wide());
+        let mut counts = [0; BINS];
+        let step = cut::bins(&pieces, T::of(floor), T::of(top), &mut counts);
+        let mut weights = [[0.0; 3]; BINS];
+        for (i, weight) in weights.iter_mut().enumerate() {
+            weight[0] = top - step * (i as f64 + 0.5);
+        }
+        cut::weights(&mut weights, statistics);
+        let mut sum = [0.0; 4];
+        let sums = std::array::from_fn(|i| {
+            let (count, [_, e, moment]) = (f64::from(counts[i]), weights[i]);
+            sum = [sum[0] + count, sum[1] + count * e, sum[2] + count * moment, sum[3] + count * e * e];
             sum
-        };
-        let sums = weighed(tokens.iter().copied(), statistics).into_iter().map(add).collect();
-        Self { base, tokens, sums, share: v as f64 / size as f64 }
+        });
+        Self { base, top, step, sums, share: values.len() as f64 / (size * WIDTH).max(1) as f64 }
     }
 
     /// The mass of the whole row, about.
     pub fn mass(&self) -> f64 {
-        self.base.mass + self.share * self.sums.last().map_or(0.0, |sum| sum[0])
+        self.base.mass + self.share * self.sums[BINS - 1][1]
     }
 
     /// Where a prefix ends; all tokens of the sample stand for the mass `left`.
     pub fn guess(&self, left: f64, stop: Stop) -> Guess<'_> {
-        let whole = self.sums.last().copied().unwrap_or_default();
-        let scale = if left > 0.0 && whole[0] > 0.0 { left / whole[0] } else { self.share };
+        let whole = self.sums[BINS - 1];
+        let scale = if left > 0.0 && whole[1] > 0.0 { left / whole[1] } else { self.share };
         let prefix = |i: usize| Prefix {
-            count: self.base.count + (self.share * (i + 1) as f64) as usize,
-            mass: self.base.mass + scale * self.sums[i][0],
-            moment: self.base.moment + scale * self.sums[i][1],
-            last: Token { logit: self.tokens[i], index: 0 },
+            count: self.base.count + (self.share * self.sums[i][0]) as usize,
+            mass: self.base.mass + scale * self.sums[i][1],
+            moment: self.base.moment + scale * self.sums[i][2],
+            last: Token { logit: self.top - self.step * (i + 1) as f64, index: 0 },
         };
-        let n = self.tokens.len();
-        let place = partition(n, |i| !stop(&prefix(i)));
+        let bin = partition(BINS, |i| !stop(&prefix(i)));
         // The variance of a share q of the whole, by weights and by numbers, in units of places.
-        let at = place.min(n.saturating_sub(1));
-        let (head, e) = match self.sums.get(at) {
-            Some(sum) => (*sum, sum[0] - if at > 0 { self.sums[at - 1][0] } else { 0.0 }),
-            None => ([0.0; 3], 0.0),
-        };
-        let q = if whole[0] > 0.0 { head[0] / whole[0] } else { 0.0 };
-        let variance = (head[2] * (1.0 - q) * (1.0 - q) + (whole[2] - head[2]) * q * q).max(0.0);
-        let count = n.max(1) as f64;
+        let head = self.sums[bin.min(BINS - 1)];
+        let before = if bin > 0 { self.sums[bin - 1] } else { [0.0; 4] };
+        let (here, count) = (head[0] - before[0], whole[0].max(1.0));
+        let e = if here > 0.0 { (head[1] - before[1]) / here } else { 0.0 };
+        let q = if whole[1] > 0.0 { head[1] / whole[1] } else { 0.0 };
+        let variance = (head[3] * (1.0 - q) * (1.0 - q) + (whole[3] - head[3]) * q * q).max(0.0);
         let by_mass = if e > 0.0 { variance.sqrt() / e } else { count };
-        let rank = place as f64 / count;
+        let rank = head[0] / count;
         let by_count = (count * rank * (1.0 - rank)).sqrt();
-        let width = (SAFETY * by_mass.max(by_count)).min(count) as usize + 3;
-        Guess { tokens: &self.tokens, place, width }
+        let width = (SAFETY * by_mass.max(by_count)).min(count) + 3.0;
+        Guess { sample: self, before: before[0], after: head[0], width }
     }
 }
 
 /// Where a prefix ends, as far as a sample tells.
 #[derive(Debug)]
 pub struct Guess<'a> {
-    tokens: &'a [f64],
-    place: usize,
+    sample: &'a Sample,
+    /// Places of the sample between which it is.
+    before: f64,
+    after: f64,
     /// Places of the sample that it may be wrong by.
-    pub width: usize,
+    pub width: f64,
 }
 
 impl Guess<'_> {
     /// From `width` places after to `width` places before; without end where the sample ends.
-    pub fn bracket<T: Logit>(&self, width: usize) -> Bracket<T> {
-        let low = self.tokens.get(self.place + width).map_or(-T::LARGEST, |&x| T::of(x));
-        let high = self.place.checked_sub(width).and_then(|i| self.tokens.get(i)).map_or(T::INFINITY, |&x| T::of(x));
+    pub fn bracket<T: Logit>(&self, width: f64) -> Bracket<T> {
+        let Sample { sums, top, step, .. } = self.sample;
+        let edge = |bin: usize| T::of(top - step * bin as f64);
+        let (least, most) = (self.before - width, self.after + width);
+        // The last bin has those whose weights are nothing.
+        let low = partition(BINS, |i| sums[i][0] < most);
+        let low = if low + 1 < BINS { edge(low + 1) } else { -T::LARGEST };
+        let high = partition(BINS, |i| sums[i][0] <= least);
+        let high = if high > 0 { edge(high) } else { T::INFINITY };
         Bracket { low, high: if high > low { high } else { T::INFINITY } }
     }
 }
 
 /// The shortest prefix that satisfies `stop`, and the one before it, among tokens that come after those of `base`; none
 /// where all together do not.
-pub fn narrow<T: Logit>(base: Prefix, mut list: List<T>, statistics: &Statistics, stop: Stop) -> Option<[Prefix; 2]> {
-    let (mut base, mut spare, mut tied) = (base, List::default(), false);
+pub fn narrow<T: Logit>(
+    base: Prefix,
+    list: &mut List<T>,
+    spare: &mut List<T>,
+    statistics: &Statistics,
+    stop: Stop,
+) -> Option<[Prefix; 2]> {
+    let (mut base, mut tied) = (base, false);
     if list.values.len() > FEW {
         list.weigh(statistics);
     }
     while list.values.len() > FEW && !tied {
-        let (low, high) = cut::range(&list.values);
+        let (low, high) = list::range(&list.values);
         tied = low >= high;
         if !tied {
             let bracket = Bracket { low, high: T::value(T::after(high.key())) };
-            let (above, bracket) = halve(base, &list, bracket, statistics, stop);
-            list.keep(bracket, &mut spare);
+            let (above, bracket) = halve(base, list, bracket, statistics, stop);
+            list.keep(bracket, spare);
             base = above;
         }
     }
-    if tied { walk_ties(base, &list, statistics, stop) } else { walk(base, &list, statistics, stop) }
+    if tied { walk_ties(base, list, statistics, stop) } else { walk(base, list, statistics, stop) }
 }
 
 /// The same, token by token.

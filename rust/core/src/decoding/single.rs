@@ -1,8 +1,10 @@
 //! The loops over all logits in single precision with instructions that compilers do not find by themselves: a vector's
 //! comparison as bits, and the largest of its lanes. They are exact, so every level gives the same result.
 
-use crate::decoding::cut::{self, Bracket, List};
+use crate::decoding::cut::{self, Bracket, Marks, Masses, Room};
 use crate::decoding::leaf;
+use crate::decoding::list::{self, List};
+use crate::decoding::logit::Decay;
 use crate::decoding::select;
 
 /// See [`leaf::maxima`].
@@ -28,7 +30,7 @@ pub fn gather(values: &[f32], start: usize, least: f32, out: &mut Vec<u64>) {
     select::gather(values, start, least, out);
 }
 
-/// See [`cut::inside_any`].
+/// See [`list::inside_any`].
 #[inline]
 pub fn inside(values: &[f32], start: usize, bracket: Bracket<f32>, list: &mut List<f32>) -> usize {
     #[cfg(target_arch = "x86_64")]
@@ -36,17 +38,58 @@ pub fn inside(values: &[f32], start: usize, bracket: Bracket<f32>, list: &mut Li
         // SAFETY: as above.
         return unsafe { wide::inside(values, start, bracket, list) };
     }
-    cut::inside_any(values, start, bracket, list)
+    list::inside_any(values, start, bracket, list)
+}
+
+/// See [`Logit::masses`](crate::decoding::Logit::masses).
+#[inline]
+pub fn masses(
+    leaf: &[f32],
+    brackets: &[Bracket<f32>],
+    decay: &Decay<f32>,
+    marks: &mut [Marks; 2],
+    masses: &mut Masses,
+    next: &[f32],
+) {
+    #[cfg(target_arch = "x86_64")]
+    if crate::simd::level() == crate::simd::Level::Avx512 {
+        // SAFETY: as above.
+        return unsafe {
+            match *brackets {
+                [] => wide::masses(leaf, [], decay, marks, masses, next),
+                [one] => wide::masses(leaf, [one], decay, marks, masses, next),
+                [one, two, ..] => wide::masses(leaf, [one, two], decay, marks, masses, next),
+            }
+        };
+    }
+    cut::masses(leaf, brackets, decay, marks, masses);
+}
+
+/// See [`cut::places`].
+#[inline]
+pub fn places<'a>(marks: &Marks, room: &'a mut Room) -> (&'a [u32], usize) {
+    #[cfg(target_arch = "x86_64")]
+    if crate::simd::level() == crate::simd::Level::Avx512 {
+        // SAFETY: as above.
+        return unsafe { wide::places(marks, room) };
+    }
+    cut::places(marks, room)
 }
 
 #[cfg(target_arch = "x86_64")]
 mod wide {
     use crate::decoding::Logit;
-    use crate::decoding::cut::{Bracket, List};
+    use crate::decoding::cut::{self, Bracket, Marks, Masses, Room, fours};
+    use crate::decoding::leaf::WIDTH;
+    use crate::decoding::list::List;
+    use crate::decoding::logit::Decay;
     use std::arch::x86_64::{
-        __m512, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_UNORD_Q, _mm512_add_epi32, _mm512_cmp_ps_mask, _mm512_loadu_ps,
-        _mm512_mask_cmp_ps_mask, _mm512_mask_max_ps, _mm512_maskz_compress_epi32, _mm512_maskz_loadu_ps, _mm512_max_ps,
-        _mm512_reduce_max_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_storeu_si512,
+        __m512, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_UNORD_Q, _MM_HINT_T1, _mm_prefetch, _mm512_add_epi32, _mm512_add_ps,
+        _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_fmsub_ps,
+        _mm512_loadu_ps, _mm512_mask_add_ps, _mm512_mask_cmp_ps_mask, _mm512_mask_max_ps, _mm512_maskz_add_epi32,
+        _mm512_maskz_compress_epi32, _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_reduce_max_ps,
+        _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_storeu_si512,
+        _mm512_sub_ps,
     };
 
     #[inline]
@@ -60,7 +103,7 @@ mod wide {
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn load_some(piece: &[f32]) -> (__m512, u16) {
-        let lanes = (1 << piece.len()) - 1;
+        let lanes = ((1u32 << piece.len()) - 1) as u16;
         // SAFETY: no lane beyond the piece is read.
         (unsafe { _mm512_maskz_loadu_ps(lanes, piece.as_ptr()) }, lanes)
     }
@@ -143,5 +186,114 @@ mod wide {
         unsafe { list.places.set_len(first + count) };
         list.values.extend(list.places[first..].iter().map(|place| values[*place as usize - start]));
         reached - count
+    }
+
+    /// [`Decay`] in vectors.
+    struct Wide {
+        high: __m512,
+        low: __m512,
+        top: __m512,
+        base: __m512,
+        part: __m512,
+        shift: __m512,
+        floor: __m512,
+    }
+
+    const ROUND: f32 = 1.5 * (1 << 23) as f32;
+
+    impl Wide {
+        #[inline]
+        #[target_feature(enable = "avx512f")]
+        fn new(decay: &Decay<f32>) -> Self {
+            Self {
+                high: _mm512_set1_ps(decay.high),
+                low: _mm512_set1_ps(decay.low),
+                top: _mm512_set1_ps(decay.whole + decay.part),
+                base: _mm512_set1_ps(ROUND - decay.whole),
+                part: _mm512_set1_ps(decay.part),
+                shift: _mm512_set1_ps(decay.shift),
+                floor: _mm512_set1_ps(decay.floor),
+            }
+        }
+
+        /// [`Decay::weight`], bit for bit: integers of this size are added without rounding in any order.
+        #[inline]
+        #[target_feature(enable = "avx512f")]
+        fn weight(&self, x: __m512) -> __m512 {
+            let live = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(x, self.floor);
+            let x = _mm512_sub_ps(x, self.shift);
+            let grid = _mm512_add_ps(_mm512_fmsub_ps(x, self.high, self.top), _mm512_set1_ps(ROUND));
+            let n = _mm512_sub_ps(grid, self.base);
+            let r = _mm512_fmadd_ps(x, self.low, _mm512_sub_ps(_mm512_fmsub_ps(x, self.high, n), self.part));
+            let [rest @ .., last] = f32::SERIES else { return x };
+            let mut p = _mm512_set1_ps(*last);
+            for c in rest.iter().rev() {
+                p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(*c));
+            }
+            let power = _mm512_slli_epi32::<23>(_mm512_castps_si512(grid));
+            _mm512_castsi512_ps(_mm512_maskz_add_epi32(live, _mm512_castps_si512(p), power))
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
+    pub fn masses<const N: usize>(
+        leaf: &[f32],
+        brackets: [Bracket<f32>; N],
+        decay: &Decay<f32>,
+        marks: &mut [Marks; 2],
+        masses: &mut Masses,
+        next: &[f32],
+    ) {
+        let decay = Wide::new(decay);
+        let mut last = None;
+        for (number, [a, b, c, d]) in fours(leaf, &mut last).enumerate() {
+            let x = [load(a), load(b), load(c), load(d)];
+            let e = [decay.weight(x[0]), decay.weight(x[1]), decay.weight(x[2]), decay.weight(x[3])];
+            add(&mut masses[0], _mm512_add_ps(_mm512_add_ps(e[0], e[1]), _mm512_add_ps(e[2], e[3])));
+            for n in 0..N {
+                let (low, high) = (_mm512_set1_ps(brackets[n].low), _mm512_set1_ps(brackets[n].high));
+                let mut reach = [0; 4];
+                for i in 0..4 {
+                    reach[i] = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(x[i], high);
+                    marks[n].high[number * 4 + i] = reach[i];
+                    marks[n].low[number * 4 + i] = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(x[i], low);
+                }
+                let one = _mm512_maskz_mov_ps(reach[0], e[0]);
+                let one = _mm512_mask_add_ps(one, reach[1], one, e[1]);
+                let two = _mm512_maskz_mov_ps(reach[2], e[2]);
+                let two = _mm512_mask_add_ps(two, reach[3], two, e[3]);
+                add(&mut masses[n + 1], _mm512_add_ps(one, two));
+            }
+            for i in 0..4 {
+                fetch(next, (number * 4 + i) * WIDTH);
+            }
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
+    fn add(masses: &mut [f64; WIDTH], sum: __m512) {
+        let mut lanes = [0.0f32; WIDTH];
+        // SAFETY: the array has sixteen numbers.
+        unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), sum) };
+        for (mass, lane) in masses.iter_mut().zip(lanes) {
+            *mass += f64::from(lane);
+        }
+    }
+
+    /// Asks for what stands from `place` on, where there is anything.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn fetch(values: &[f32], place: usize) {
+        if place < values.len() {
+            // SAFETY: the place is inside.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(values.as_ptr().add(place).cast()) };
+        }
+    }
+
+    /// All processors with AVX-512 have these instructions; with those on vectors, too, compilers would use them.
+    #[target_feature(enable = "popcnt,bmi1")]
+    pub fn places<'a>(marks: &Marks, room: &'a mut Room) -> (&'a [u32], usize) {
+        cut::places(marks, room)
     }
 }

@@ -36,9 +36,11 @@ pub struct Request<'a> {
     pub most: usize,
 }
 
-/// What is kept of row `number`, and the order of its tokens; `drawn` is the uniform number of a draw that follows.
+/// What is kept of row `number`, and the order of its tokens; `drawn` is the uniform number of a draw that follows, `next`
+/// the row that does.
 fn cut<'m, T: Logit>(
     values: &'m [T],
+    next: &[T],
     number: usize,
     request: &Request,
     drawn: Option<f64>,
@@ -78,10 +80,15 @@ fn cut<'m, T: Logit>(
     let mut order = Order::new(values, row, expected);
     if let (true, Some(share)) = (swept, share) {
         let shares = [share, drawn.map_or(share, |u| u * share)];
-        order.sweep(&shares[usize::from(share >= 1.0)..=usize::from(drawn.is_some())]);
+        order.sweep(&shares[usize::from(share >= 1.0)..=usize::from(drawn.is_some())], next);
     }
     let kept = rules::keep(&mut order, &chain);
     Ok((order, kept))
+}
+
+/// The row after row `number`; nothing after the last.
+fn following<T>(x: &[T], v: usize, number: usize) -> &[T] {
+    x.get((number + 1) * v..(number + 2) * v).unwrap_or_default()
 }
 
 /// The tokens that are kept of each row, in order, with their probabilities.
@@ -93,7 +100,7 @@ pub fn truncate<T: Logit>(x: &[T], v: usize, request: &Request, job: &Job) -> Re
     let (mut supports, mut done) = (vec![Vec::new(); rows], vec![(); rows]);
     super::each(x, v, (&mut supports, 1), (&mut done, 1), job, |number, values, support, _| {
         let mut memory = Lent::<Memory<T>>::new();
-        let (mut order, kept) = cut(values, number, request, None, &mut memory)?;
+        let (mut order, kept) = cut(values, following(x, v, number), number, request, None, &mut memory)?;
         let (list, mut mass) = (&mut support[0], 0.0);
         order.visit(&kept.before, &kept.until, |token, e| {
             mass += e;
@@ -121,7 +128,7 @@ pub fn decode<T: Logit>(
     super::each(x, v, (draws, 1), (&mut done, 1), job, |number, values, draw, _| {
         let mut memory = Lent::<Memory<T>>::new();
         let u = places.at(number).uniform(draw::SAMPLE);
-        let (mut order, kept) = cut(values, number, request, Some(u), &mut memory)?;
+        let (mut order, kept) = cut(values, following(x, v, number), number, request, Some(u), &mut memory)?;
         let (token, size) = (pick(&mut order, &kept, u), kept.until.count - kept.before.count);
         let statistics = order.statistics();
         let d = (token.logit - statistics.maximum) / statistics.temperature;
