@@ -1,5 +1,5 @@
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -547,9 +547,14 @@ _Member: TypeAlias = tuple[float, bool, int]
 # indices, values in float64, largest logits and normalisers
 _Kept: TypeAlias = tuple[_Indices, NDArray[np.float64], NDArray[np.float64]]
 
+@overload
 def bregman_project(
-    function: str, x: NDArray[_Real], options: _Bregman
+    function: str, x: NDArray[_Real], options: _Bregman, save: Literal[True]
 ) -> tuple[NDArray[_Real], _Indices, _Indices, NDArray[np.float64], NDArray[np.float64]]: ...
+@overload
+def bregman_project(
+    function: str, x: NDArray[_Real], options: _Bregman, save: Literal[False]
+) -> tuple[NDArray[_Real], _Indices, _Indices, None, None]: ...
 def bregman_project_vjp(
     function: str,
     x: NDArray[_Real],

@@ -16,6 +16,7 @@ CLOSE = 1e-8
 
 
 _PLAIN = (float, int, type(None))
+_NUMBERS = (int, float, np.integer, np.floating)
 
 
 class Request(NamedTuple):
@@ -52,13 +53,21 @@ def _full(rows: _rows.Rows, number: Any, dtype: str) -> Any:
     return number if number is None or _array.is_tensor(number) else _array.constant(rows.batch, number, dtype, rows.x)
 
 
-def memory(logits: Array, *parameters: Any) -> Any:
+def rows_of(function: str, logits: Array) -> tuple[_rows.Rows, Any]:
+    """Return checked rows, and an array on their memory where that can be had without more ado; see `_torch.lend`."""
+    lent = _torch.lend(logits)
+    if lent is None or lent.dtype.kind != "f" or lent.shape[-1] > _rows.MOST:
+        return _rows.enter(function, "logits", logits), None
+    return _rows.Rows(function, logits, lent.shape[:-1], lent.shape[-1]), lent
+
+
+def memory(logits: Array, lent: Any, *parameters: Any) -> Any:
     """Return the logits as a numpy array where kernels may read all this; None where an operator has to see it."""
+    arrays = [x for x in parameters if type(x) not in _PLAIN]
+    if lent is not None and not arrays:
+        return lent
     if not _array.is_tensor(logits):
         return _array.raw(logits)
-    arrays = [x for x in parameters if type(x) not in _PLAIN]
-    if not arrays and (lent := _torch.lend(logits)) is not None:
-        return lent
     return _array.memory(logits) if _torch.is_direct([logits, *arrays]) else None
 
 
@@ -168,13 +177,14 @@ def bregman_project(
         >>> indices, values.round(4), size
         (array([ 1,  2, -1, -1, -1]), array([0.6667, 0.3333, 0.    , 0.    , 0.    ]), array(2))
     """
-    rows = _rows.enter("bregman_project", "logits", logits)
+    rows, lent = rows_of("bregman_project", logits)
     request = enter(rows, alpha, penalty, k, dual, temperature, max_k)
-    host = None if _array.is_tensor(logits) and _torch.is_recorded(logits) else memory(logits, *request[:3])
+    recorded = lent is None and _array.is_tensor(logits) and _torch.is_recorded(logits)
+    host = None if recorded else memory(logits, lent, *request[:3])
     if host is None:
         values, indices, size = _torch.bregman_project(logits, *request.spread(rows))
         return indices, values, size
-    values, indices, size, *_ = _native.bregman_project("bregman_project", host, request.options())
+    values, indices, size, *_ = _native.bregman_project("bregman_project", host, request.options(), False)
     if not _array.is_tensor(logits):
         return indices, _array.like(values, logits, logits.dtype), size
     return _array.tensor(indices), _array.tensor(values, logits.dtype), _array.tensor(size)
@@ -199,7 +209,7 @@ def enter(
     if (penalty is None) == (k is None):
         found = "neither" if k is None else "both"
         raise ValueError(f"{function}: penalty or k must be given, and not the other, got {found}")
-    dual = _check.flag(function, "dual", dual)
+    dual = dual if type(dual) is bool else _check.flag(function, "dual", dual)
     alpha = _alpha(function, alpha, dual, adaptive=k is None)
     high = rows.v if max_k is None else min(rows.v, _check.integer(function, "max_k", max_k, low=1))
     tau = _temperature(rows, temperature)
@@ -219,7 +229,7 @@ def _temperature(rows: _rows.Rows, temperature: Any) -> Any:
 
 
 def _alpha(function: str, alpha: object, dual: bool, *, adaptive: bool) -> float:
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float | np.integer | np.floating):
+    if type(alpha) is not float and (isinstance(alpha, bool) or not isinstance(alpha, _NUMBERS)):
         raise TypeError(f"{function}: alpha must be a number, got {alpha!r}")
     number = float(alpha)
     if dual and not (1.05 <= number < math.inf or (number == 1.0 and not adaptive)):
@@ -237,7 +247,7 @@ def _prices(rows: _rows.Rows, penalty: Any) -> tuple[Any, float | None]:
     if type(penalty) is not float and _array.kind_of(penalty) is not None:
         prices = _rows.per_row(rows, "penalty", penalty)
         return prices, float(prices.min()) if _is_legible(rows, prices) else None
-    if isinstance(penalty, bool) or not isinstance(penalty, int | float | np.integer | np.floating):
+    if type(penalty) is not float and (isinstance(penalty, bool) or not isinstance(penalty, _NUMBERS)):
         raise TypeError(f"{rows.function}: penalty must be a number or an array, got {penalty!r}")
     number = float(penalty)
     if number != 0.0 and not number >= LEAST:
@@ -247,7 +257,9 @@ def _prices(rows: _rows.Rows, penalty: Any) -> tuple[Any, float | None]:
 
 def _sizes(rows: _rows.Rows, k: Any) -> tuple[Any, int | None]:
     """Return checked numbers of tokens and the largest, None where nobody may read it."""
-    if type(k) is not int and _array.kind_of(k) is not None:
+    if type(k) is int and 1 <= k < 2**63:
+        return k, k
+    if _array.kind_of(k) is not None:
         sizes = _rows.per_row_integer(rows, "k", k, low=1)
         return sizes, max(1, int(sizes.max())) if _is_legible(rows, sizes) else None
     number = _check.integer(rows.function, "k", k, low=1, high=2**63 - 1)
@@ -277,7 +289,7 @@ def _forward(
 ) -> tuple[Any, Any, Any, Any, Any]:
     """Return values, indices and sizes; the bits of the values in float64, and of maximum and normaliser."""
     request = Request(temperature, penalty, k, alpha, dual, width)
-    values, indices, size, exact, sums = _native.bregman_project("bregman_project", x, request.options())
+    values, indices, size, exact, sums = _native.bregman_project("bregman_project", x, request.options(), True)
     return values, indices, size, exact.view(np.int64), sums.view(np.int64)
 
 

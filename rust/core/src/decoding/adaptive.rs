@@ -5,14 +5,14 @@
 
 use crate::decoding::at;
 use crate::decoding::logit::Logit;
-use crate::decoding::renormalize::{Rule, by_dual, dual_priced, exponentials, priced, root_shift};
+use crate::decoding::renormalize::{Rule, exponentials, root_shift};
 use crate::decoding::row::{Memory, Reading, Row, Token};
 use crate::decoding::statistics::{Statistics, Sums};
-use crate::elementary::exp_f64;
+use crate::decoding::worth::{self, Search};
 use crate::error::{Result, invalid};
 
-/// Tokens that are asked for first where the search decides.
-const FIRST: usize = 64;
+/// Tokens that are asked for first where the search decides: half of what the rule can want at most, within these bounds.
+const FIRST: [usize; 2] = [16, 32];
 
 /// What decides how many tokens each row keeps.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +46,10 @@ pub enum Wanted {
 }
 
 impl Request<'_> {
+    fn first(&self) -> usize {
+        (self.most / 2).clamp(FIRST[0], FIRST[1]).min(self.most)
+    }
+
     /// Temperature and wish of row `number`.
     ///
     /// # Errors
@@ -101,22 +105,44 @@ impl Kept {
         let (temperature, wanted) = request.of(number)?;
         let expected = match wanted {
             Wanted::Size(k) => k.min(values.len()),
-            Wanted::Penalty(_) => request.most.min(FIRST),
+            Wanted::Penalty(_) => request.first(),
         };
         let proportional = request.rule.is_proportional();
         let sums = if proportional || wanted == Wanted::Size(1) { Sums::Nothing } else { Sums::Normalizer };
         let temperature = if temperature > 0.0 { temperature } else { 1.0 };
         let row = Row::read(values, number, Reading { temperature, sums, expected }, memory)?;
         let mut prefix = Prefix::new(row, values.len(), request.most);
-        let k = match wanted {
-            Wanted::Size(k) => prefix.ask(k),
-            Wanted::Penalty(penalty) => prefix.search(request.rule, penalty),
+        let (k, near) = match wanted {
+            Wanted::Size(k) => (prefix.ask(k), None),
+            Wanted::Penalty(penalty) => {
+                prefix.ask(request.first());
+                prefix.search(request.rule, penalty)
+            }
         };
         let mut kept = prefix.kept;
         let p = &kept.p[..k];
         let rest = if prefix.complete && k == kept.p.len() { 0.0 } else { 1.0 - p.iter().sum::<f64>() };
-        request.rule.renormalize(p, &kept.logs[..k], rest, &mut kept.q);
+        request.rule.renormalize(p, &kept.logs[..k], rest, near, &mut kept.q);
         Ok(kept)
+    }
+}
+
+impl Kept {
+    /// Takes over the tokens of a longer prefix that have a positive probability, with the normaliser and its logarithm.
+    fn append(&mut self, prefix: &[Token], [z, log_z]: [f64; 2]) {
+        let before = self.p.len();
+        let Some(fresh) = prefix.get(before..) else { return };
+        let Statistics { maximum, temperature, .. } = self.statistics;
+        self.tokens.truncate(before);
+        self.tokens.extend_from_slice(fresh);
+        self.logs.extend(fresh.iter().map(|token| (token.logit - maximum) / temperature));
+        self.p.resize(self.logs.len(), 0.0);
+        exponentials(&self.logs[before..], 1.0, &mut self.p[before..]);
+        self.p[before..].iter_mut().for_each(|p| *p /= z);
+        self.logs[before..].iter_mut().for_each(|x| *x -= log_z);
+        let positive = self.p.partition_point(|&p| p > 0.0);
+        self.p.truncate(positive);
+        self.logs.truncate(positive);
     }
 }
 
@@ -132,60 +158,75 @@ struct Prefix<'a, T: Logit> {
     z: [f64; 2],
     /// Whether there are no more tokens of positive probability.
     complete: bool,
+    /// What a token gets that is just worth its price, about; 0 where only ratios are known.
+    value: f64,
 }
 
 impl<'a, T: Logit> Prefix<'a, T> {
     fn new(row: Row<'a, T>, v: usize, most: usize) -> Self {
         let statistics = row.statistics;
         let z = if statistics.z0 > 0.0 { [statistics.z0, libm::log(statistics.z0)] } else { [1.0, 0.0] };
-        Self { row, kept: Kept { statistics, ..Kept::default() }, v, most: most.min(v), z, complete: false }
+        Self { row, kept: Kept { statistics, ..Kept::default() }, v, most: most.min(v), z, complete: false, value: 0.0 }
     }
 
     /// Finds the `k` largest tokens and returns how many there are; those of probability 0 do not count.
     fn ask(&mut self, k: usize) -> usize {
-        let Kept { tokens, p, logs, statistics, .. } = &mut self.kept;
-        let k = k.min(self.most);
-        if k <= p.len() || self.complete {
-            return k.min(p.len());
+        let (k, known) = (k.min(self.most), self.kept.p.len());
+        if k <= known || self.complete {
+            return k.min(known);
         }
-        let before = p.len();
-        for token in &self.row.largest(k)[before..] {
-            tokens.push(*token);
-            logs.push((token.logit - statistics.maximum) / statistics.temperature);
-        }
-        p.resize(logs.len(), 0.0);
-        exponentials(&logs[before..], 1.0, &mut p[before..]);
-        p[before..].iter_mut().for_each(|p| *p /= self.z[0]);
-        logs[before..].iter_mut().for_each(|x| *x -= self.z[1]);
-        let positive = p.partition_point(|&p| p > 0.0);
-        p.truncate(positive);
-        logs.truncate(positive);
-        self.complete = p.len() < k || k == self.v;
-        p.len()
+        self.kept.append(self.row.largest(k), self.z);
+        self.complete = self.kept.p.len() < k || k == self.v;
+        self.kept.p.len()
     }
 
     /// Whether there is a token after the first `k`; asks for more where that is not known.
     fn goes_beyond(&mut self, k: usize) -> bool {
-        if k < self.kept.p.len() {
+        let known = self.kept.p.len();
+        if k < known {
             return true;
         }
         if self.complete || k >= self.most {
             return false;
         }
-        self.ask((4 * self.kept.p.len()).max(k + 1)) > k
+        let [least, most] = self.outlook();
+        if most < 8.0 * known as f64 {
+            let Statistics { maximum, temperature, .. } = self.kept.statistics;
+            let tokens = self.row.at_least(T::of(maximum + temperature * (libm::log(least) + self.z[1])));
+            self.kept.append(&tokens[..tokens.len().min(self.most)], self.z);
+            self.complete = self.kept.p.len() == self.v;
+        }
+        k < self.kept.p.len() || self.ask((2 * known).max(k + 1)) > k
     }
 
-    /// The first k whose next token gains at most the penalty.
-    fn search(&mut self, rule: Rule, penalty: f64) -> usize {
-        self.ask(FIRST);
+    /// The smallest probability that is likely to be kept, and how many tokens have that at most.
+    ///
+    /// ```text
+    /// token j is kept if it gets c or more, and gets about p_j + r_j / j, where r_j <= r_k - (j - k) p_j and p_j <= p_k
+    /// so j <= (k p_k + r_k) / c;   p_j by the power of j that the known tokens fall with
+    /// ```
+    fn outlook(&self) -> [f64; 2] {
+        let p = &self.kept.p;
+        let (known, last) = (p.len() as f64, p[p.len() - 1]);
+        let rest = (1.0 - p.iter().sum::<f64>()).max(0.0);
+        let count = ((known * last + rest) / self.value).max(known + 8.0);
+        let power = libm::log2(p[p.len() / 2] / last).clamp(0.5, 4.0);
+        let least = last * libm::pow(known / count, power);
+        [least, known + rest / least]
+    }
+
+    /// The first k whose next token gains at most the penalty, and a multiplier near its own where one is known.
+    fn search(&mut self, rule: Rule, penalty: f64) -> (usize, Option<f64>) {
         if rule.is_proportional() {
-            self.scan(proportional(penalty))
-        } else if rule.alpha == 2.0 {
-            self.scan(euclidean(penalty))
+            return (self.scan(proportional(penalty)), None);
+        }
+        self.value = worth::value(rule, penalty);
+        if rule.alpha == 2.0 {
+            (self.scan(euclidean(penalty)), None)
         } else if rule.alpha == 1.5 && !rule.dual {
-            self.scan(roots(penalty))
+            (self.scan(roots(penalty)), None)
         } else {
-            self.gallop(rule, penalty)
+            self.hunt(rule, penalty)
         }
     }
 
@@ -198,30 +239,20 @@ impl<'a, T: Logit> Prefix<'a, T> {
         k
     }
 
-    /// Doubles k until it is enough, then halves the interval.
-    fn gallop(&mut self, rule: Rule, penalty: f64) -> usize {
-        let mut search = Search::new(rule, penalty);
-        let (mut low, mut high) = (0, 8);
-        loop {
-            let known = self.kept.p.len() - 1;
-            if known > low {
-                high = high.min(known); // what the tokens at hand can tell comes before more tokens
-            }
-            if !self.goes_beyond(high) || !search.is_worth(&self.kept, high) {
-                break;
-            }
-            (low, high) = (high, 2 * high);
-        }
-        high = self.ask(high);
-        while high - low > 1 {
-            let middle = usize::midpoint(low, high);
-            if search.is_worth(&self.kept, middle) {
-                low = middle;
+    /// Tries one k after the other, each where the one before lets expect the answer.
+    fn hunt(&mut self, rule: Rule, penalty: f64) -> (usize, Option<f64>) {
+        let mut search = Search::new(rule, penalty, &self.kept.p);
+        while let Some(k) = search.next() {
+            // What the tokens at hand can tell comes before more tokens, and these before the end.
+            let limits = [self.kept.p.len() - 1, self.most - 1];
+            let k = limits.into_iter().find(|&limit| limit > search.low).map_or(k, |limit| k.min(limit));
+            if self.goes_beyond(k) {
+                search.look(&self.kept.p, &self.kept.logs, k);
             } else {
-                high = middle;
+                search.end(self.kept.p.len());
             }
         }
-        high
+        (search.high, search.near)
     }
 }
 
@@ -255,76 +286,5 @@ fn roots(penalty: f64) -> impl FnMut(f64, f64, f64) -> bool {
         let value = (root + shift) * (root + shift);
         let less = value / ((all * all + k * rest).sqrt() + all + k * shift);
         2.0 / 3.0 * value * (root + shift) + less * value + k * less * less * less / 3.0 > penalty
-    }
-}
-
-/// The search for every other alpha.
-///
-/// ```text
-/// the gain g of token k+1 lies between psi(its value under the multiplier of k+1) and psi(its value under that of k), psi = q^a / a
-/// c = the value whose psi is the penalty;   m = the multiplier at which token k+1 gets c;   S = what tokens 1..k get at m
-/// S >= 1:       the multiplier of k is at most m, so g <= penalty: enough
-/// S + c < 1:    the multiplier of k+1 is more than m, so g > penalty: worth it
-/// otherwise     two solutions and the difference of their costs
-/// ```
-///
-/// So one sum decides unless it falls into an interval of length c, and nothing is solved far from the answer. The dual is
-/// the same with its own psi, which depends on p as well.
-struct Search {
-    rule: Rule,
-    penalty: f64,
-    q: Vec<f64>,
-}
-
-impl Search {
-    fn new(rule: Rule, penalty: f64) -> Self {
-        Self { rule, penalty, q: Vec::new() }
-    }
-
-    /// Whether token k + 1 is worth its price, 1 <= k < the number of tokens.
-    fn is_worth(&mut self, kept: &Kept, k: usize) -> bool {
-        let decided = if self.rule.dual { self.dual(kept, k) } else { self.primal(kept, k) };
-        decided.unwrap_or_else(|| self.cost(kept, k) - self.cost(kept, k + 1) > self.penalty)
-    }
-
-    fn cost(&mut self, kept: &Kept, k: usize) -> f64 {
-        let p = &kept.p[..k];
-        self.rule.cost(p, &kept.logs[..k], 1.0 - p.iter().sum::<f64>(), &mut self.q)
-    }
-
-    fn primal(&mut self, kept: &Kept, k: usize) -> Option<bool> {
-        let a = self.rule.alpha;
-        let (value, next) = (libm::log(a * self.penalty) / a, kept.logs[k]);
-        if next > value {
-            return Some(true);
-        }
-        decide(priced(&kept.logs[..k], value, next, a - 1.0, self.room(k)), exp_f64(value))
-    }
-
-    fn dual(&mut self, kept: &Kept, k: usize) -> Option<bool> {
-        let (a, next) = (self.rule.alpha, kept.p[k]);
-        let value = dual_priced(self.penalty, next, a);
-        let m = (value - next) * libm::pow(value, a - 2.0);
-        if m <= 0.0 {
-            return Some(true);
-        }
-        let [sum, _] = by_dual(&kept.logs[..k], m, libm::log(m), a, self.room(k));
-        decide(sum, value)
-    }
-
-    fn room(&mut self, k: usize) -> &mut [f64] {
-        self.q.resize(self.q.len().max(k), 0.0);
-        &mut self.q[..k]
-    }
-}
-
-/// See [`Search`]: whether the next token is worth its price, if the sum tells.
-fn decide(sum: f64, value: f64) -> Option<bool> {
-    if sum >= 1.0 {
-        Some(false)
-    } else if sum + value < 1.0 {
-        Some(true)
-    } else {
-        None
     }
 }

@@ -30,6 +30,7 @@ mod statistics;
 pub mod summary;
 pub mod topk;
 pub mod truncate;
+mod worth;
 
 pub use adaptive::{Amount, Request};
 pub use logit::Logit;

@@ -65,15 +65,22 @@ fn draw<'py, T: Logit + Element>(
     columns(py, shape, &drawn)
 }
 
-/// Values, indices and sizes; values in double precision; largest logits and normalisers.
-type Kept<'py> = (Bound<'py, PyAny>, Ints<'py>, Ints<'py>, Bound<'py, PyArrayDyn<f64>>, Bound<'py, PyArrayDyn<f64>>);
+/// Values, indices and sizes; where derivatives are to follow, values in double precision, and largest logits and normalisers.
+type Kept<'py> = (Bound<'py, PyAny>, Ints<'py>, Ints<'py>, Option<Wide<'py>>, Option<Wide<'py>>);
+type Wide<'py> = Bound<'py, PyArrayDyn<f64>>;
 
-/// The tokens that each row keeps, and what the derivatives start from.
+/// The tokens that each row keeps, and what the derivatives start from if that is to be saved.
 #[pyfunction]
-fn bregman_project<'py>(py: Python<'py>, function: &str, x: Floats<'py>, options: Options<'py>) -> PyResult<Kept<'py>> {
+fn bregman_project<'py>(
+    py: Python<'py>,
+    function: &str,
+    x: Floats<'py>,
+    options: Options<'py>,
+    save: bool,
+) -> PyResult<Kept<'py>> {
     request(&options, |request| match &x {
-        Floats::Single(x) => keep(py, function, x, request),
-        Floats::Double(x) => keep(py, function, x, request),
+        Floats::Single(x) => keep(py, function, x, request, save),
+        Floats::Double(x) => keep(py, function, x, request, save),
     })
 }
 
@@ -82,6 +89,7 @@ fn keep<'py, T: Logit + Element + Default>(
     function: &str,
     x: &PyReadonlyArrayDyn<'py, T>,
     request: &Request<'_>,
+    save: bool,
 ) -> PyResult<Kept<'py>> {
     let (shape, v, width) = (x.shape(), x.shape().last().copied().unwrap_or(1), request.most);
     let x = x.as_slice()?;
@@ -91,16 +99,23 @@ fn keep<'py, T: Logit + Element + Default>(
         project::project(x, v, request, (&mut places, width), &mut found, job)
     })?;
     let (values, indices, sizes) = (outputs(py, shape, width), outputs(py, shape, width), batch(py, shape));
+    for (place, (value, index)) in places.iter().zip(items::<T>(&values)?.iter_mut().zip(items::<i64>(&indices)?)) {
+        (*value, *index) = (T::of(place.q), place.index);
+    }
+    for (found, size) in found.iter().zip(items::<i64>(&sizes)?) {
+        *size = found.size;
+    }
+    if !save {
+        return Ok((values.into_any(), indices, sizes, None, None));
+    }
     let (exact, sums) = (outputs(py, shape, width), outputs(py, shape, 2));
-    let (value, index, q) = (items::<T>(&values)?, items::<i64>(&indices)?, items::<f64>(&exact)?);
-    for (place, ((value, index), q)) in places.iter().zip(value.iter_mut().zip(index).zip(q)) {
-        (*value, *index, *q) = (T::of(place.q), place.index, place.q);
+    for (place, q) in places.iter().zip(items::<f64>(&exact)?) {
+        *q = place.q;
     }
-    let (pairs, _) = items::<f64>(&sums)?.as_chunks_mut::<2>();
-    for (found, (size, sums)) in found.iter().zip(items::<i64>(&sizes)?.iter_mut().zip(pairs)) {
-        (*size, *sums) = (found.size, [found.maximum, found.z0]);
+    for (found, sums) in found.iter().zip(items::<f64>(&sums)?.as_chunks_mut::<2>().0) {
+        *sums = [found.maximum, found.z0];
     }
-    Ok((values.into_any(), indices, sizes, exact, sums))
+    Ok((values.into_any(), indices, sizes, Some(exact), Some(sums)))
 }
 
 /// alpha, dual, and places in a row

@@ -6,7 +6,7 @@
 use crate::elementary::{exp_f64, ln_f64};
 use crate::simd::dispatch;
 
-const LANES: usize = 8;
+pub(super) const LANES: usize = 8;
 
 /// Fills `$out` with the first result of `$step` for every number of `$x`, and is the sums of both results.
 ///
@@ -30,11 +30,9 @@ macro_rules! sweep {
         let (x, out): (&[f64], &mut [f64]) = ($x, $out);
         let (mut first, mut second) = ([0.0; LANES], [0.0; LANES]);
         for (x, out) in x.chunks(LANES).zip(out.chunks_mut(LANES)) {
-            let mut block = [x[0]; LANES];
-            block[..x.len()].copy_from_slice(x);
-            let $block = &block;
+            let $block = &load(x);
             let (values, slopes): ([f64; LANES], [f64; LANES]) = $step;
-            out.copy_from_slice(&values[..x.len()]);
+            store(&values, out);
             for l in 0..LANES {
                 first[l] += if l < x.len() { values[l] } else { 0.0 };
                 second[l] += if l < x.len() { slopes[l] } else { 0.0 };
@@ -44,8 +42,33 @@ macro_rules! sweep {
     }};
 }
 
+/// Up to eight numbers; the first one again in the places that are left.
 #[inline(always)]
-fn total(mut lanes: [f64; LANES]) -> f64 {
+pub(super) fn load(x: &[f64]) -> [f64; LANES] {
+    x.try_into().unwrap_or_else(|_| {
+        let mut block = [x[0]; LANES];
+        for l in 1..LANES {
+            block[l] = if l < x.len() { x[l] } else { x[0] };
+        }
+        block
+    })
+}
+
+#[inline(always)]
+pub(super) fn store(values: &[f64; LANES], out: &mut [f64]) {
+    if let Ok(out) = <&mut [f64; LANES]>::try_from(&mut *out) {
+        *out = *values;
+    } else {
+        for l in 0..LANES {
+            if l < out.len() {
+                out[l] = values[l];
+            }
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn total(mut lanes: [f64; LANES]) -> f64 {
     let mut half = LANES / 2;
     while half > 0 {
         for l in 0..half {
@@ -167,24 +190,25 @@ dispatch! {
 }
 
 #[inline(always)]
-fn priced_lanes(logs: &[f64], value: f64, next: f64, b: f64, q: &mut [f64]) -> f64 {
-    let (lift, full) = (b * (value - next), exp_f64(value));
+fn priced_lanes(logs: &[f64], value: f64, next: f64, b: f64, q: &mut [f64]) -> [f64; 2] {
+    let lift = b * (value - next);
     let start = exp_m1(lift);
-    let sums = sweep!(logs, q, |x| {
+    sweep!(logs, q, |x| {
         let (high, far) = (b * (value - x), exp_f64(b * (next - x)));
         let more = if lift < 1.0 { start * far } else { exp_f64(high) - far };
-        let q = exp_f64(x + ln_1p(if more > -1.0 { more } else { 0.0 }) / b);
-        let q = if more > -1.0 { q } else { f64::INFINITY };
-        (if high > 700.0 { full } else { q }, 0.0)
-    });
-    sums[0]
+        let log = x + ln_1p(if more > -1.0 { more } else { 0.0 }) / b;
+        let log = if more > -1.0 { log } else { f64::INFINITY };
+        let log = if high > 700.0 { value } else { log };
+        (exp_f64(log), exp_f64((1.0 - b) * log))
+    })
 }
 
 dispatch! {
-    /// What tokens get at the multiplier at which a token of log-probability `next` gets `exp(value)`; the sum.
+    /// What tokens get at the multiplier at which a token of log-probability `next` gets `exp(value)`; the second sum is that
+    /// of the derivatives to the multiplier m / b, `q^(1 - b)`.
     ///
     /// `q^b = p^b + c^b - next^b`, relative to `p^b`; c itself where its power is too large for a double.
-    pub fn priced(logs: &[f64], value: f64, next: f64, b: f64, q: &mut [f64]) -> f64 = priced_lanes
+    pub fn priced(logs: &[f64], value: f64, next: f64, b: f64, q: &mut [f64]) -> [f64; 2] = priced_lanes
 }
 
 #[inline(always)]
@@ -195,130 +219,6 @@ fn conjugates_lanes(q: &[f64], a: f64, out: &mut [f64]) -> f64 {
 dispatch! {
     /// SUM `q^a / a`, the conjugates of phi; `out` is overwritten.
     pub fn conjugates(q: &[f64], a: f64, out: &mut [f64]) -> f64 = conjugates_lanes
-}
-
-/// What eight tokens of log-probability `x` get at multiplier m > 0 of the dual: the roots q >= p of `(q - p) q^(a-2) = m`;
-/// and p.
-///
-/// With q = p t and c = m p^(1-a) it is `(t - 1) t^(a-2) = c`. Written as `(t - 1) t = c t^(3-a)`, and divided by t, it is
-/// solved from the larger of two lower bounds of t below a = 2, from the smaller of two upper bounds above.
-#[inline(always)]
-fn dual_eight(x: &[f64; LANES], a: f64, m: f64, log_m: f64) -> ([f64; LANES], [f64; LANES]) {
-    let (mut p, mut q) = ([0.0; LANES], [0.0; LANES]);
-    for l in 0..LANES {
-        p[l] = exp_f64(x[l]);
-        let root = 0.5 * (m + (m * m + 4.0 * p[l]).sqrt());
-        q[l] = if a == 1.5 { root * root } else { 0.5 * (p[l] + (p[l] * p[l] + 4.0 * m).sqrt()) };
-    }
-    if a == 1.5 || a == 3.0 {
-        return (q, p);
-    }
-    let (mut t, mut log_c) = ([0.0; LANES], [0.0; LANES]);
-    for l in 0..LANES {
-        log_c[l] = log_m - (a - 1.0) * x[l];
-        let (linear, power) = (exp_f64(log_c[l]), exp_f64(log_c[l] / (a - 1.0)));
-        let low = if power > 1.0 + linear { power } else { 1.0 + linear };
-        let high = 1.0 + if power < linear { power } else { linear };
-        t[l] = if a < 2.0 { low } else { high };
-    }
-    for _ in 0..30 {
-        let mut far = 0.0;
-        for l in 0..LANES {
-            let step = (t[l] - 1.0 - exp_f64(log_c[l] + (2.0 - a) * ln_f64(t[l]))) / (a - 1.0 - (a - 2.0) / t[l]);
-            let next = t[l] - step;
-            far += if step.abs() > 1e-9 * t[l] { 1.0 } else { 0.0 }; // the error is of the order of the step's square
-            t[l] = if next > 1.0 { next } else { 1.0 };
-        }
-        if far == 0.0 {
-            break;
-        }
-    }
-    for l in 0..LANES {
-        q[l] = p[l] * t[l];
-    }
-    (q, p)
-}
-
-#[inline(always)]
-fn by_dual_lanes(logs: &[f64], m: f64, log_m: f64, a: f64, q: &mut [f64]) -> [f64; 2] {
-    sweep!(
-        logs,
-        q,
-        eight | x | {
-            let (q, p) = dual_eight(x, a, m, log_m);
-            let mut slopes = [0.0; LANES];
-            for l in 0..LANES {
-                slopes[l] = exp_f64((3.0 - a) * ln_f64(q[l])) / ((a - 1.0) * q[l] - (a - 2.0) * p[l]);
-            }
-            (q, slopes)
-        }
-    )
-}
-
-dispatch! {
-    /// The dual's values at multiplier m; the second sum is that of `dq/dm`.
-    pub fn by_dual(logs: &[f64], m: f64, log_m: f64, a: f64, q: &mut [f64]) -> [f64; 2] = by_dual_lanes
-}
-
-#[inline(always)]
-fn dual_conjugate(q: f64, p: f64, a: f64) -> f64 {
-    exp_f64((a - 1.0) * ln_f64(q)) * (q * (a - 1.0) / a - p * (a - 2.0) / (a - 1.0))
-}
-
-#[inline(always)]
-fn dual_conjugates_lanes(logs: &[f64], m: f64, log_m: f64, a: f64, out: &mut [f64]) -> f64 {
-    let sums = sweep!(
-        logs,
-        out,
-        eight | x | {
-            let (q, p) = dual_eight(x, a, m, log_m);
-            let mut psi = [0.0; LANES];
-            for l in 0..LANES {
-                psi[l] = dual_conjugate(q[l], p[l], a);
-            }
-            (psi, [0.0; LANES])
-        }
-    );
-    sums[0]
-}
-
-dispatch! {
-    /// SUM psi, the conjugates of the dual at multiplier m; `out` is overwritten.
-    pub fn dual_conjugates(logs: &[f64], m: f64, log_m: f64, a: f64, out: &mut [f64]) -> f64 = dual_conjugates_lanes
-}
-
-#[inline(always)]
-fn dual_priced_lanes(penalty: f64, p: f64, a: f64) -> f64 {
-    if dual_conjugate(p, p, a) >= penalty {
-        return p;
-    }
-    let scale = if a < 2.0 { a / (a - 1.0) } else { a * (a - 1.0) };
-    let (mut low, mut high) = (p, exp_f64(ln_f64(scale * penalty) / a).max(p));
-    let mut q = high;
-    for _ in 0..60 {
-        let power = exp_f64((a - 2.0) * ln_f64(q));
-        let excess = power * q * (q * (a - 1.0) / a - p * (a - 2.0) / (a - 1.0)) - penalty;
-        if excess > 0.0 {
-            high = q;
-        } else {
-            low = q;
-        }
-        let before = q;
-        q -= excess / (power * (q * (a - 1.0) - p * (a - 2.0)));
-        if (q - before).abs() <= 1e-9 * q {
-            break; // the error is of the order of the step's square
-        }
-        if !(low < q && q < high) {
-            q = f64::midpoint(low, high);
-        }
-    }
-    q
-}
-
-dispatch! {
-    /// The value q >= p of a token whose psi is the penalty, p itself where its psi is more already: by Newton's method, kept
-    /// between bounds.
-    pub fn dual_priced(penalty: f64, p: f64, a: f64) -> f64 = dual_priced_lanes
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ mod dual;
 mod lanes;
 mod primal;
 
-pub use lanes::{by_dual, dual_priced, exponentials, priced};
+pub use dual::{by_dual, dual_priced};
+pub use lanes::{exponentials, priced};
 
 /// Where less than this is to be handed out, all tokens get the same share more: within twice of it of the exact result.
 const LITTLE: f64 = 1e-9;
@@ -42,8 +43,8 @@ impl Rule {
     /// Fills `q` with what each of the tokens gets, and returns the number of Newton steps.
     ///
     /// `p` is decreasing and `logs` its logarithm; `rest` = 1 - SUM p, negative where rounding made it so. Primal rules with
-    /// alpha > 1 take zeros at the end of `p`.
-    pub fn renormalize(&self, p: &[f64], logs: &[f64], rest: f64, q: &mut Vec<f64>) -> usize {
+    /// alpha > 1 take zeros at the end of `p`. `near` is a multiplier of the dual near that of the result, where one is known.
+    pub fn renormalize(&self, p: &[f64], logs: &[f64], rest: f64, near: Option<f64>, q: &mut Vec<f64>) -> usize {
         let k = p.len() as f64;
         q.clear();
         q.extend_from_slice(p);
@@ -53,7 +54,7 @@ impl Rule {
         } else if self.alpha == 2.0 {
             q.iter_mut().for_each(|q| *q += rest / k);
         } else if self.dual {
-            (steps, _) = dual::solve(self.alpha, p, logs, rest, q);
+            (steps, _) = dual::solve(self.alpha, [p, logs], rest, near, q);
         } else if self.alpha == 1.5 {
             let shift = root_shift(p.iter().map(|p| p.sqrt()).sum(), k, rest);
             q.iter_mut().for_each(|q| *q = (q.sqrt() + shift).powi(2));
@@ -86,8 +87,8 @@ impl Rule {
             return -lanes::conjugates(p, a, q) / if self.dual { b } else { 1.0 }; // the multiplier is 0
         }
         if self.dual {
-            let (_, m) = dual::solve(a, p, logs, rest, q);
-            m - lanes::dual_conjugates(logs, m, libm::log(m), a, q)
+            let (_, m) = dual::solve(a, [p, logs], rest, None, q);
+            m - dual::conjugates(p, q, a)
         } else {
             let (_, mu) = primal::solve(a, p, logs, rest, q);
             let given = std::mem::take(q);
@@ -97,12 +98,12 @@ impl Rule {
     }
 }
 
-/// Repeats `step`, which fills in values from its unknown, returns how far their sum is from 1 and moves on, until that is
-/// little or grows no less.
+/// Repeats `step`, which fills in values from its unknown, returns their sum less 1 and moves on, until that is little or
+/// grows no less.
 fn iterate(mut step: impl FnMut() -> f64) -> usize {
     let mut before = f64::INFINITY;
     for number in 1..=STEPS {
-        let distance = step();
+        let distance = step().abs();
         if distance <= NEAR || distance >= before {
             return number;
         }

@@ -91,12 +91,12 @@ fn by_power(alpha: f64, p: &[f64], logs: &[f64], rest: f64, q: &mut [f64]) -> (u
     if alpha < 2.0 {
         m = m.min(powers[0] * libm::expm1(-b * libm::log(p.iter().sum())));
     }
-    let (side, mut at) = (if alpha < 2.0 { 1.0 } else { -1.0 }, m);
+    let mut at = m;
     let steps = iterate(|| {
         let [sum, slope] = lanes::by_power(&powers, m, b, q);
         at = m;
         m -= (sum - 1.0) / slope;
-        side * (sum - 1.0)
+        sum - 1.0
     });
     (steps, at / b)
 }

@@ -27,7 +27,7 @@ fn newton_takes_few_steps_and_keeps_sum_and_order() {
         let (mut q, mut most) = (Vec::new(), 0);
         for seed in 0..200 {
             let (p, logs, rest) = sample(seed, 1 + (seed as usize * 7) % 300);
-            most = most.max(rule.renormalize(&p, &logs, rest, &mut q));
+            most = most.max(rule.renormalize(&p, &logs, rest, None, &mut q));
             assert!((q.iter().sum::<f64>() - 1.0).abs() < 2e-14, "{rule:?} {seed}");
             assert!(q.windows(2).all(|pair| pair[0] >= pair[1] * (1.0 - 1e-14)), "{rule:?} {seed} {q:?}");
             assert!(q.iter().zip(&p).all(|(q, p)| *q >= p * (1.0 - 4e-14)), "{rule:?} {seed}");
@@ -56,7 +56,7 @@ fn the_worked_example() {
         (f64::NEG_INFINITY, [0.65, 0.2, 0.1, 0.05], 1e-15),
         (2.0, [0.5375, 0.2375, 0.1375, 0.0875], 1e-15),
     ] {
-        Rule { alpha, dual: false }.renormalize(&p, &logs, 0.15, &mut q);
+        Rule { alpha, dual: false }.renormalize(&p, &logs, 0.15, None, &mut q);
         assert!(q.iter().zip(expected).all(|(q, x)| (q - x).abs() < tolerance), "{alpha} {q:?}");
     }
 }
