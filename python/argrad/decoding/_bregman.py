@@ -40,8 +40,10 @@ class Request(NamedTuple):
 
     def options(self) -> tuple[Any, Any, Any, float, bool, int]:
         """Return what the kernels take."""
-        numbers = (_draws.plain(self.temperature), _draws.plain(self.penalty), _draws.plain(self.k))
-        return *numbers, self.alpha, self.dual, self.most
+        tau, penalty, k, alpha, dual, most = self
+        if type(tau) not in _PLAIN or type(penalty) not in _PLAIN or type(k) not in _PLAIN:
+            tau, penalty, k = _draws.plain(tau), _draws.plain(penalty), _draws.plain(k)
+        return tau, penalty, k, alpha, dual, most
 
     def spread(self, rows: _rows.Rows) -> tuple[Any, Any, Any, float, bool, int]:
         """Return what a declared operator takes: tensors of the shape of the batch."""

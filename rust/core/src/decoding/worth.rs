@@ -184,3 +184,51 @@ impl Search {
         &mut self.q[..k]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Stream;
+
+    /// Probabilities of a row, decreasing, from nearly equal to far apart, and their logarithms.
+    fn row(seed: u64, v: u64) -> [Vec<f64>; 2] {
+        let (stream, spread) = (Stream::new(seed, 7), [0.1, 1.0, 3.0, 10.0][(seed % 4) as usize]);
+        let mut x: Vec<f64> = (0..v).map(|i| spread * libm::log(stream.uniform(i) + 1e-30)).collect();
+        x.sort_by(|a, b| b.total_cmp(a));
+        let whole = libm::log(x.iter().map(|x| exp_f64(*x)).sum());
+        let logs: Vec<f64> = x.iter().map(|x| x - whole).collect();
+        [logs.iter().map(|x| exp_f64(*x)).collect(), logs]
+    }
+
+    #[test]
+    fn the_search_ends_where_costs_say_in_few_trials() {
+        let primal = [0.3, 0.8, 1.3, 1.9, 2.2, 3.0, 6.0].map(|alpha| Rule { alpha, dual: false });
+        let dual = [1.05, 1.2, 1.5, 1.7, 2.5, 3.0, 4.0, 8.0].map(|alpha| Rule { alpha, dual: true });
+        for rule in primal.into_iter().chain(dual) {
+            let (mut trials, mut rows) = (0, 0);
+            for seed in 0..120 {
+                let [p, logs] = row(seed, 2 + seed % 90);
+                let mut q = Vec::new();
+                let mut cost = |k: usize| rule.cost(&p[..k], &logs[..k], 1.0 - p[..k].iter().sum::<f64>(), &mut q);
+                let costs: Vec<f64> = (1..=p.len()).map(&mut cost).collect();
+                for penalty in [0.1, 1e-2, 1e-3, 1e-4] {
+                    let gain = |k: usize| costs[k - 1] - costs[k];
+                    let exact = (1..p.len()).find(|&k| gain(k) <= penalty).unwrap_or(p.len());
+                    let mut search = Search::new(rule, penalty, &p);
+                    while let Some(k) = search.next() {
+                        if k < p.len() {
+                            search.look(&p, &logs, k);
+                        } else {
+                            search.end(p.len());
+                        }
+                    }
+                    let near = |k: usize| k < p.len() && (gain(k) - penalty).abs() < 1e-12;
+                    let equal = search.high == exact || near(search.high) || near(exact);
+                    assert!(equal, "{rule:?} {penalty} {seed}: {} {exact}", search.high);
+                    (trials, rows) = (trials + search.trials, rows + 1);
+                }
+            }
+            assert!(trials <= 6 * rows, "{rule:?}: {trials} trials of {rows} rows");
+        }
+    }
+}
