@@ -1,7 +1,7 @@
 //! Passes over whole rows: sums over the tokens above a logit, and the tokens between two.
 
 use crate::decoding::leaf::{LANES, LEAF, WIDTH, add, groups, total};
-use crate::decoding::list::List;
+use crate::decoding::list::{self, List};
 use crate::decoding::logit::{Decay, Logit};
 use crate::decoding::order::Prefix;
 use crate::decoding::statistics::Statistics;
@@ -209,8 +209,43 @@ pub fn sweep<T: Logit>(
     (total(&masses[0]), found)
 }
 
+/// The same in two passes, where few tokens reach the brackets: these are listed first.
+pub fn sweep_few<T: Logit>(
+    values: &[T],
+    brackets: &[Bracket<T>],
+    statistics: &Statistics,
+    [one, two, all]: &mut [List<T>; 3],
+    next: &[T],
+) -> (f64, [Prefix; 2]) {
+    let decay = Decay::new(T::of(statistics.maximum), statistics.temperature);
+    let (mut found, mut masses) = ([Prefix::default(); 2], [[0.0; WIDTH]; 3]);
+    let least =
+        brackets.iter().fold(T::INFINITY, |least, bracket| if bracket.low < least { bracket.low } else { least });
+    all.clear();
+    for (leaf, start) in values.chunks(LEAF).zip((0..).step_by(LEAF)) {
+        let next = next.get(start..start + leaf.len()).unwrap_or_default();
+        T::reach(leaf, start, least, &decay, &mut masses, all, next);
+    }
+    let mass = total(&masses[0]);
+    for leaf in all.values.chunks(LEAF) {
+        T::masses(leaf, brackets, &decay, &mut [Marks::NONE; 2], &mut masses, &[]);
+    }
+    for (((bracket, list), above), mass) in brackets.iter().zip([one, two]).zip(&mut found).zip(&masses[1..]) {
+        list.clear();
+        above.count = T::part(all, *bracket, list);
+        above.mass = total(mass);
+    }
+    (mass, found)
+}
+
+/// See [`Logit::reach`].
+pub fn reach<T: Logit>(leaf: &[T], start: usize, least: T, decay: &Decay<T>, sums: &mut Masses, list: &mut List<T>) {
+    masses(leaf, &[], decay, &mut [Marks::NONE; 2], sums);
+    list::inside_any(leaf, start, Bracket { low: least, high: T::INFINITY }, list);
+}
+
 /// Bins of the logits of a sample.
-pub const BINS: usize = 256;
+pub const BINS: usize = 128;
 
 #[inline(always)]
 fn bins_lanes<T: Logit>(pieces: &[&[T; WIDTH]], floor: T, top: T, counts: &mut [u32; BINS]) -> f64 {

@@ -3,7 +3,8 @@
 pub use crate::decoding::cut::places;
 use crate::decoding::cut::{self, Bracket, Marks, Masses};
 pub use crate::decoding::leaf::maxima;
-pub use crate::decoding::list::inside_any as inside;
+use crate::decoding::list::List;
+pub use crate::decoding::list::{inside_any as inside, part};
 use crate::decoding::logit::Decay;
 pub use crate::decoding::select::gather;
 
@@ -18,4 +19,18 @@ pub fn masses(
     _next: &[f64],
 ) {
     cut::masses(leaf, brackets, decay, marks, masses);
+}
+
+/// See [`Logit::reach`](crate::decoding::Logit::reach).
+#[inline]
+pub fn reach(
+    leaf: &[f64],
+    start: usize,
+    least: f64,
+    decay: &Decay<f64>,
+    masses: &mut Masses,
+    list: &mut List<f64>,
+    _next: &[f64],
+) {
+    cut::reach(leaf, start, least, decay, masses, list);
 }

@@ -4,11 +4,12 @@ use crate::decoding::cut::Bracket;
 use crate::decoding::leaf::{WIDTH, total};
 use crate::decoding::logit::{Decay, Logit};
 use crate::decoding::order::Prefix;
+use crate::decoding::row::Token;
 use crate::decoding::statistics::Statistics;
 use crate::simd::dispatch;
 
 /// Lanes in which the least and the greatest are looked for.
-const RANGED: usize = 64;
+const RANGED: usize = 32;
 
 /// Tokens in the order of their places.
 #[derive(Debug, Default)]
@@ -62,8 +63,16 @@ fn range_lanes<T: Logit>(values: &[T]) -> (T, T) {
             high[l] = if piece[l] > high[l] { piece[l] } else { high[l] };
         }
     }
-    let least = rest.iter().chain(&low).fold(T::INFINITY, |a, &b| if b < a { b } else { a });
-    (least, rest.iter().chain(&high).fold(-T::INFINITY, |a, &b| if b > a { b } else { a }))
+    let mut half = RANGED / 2;
+    while half > 0 {
+        for l in 0..half {
+            low[l] = if low[l + half] < low[l] { low[l + half] } else { low[l] };
+            high[l] = if high[l + half] > high[l] { high[l + half] } else { high[l] };
+        }
+        half /= 2;
+    }
+    rest.iter()
+        .fold((low[0], high[0]), |(low, high), &x| (if x < low { x } else { low }, if x > high { x } else { high }))
 }
 
 dispatch! {
@@ -92,18 +101,26 @@ impl<T: Logit> List<T> {
 
     /// The sums over the tokens from `least` on.
     pub fn above(&self, least: T, statistics: &Statistics) -> Prefix {
-        let [mass, fall, count] = sums(&self.values, &self.weights, least, T::of(statistics.maximum));
-        Prefix { count: count as usize, mass, moment: -fall / statistics.temperature, ..Prefix::default() }
+        let (count, [mass, fall]) = sums(&self.values, &self.weights, least, T::of(statistics.maximum));
+        let last = Token { logit: least.wide(), index: u32::MAX };
+        Prefix { count, mass, moment: -fall / statistics.temperature, last }
     }
 
     /// Keeps the tokens inside the bracket.
-    pub fn keep(&mut self, bracket: Bracket<T>, spare: &mut Self) {
+    pub fn keep(&mut self, bracket: Bracket<T>, spare: &mut Self, statistics: &Statistics) {
         spare.clear();
-        T::inside(&self.values, 0, bracket, spare);
-        spare.weights.extend(spare.places.iter().map(|&place| self.weights[place as usize]));
-        spare.places.iter_mut().for_each(|place| *place = self.places[*place as usize]);
+        T::part(self, bracket, spare);
+        spare.weigh(statistics);
         std::mem::swap(self, spare);
     }
+}
+
+/// See [`Logit::part`].
+pub fn part<T: Logit>(list: &List<T>, bracket: Bracket<T>, out: &mut List<T>) -> usize {
+    let first = out.places.len();
+    let above = inside_any(&list.values, 0, bracket, out);
+    out.places[first..].iter_mut().for_each(|place| *place = list.places[*place as usize]);
+    above
 }
 
 #[inline(always)]
@@ -118,8 +135,8 @@ dispatch! {
 }
 
 #[inline(always)]
-fn sums_lanes<T: Logit>(values: &[T], weights: &[T], least: T, maximum: T) -> [f64; 3] {
-    let (mut masses, mut falls, mut counts) = ([0.0; WIDTH], [0.0; WIDTH], [0.0; WIDTH]);
+fn sums_lanes<T: Logit>(values: &[T], weights: &[T], least: T, maximum: T) -> (usize, [f64; 2]) {
+    let (mut masses, mut falls, mut counts) = ([0.0; WIDTH], [0.0; WIDTH], [T::ZERO; WIDTH]);
     let ((pieces, rest), (heavy, few)) = (values.as_chunks::<WIDTH>(), weights.as_chunks::<WIDTH>());
     let ((fours, more), (heavies, some)) = (pieces.as_chunks::<4>(), heavy.as_chunks::<4>());
     for (x, e) in fours.iter().zip(heavies) {
@@ -127,22 +144,30 @@ fn sums_lanes<T: Logit>(values: &[T], weights: &[T], least: T, maximum: T) -> [f
             let pick = |i: usize, y: T| if x[i][l] >= least { y } else { T::ZERO };
             let e = [pick(0, e[0][l]), pick(1, e[1][l]), pick(2, e[2][l]), pick(3, e[3][l])];
             let fall = |i: usize| e[i] * (maximum - x[i][l]);
-            let [a, b, c, d] = [pick(0, T::ONE), pick(1, T::ONE), pick(2, T::ONE), pick(3, T::ONE)];
             masses[l] += ((e[0] + e[1]) + (e[2] + e[3])).wide();
             falls[l] += ((fall(0) + fall(1)) + (fall(2) + fall(3))).wide();
-            counts[l] += ((a + b) + (c + d)).wide();
+            let [a, b, c, d] = [pick(0, T::ONE), pick(1, T::ONE), pick(2, T::ONE), pick(3, T::ONE)];
+            counts[l] = counts[l] + ((a + b) + (c + d)); // below 2^24
         }
     }
-    let [mut mass, mut fall, mut count] = [total(&masses), total(&falls), total(&counts)];
-    let last = more.as_flattened().iter().chain(rest).zip(some.as_flattened().iter().chain(few));
-    for (&x, &e) in last.filter(|(x, _)| **x >= least) {
+    for (x, e) in more.iter().zip(some) {
+        for l in 0..WIDTH {
+            let pick = |y: T| if x[l] >= least { y } else { T::ZERO };
+            masses[l] += pick(e[l]).wide();
+            falls[l] += (pick(e[l]) * (maximum - x[l])).wide();
+            counts[l] = counts[l] + pick(T::ONE);
+        }
+    }
+    let (mut mass, mut fall, mut count) = (total(&masses), total(&falls), total(&counts) as usize);
+    for (&x, &e) in rest.iter().zip(few) {
+        let e = if x >= least { e } else { T::ZERO };
         mass += e.wide();
         fall += (e * (maximum - x)).wide();
-        count += 1.0;
+        count += usize::from(x >= least);
     }
-    [mass, fall, count]
+    (count, [mass, fall])
 }
 
 dispatch! {
-    fn sums<T: Logit>(values: &[T], weights: &[T], least: T, maximum: T) -> [f64; 3] = sums_lanes
+    fn sums<T: Logit>(values: &[T], weights: &[T], least: T, maximum: T) -> (usize, [f64; 2]) = sums_lanes
 }

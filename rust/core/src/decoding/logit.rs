@@ -110,6 +110,19 @@ pub trait Logit: Real {
         masses: &mut Masses,
         next: &[Self],
     );
+    /// Adds SUM e over a leaf, and appends its tokens that are at least `least`, which is finite, and the first of which has
+    /// the place `start`. `next` will be read next.
+    fn reach(
+        leaf: &[Self],
+        start: usize,
+        least: Self,
+        decay: &Decay<Self>,
+        masses: &mut Masses,
+        list: &mut List<Self>,
+        next: &[Self],
+    );
+    /// Appends the tokens of a list that are inside the bracket, and returns how many are above it.
+    fn part(list: &List<Self>, bracket: Bracket<Self>, out: &mut List<Self>) -> usize;
     /// See [`places`](crate::decoding::cut::places).
     fn places<'a>(marks: &Marks, room: &'a mut Room) -> (&'a [u32], usize);
     /// The integer next to a number >= 0 and < 2^15.
@@ -193,6 +206,20 @@ macro_rules! logit {
                 next: &[Self],
             ) {
                 $loops::masses(leaf, brackets, decay, marks, masses, next);
+            }
+            fn reach(
+                leaf: &[Self],
+                start: usize,
+                least: Self,
+                decay: &Decay<Self>,
+                masses: &mut Masses,
+                list: &mut List<Self>,
+                next: &[Self],
+            ) {
+                $loops::reach(leaf, start, least, decay, masses, list, next);
+            }
+            fn part(list: &List<Self>, bracket: Bracket<Self>, out: &mut List<Self>) -> usize {
+                $loops::part(list, bracket, out)
             }
             fn places<'a>(marks: &Marks, room: &'a mut Room) -> (&'a [u32], usize) {
                 $loops::places(marks, room)

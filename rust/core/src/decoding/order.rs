@@ -8,6 +8,9 @@ use crate::decoding::search::{self, Sample, Stop};
 use crate::decoding::statistics::Statistics;
 use std::cmp::Ordering;
 
+/// A share of a row's tokens that is listed sooner than it is summed in place.
+const FEW: f64 = 0.5;
+
 /// Sums over the first tokens of a row, with e = exp(d) and d = (logit - maximum) / T.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Prefix {
@@ -26,6 +29,12 @@ impl Prefix {
     #[inline]
     pub fn with(self, last: Token, e: f64, moment: f64) -> Self {
         Self { count: self.count + 1, mass: self.mass + e, moment: self.moment + moment, last }
+    }
+
+    /// The prefix with the tokens that come after it.
+    pub fn and(self, next: &Self) -> Self {
+        let (count, mass, moment) = (self.count + next.count, self.mass + next.mass, self.moment + next.moment);
+        Self { count, mass, moment, last: next.last }
     }
 }
 
@@ -225,8 +234,14 @@ impl<'a, T: Logit> Order<'a, T> {
             brackets[count] = found;
             count += 1;
         }
-        let lists = &mut self.row.lists()[..2];
-        let (mass, above) = cut::sweep(self.values, &brackets[..count], &statistics, lists, next);
+        let (values, brackets) = (self.values, &brackets[..count]);
+        let least = brackets.iter().fold(f64::INFINITY, |least, bracket| least.min(bracket.low.wide()));
+        let few = count > 0 && sample.count(least) < FEW * values.len() as f64;
+        let (mass, above) = if few {
+            cut::sweep_few(values, brackets, &statistics, self.row.lists(), next)
+        } else {
+            cut::sweep(values, brackets, &statistics, &mut self.row.lists()[..2], next)
+        };
         let last = Token { logit: -T::LARGEST.wide(), index: u32::MAX };
         self.whole = Some(Prefix { count: self.values.len(), mass, moment: f64::NAN, last });
         self.swept = [0, 1].map(|i| (i < count).then_some(above[i]));

@@ -3,7 +3,7 @@
 //! ```text
 //! a sample of the row, in bins, tells between which two logits the prefix ends, most likely: a bracket      Guess
 //! one pass over the row sums the tokens above the bracket and lists those inside                           cut
-//! the list is halved at the middle of its logits, with the sums of the upper half, until few are left;
+//! of the list those are kept that are near where it would end if they were evenly spread, until few are left;
 //! these are sorted and walked through                                                                      narrow
 //! ```
 //!
@@ -18,9 +18,11 @@ use crate::decoding::row::Token;
 use crate::decoding::statistics::Statistics;
 
 /// So many tokens are sorted.
-const FEW: usize = 32;
+const FEW: usize = 48;
 /// Standard errors that the ends of a bracket are away from where the prefix is expected to end.
 const SAFETY: f64 = 3.0;
+/// How far the share of tokens may be from that of their logits, beside by chance.
+const UNEVEN: f64 = 1.0 / 64.0;
 /// Logits, in units of the temperature, that the sample goes down: the weights of all others together are nothing.
 const DEEP: f64 = 40.0;
 
@@ -70,6 +72,12 @@ impl Sample {
     /// The mass of the whole row, about.
     pub fn mass(&self) -> f64 {
         self.base.mass + self.share * self.sums[BINS - 1][1]
+    }
+
+    /// How many tokens of the row are at least `least`, about.
+    pub fn count(&self, least: f64) -> f64 {
+        let bin = ((self.top - least) / self.step).ceil() as usize; // all where the step is 0
+        self.base.count as f64 + self.share * self.sums[bin.min(BINS) - 1][0]
     }
 
     /// Where a prefix ends; all tokens of the sample stand for the mass `left`.
@@ -133,21 +141,33 @@ pub fn narrow<T: Logit>(
     statistics: &Statistics,
     stop: Stop,
 ) -> Option<[Prefix; 2]> {
-    let (mut base, mut tied) = (base, false);
+    let (mut base, mut whole, mut by_value) = (base, base, true);
     if list.values.len() > FEW {
         list.weigh(statistics);
+        whole = base.and(&list.above(-T::INFINITY, statistics));
     }
-    while list.values.len() > FEW && !tied {
-        let (low, high) = list::range(&list.values);
-        tied = low >= high;
-        if !tied {
-            let bracket = Bracket { low, high: T::value(T::after(high.key())) };
-            let (above, bracket) = halve(base, list, bracket, statistics, stop);
-            list.keep(bracket, spare);
-            base = above;
+    while list.values.len() > FEW {
+        let ((low, high), count) = (list::range(&list.values), list.values.len());
+        if low >= high {
+            return walk_ties(base, list, statistics, stop);
         }
+        let above = T::value(T::after(high.key()));
+        let (mut bracket, middle) = (Bracket { low, high: above }, [T::value(T::between(low.key(), above.key())); 2]);
+        let (first, ends) =
+            (base, if by_value { ends((low, high), &[base, whole], count, statistics, stop) } else { middle });
+        for end in ends.into_iter().filter(|&end| end > low && end < above) {
+            let here = first.and(&list.above(end, statistics));
+            if stop(&here) {
+                (bracket.low, whole) = (end, here);
+                break;
+            }
+            (bracket.high, base) = (end, here);
+        }
+        list.keep(bracket, spare, statistics);
+        // Of logits that are far apart, numbers in the order of their bits are halved sooner.
+        by_value = !by_value || list.values.len() < count / 2;
     }
-    if tied { walk_ties(base, list, statistics, stop) } else { walk(base, list, statistics, stop) }
+    walk(base, list, statistics, stop)
 }
 
 /// The same, token by token.
@@ -183,45 +203,38 @@ fn walk_ties<T: Logit>(base: Prefix, list: &List<T>, statistics: &Statistics, st
     (place < count).then(|| [prefix(place), prefix(place + 1)])
 }
 
-/// Halves the bracket, in which the prefix ends, until it holds a quarter of the list; with the sums of what lies above.
-fn halve<T: Logit>(
-    base: Prefix,
-    list: &List<T>,
-    mut bracket: Bracket<T>,
+/// Two logits, the greater one first, between which a prefix ends most likely: `count` tokens from `low` to `high` come
+/// after the first prefix and make it the second.
+///
+/// ```text
+/// as if their mass were spread with a density 1 + slope (2 t - 1), t = 0 at `high` and 1 at `low`:
+/// mean t = 1/2 + slope / 6,   mass until t = t + slope (t^2 - t)
+/// ```
+fn ends<T: Logit>(
+    (low, high): (T, T),
+    [first, last]: &[Prefix; 2],
+    count: usize,
     statistics: &Statistics,
     stop: Stop,
-) -> (Prefix, Bracket<T>) {
-    let (mut top, mut above, mut inside) = (base, 0, list.values.len());
-    let mut by_value = true;
-    while inside > list.values.len() / 4 {
-        let (low, high) = (bracket.low, bracket.high);
-        let mut middle = T::of(0.5 * low.wide() + 0.5 * high.wide());
-        if !(by_value && middle > low && middle < high) {
-            middle = T::value(T::between(low.key(), high.key()));
-            if middle >= high {
-                break; // one value
-            }
+) -> [T; 2] {
+    const STEPS: usize = 1024;
+    let (number, mass, moment) = (last.count - first.count, last.mass - first.mass, last.moment - first.moment);
+    let range = high.wide() - low.wide();
+    let mean = (high.wide() - statistics.maximum - statistics.temperature * moment / mass) / range;
+    let slope = if mass > 0.0 { (6.0 * mean - 3.0).clamp(-1.0, 1.0) } else { 0.0 };
+    let logit = |t: f64| high.wide() - t * range;
+    let prefix = |t: f64| {
+        let share = t + slope * (t * t - t);
+        Prefix {
+            count: first.count + (share * number as f64) as usize,
+            mass: first.mass + share * mass,
+            moment: first.moment + share * moment,
+            last: Token { logit: logit(t), index: u32::MAX },
         }
-        let sums = list.above(middle, statistics);
-        let here = Prefix {
-            count: base.count + sums.count,
-            mass: base.mass + sums.mass,
-            moment: base.moment + sums.moment,
-            last: Token { logit: middle.wide(), index: u32::MAX },
-        };
-        let before = inside;
-        if stop(&here) {
-            bracket.low = middle;
-            inside = sums.count - above;
-        } else {
-            bracket.high = middle;
-            inside -= sums.count - above;
-            (top, above) = (here, sums.count);
-        }
-        // Of logits that are far apart, numbers in the order of their bits are halved sooner.
-        by_value = !by_value || inside < before - before / 8;
-    }
-    (top, bracket)
+    };
+    let t = partition(STEPS, |i| !stop(&prefix(i as f64 / STEPS as f64))) as f64 / STEPS as f64;
+    let error = 1.0 / (count as f64).sqrt() + UNEVEN;
+    [t - error, t + error].map(|t| T::of(logit(t)))
 }
 
 /// The first of 0..n that `before` is false for, n where there is none; it is true for all that come before.

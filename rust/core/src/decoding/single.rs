@@ -65,6 +65,36 @@ pub fn masses(
     cut::masses(leaf, brackets, decay, marks, masses);
 }
 
+/// See [`Logit::reach`](crate::decoding::Logit::reach).
+#[inline]
+pub fn reach(
+    leaf: &[f32],
+    start: usize,
+    least: f32,
+    decay: &Decay<f32>,
+    masses: &mut Masses,
+    list: &mut List<f32>,
+    next: &[f32],
+) {
+    #[cfg(target_arch = "x86_64")]
+    if crate::simd::level() == crate::simd::Level::Avx512 {
+        // SAFETY: as above.
+        return unsafe { wide::reach(leaf, start, least, decay, masses, list, next) };
+    }
+    cut::reach(leaf, start, least, decay, masses, list);
+}
+
+/// See [`list::part`].
+#[inline]
+pub fn part(list: &List<f32>, bracket: Bracket<f32>, out: &mut List<f32>) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if crate::simd::level() == crate::simd::Level::Avx512 {
+        // SAFETY: as above.
+        return unsafe { wide::part(list, bracket, out) };
+    }
+    list::part(list, bracket, out)
+}
+
 /// See [`cut::places`].
 #[inline]
 pub fn places<'a>(marks: &Marks, room: &'a mut Room) -> (&'a [u32], usize) {
@@ -84,12 +114,12 @@ mod wide {
     use crate::decoding::list::List;
     use crate::decoding::logit::Decay;
     use std::arch::x86_64::{
-        __m512, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_UNORD_Q, _MM_HINT_T1, _mm_prefetch, _mm512_add_epi32, _mm512_add_ps,
-        _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_fmsub_ps,
-        _mm512_loadu_ps, _mm512_mask_add_ps, _mm512_mask_cmp_ps_mask, _mm512_mask_max_ps, _mm512_maskz_add_epi32,
-        _mm512_maskz_compress_epi32, _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_reduce_max_ps,
-        _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_storeu_si512,
-        _mm512_sub_ps,
+        __m512, __m512i, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_UNORD_Q, _MM_HINT_T1, _mm_prefetch, _mm512_add_epi32,
+        _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_fmsub_ps,
+        _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_add_ps, _mm512_mask_cmp_ps_mask, _mm512_mask_max_ps,
+        _mm512_maskz_add_epi32, _mm512_maskz_compress_epi32, _mm512_maskz_compress_ps, _mm512_maskz_loadu_epi32,
+        _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_reduce_max_ps, _mm512_set1_epi32,
+        _mm512_set1_ps, _mm512_setr_epi32, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
     };
 
     #[inline]
@@ -266,6 +296,101 @@ mod wide {
             }
             for i in 0..4 {
                 fetch(next, (number * 4 + i) * WIDTH);
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,popcnt")]
+    pub fn reach(
+        leaf: &[f32],
+        start: usize,
+        least: f32,
+        decay: &Decay<f32>,
+        masses: &mut Masses,
+        list: &mut List<f32>,
+        next: &[f32],
+    ) {
+        let (decay, bound, step) = (Wide::new(decay), _mm512_set1_ps(least), _mm512_set1_epi32(16));
+        let mut lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        lanes = _mm512_add_epi32(lanes, _mm512_set1_epi32(start as i32));
+        let (mut out, mut last) = (Out::new(list, leaf.len()), None);
+        for (number, [a, b, c, d]) in fours(leaf, &mut last).enumerate() {
+            let x = [load(a), load(b), load(c), load(d)];
+            let e = [decay.weight(x[0]), decay.weight(x[1]), decay.weight(x[2]), decay.weight(x[3])];
+            add(&mut masses[0], _mm512_add_ps(_mm512_add_ps(e[0], e[1]), _mm512_add_ps(e[2], e[3])));
+            for i in 0..4 {
+                // SAFETY: no more lanes are marked than the leaf has numbers: it is filled up with -inf.
+                unsafe { out.append(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(x[i], bound), x[i], lanes) };
+                lanes = _mm512_add_epi32(lanes, step);
+                fetch(next, (number * 4 + i) * WIDTH);
+            }
+        }
+        // SAFETY: all were written.
+        unsafe { out.close() };
+    }
+
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,popcnt")]
+    pub fn part(list: &List<f32>, bracket: Bracket<f32>, out: &mut List<f32>) -> usize {
+        let (low, high) = (_mm512_set1_ps(bracket.low), _mm512_set1_ps(bracket.high));
+        let ((pieces, rest), (places, few)) = (list.values.as_chunks::<16>(), list.places.as_chunks::<16>());
+        let (mut out, mut reached) = (Out::new(out, list.values.len()), 0);
+        let mut append = |x: __m512, place: __m512i, lanes: u16| {
+            let mask = _mm512_mask_cmp_ps_mask::<_CMP_GE_OQ>(lanes, x, low);
+            reached += mask.count_ones() as usize;
+            // SAFETY: no more lanes are marked than the list has tokens.
+            unsafe { out.append(_mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(mask, x, high), x, place) };
+        };
+        for (piece, places) in pieces.iter().zip(places) {
+            // SAFETY: the array has sixteen numbers.
+            append(load(piece), unsafe { _mm512_loadu_si512(places.as_ptr().cast()) }, u16::MAX);
+        }
+        let (x, lanes) = load_some(rest);
+        // SAFETY: no lane beyond the places is read: there are as many as values.
+        append(x, unsafe { _mm512_maskz_loadu_epi32(lanes, few.as_ptr().cast()) }, lanes);
+        let count = out.count;
+        // SAFETY: all were written.
+        unsafe { out.close() };
+        reached - count
+    }
+
+    /// The end of a list, to which lanes are appended by whole vectors: those beyond are overwritten or never looked at.
+    struct Out<'a> {
+        list: &'a mut List<f32>,
+        values: *mut f32,
+        places: *mut u32,
+        count: usize,
+    }
+
+    impl<'a> Out<'a> {
+        /// With room for so many tokens.
+        fn new(list: &'a mut List<f32>, most: usize) -> Self {
+            list.values.reserve(most + WIDTH);
+            list.places.reserve(most + WIDTH);
+            let values = list.values.spare_capacity_mut().as_mut_ptr().cast();
+            let places = list.places.spare_capacity_mut().as_mut_ptr().cast();
+            Self { list, values, places, count: 0 }
+        }
+
+        /// # Safety
+        /// No more tokens are appended than there is room for.
+        #[inline]
+        #[target_feature(enable = "avx512f,popcnt")]
+        unsafe fn append(&mut self, lanes: u16, values: __m512, places: __m512i) {
+            // SAFETY: there is room for one vector after the last of the tokens.
+            unsafe {
+                _mm512_storeu_ps(self.values.add(self.count), _mm512_maskz_compress_ps(lanes, values));
+                _mm512_storeu_si512(self.places.add(self.count).cast(), _mm512_maskz_compress_epi32(lanes, places));
+            }
+            self.count += lanes.count_ones() as usize;
+        }
+
+        /// # Safety
+        /// What was appended is no more than there was room for.
+        unsafe fn close(self) {
+            // SAFETY: so many were written.
+            unsafe {
+                self.list.values.set_len(self.list.values.len() + self.count);
+                self.list.places.set_len(self.list.places.len() + self.count);
             }
         }
     }
