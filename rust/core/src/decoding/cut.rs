@@ -164,10 +164,10 @@ pub fn places<'a>(marks: &Marks, room: &'a mut Room) -> (&'a [u32], usize) {
 
 #[inline(always)]
 fn take_lanes<T: Logit>(leaf: &[T], start: usize, places: &[u32], list: &mut List<T>) {
-    match leaf.as_array::<LEAF>() {
+    match <&[T; LEAF]>::try_from(leaf) {
         // Without a check of places compilers find the instruction that gathers.
-        Some(leaf) => list.values.extend(places.iter().map(|&place| leaf[place as usize % LEAF])),
-        None => list.values.extend(places.iter().map(|&place| leaf[place as usize])),
+        Ok(leaf) => list.values.extend(places.iter().map(|&place| leaf[place as usize % LEAF])),
+        Err(_) => list.values.extend(places.iter().map(|&place| leaf[place as usize])),
     }
     list.places.extend(places.iter().map(|&place| start as u32 + place));
 }
@@ -179,6 +179,7 @@ dispatch! {
 
 /// In one pass: SUM e over the row; and for each of up to two brackets the tokens above it, without the moment, and a list
 /// of those inside. The row `next` will be read next.
+#[allow(clippy::large_stack_arrays)] // 16 KiB, and room for the last that are written at once
 pub fn sweep<T: Logit>(
     values: &[T],
     brackets: &[Bracket<T>],

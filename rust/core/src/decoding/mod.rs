@@ -31,6 +31,8 @@ pub mod summary;
 pub mod topk;
 pub mod truncate;
 mod worth;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 pub use adaptive::{Amount, Request};
 pub use logit::Logit;

@@ -77,7 +77,7 @@ impl Sample {
     /// How many tokens of the row are at least `least`, about.
     pub fn count(&self, least: f64) -> f64 {
         let bin = ((self.top - least) / self.step).ceil() as usize; // all where the step is 0
-        self.base.count as f64 + self.share * self.sums[bin.min(BINS) - 1][0]
+        self.base.count as f64 + self.share * self.sums[bin.clamp(1, BINS) - 1][0]
     }
 
     /// Where a prefix ends; all tokens of the sample stand for the mass `left`.

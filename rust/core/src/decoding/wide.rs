@@ -1,0 +1,316 @@
+//! Loops with instructions of AVX-512 that compilers do not find by themselves: a vector's comparison as bits, the largest
+//! of its lanes, those of its lanes that are marked. They are exact, so every level gives the same result.
+
+use crate::decoding::Logit;
+use crate::decoding::cut::{self, Bracket, Marks, Masses, Room, fours};
+use crate::decoding::leaf::WIDTH;
+use crate::decoding::list::List;
+use crate::decoding::logit::Decay;
+use std::arch::x86_64::{
+    __m512, __m512i, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_UNORD_Q, _MM_HINT_T1, _mm_prefetch, _mm512_add_epi32, _mm512_add_ps,
+    _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_loadu_ps,
+    _mm512_loadu_si512, _mm512_mask_add_ps, _mm512_mask_cmp_ps_mask, _mm512_mask_max_ps, _mm512_maskz_add_epi32,
+    _mm512_maskz_compress_epi32, _mm512_maskz_compress_ps, _mm512_maskz_loadu_epi32, _mm512_maskz_loadu_ps,
+    _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_reduce_max_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32,
+    _mm512_slli_epi32, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
+};
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load(piece: &[f32; 16]) -> __m512 {
+    // SAFETY: the array has sixteen numbers.
+    unsafe { _mm512_loadu_ps(piece.as_ptr()) }
+}
+
+/// The numbers of a piece shorter than a vector, the bits of their lanes, and zeros.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_some(piece: &[f32]) -> (__m512, u16) {
+    let lanes = ((1u32 << piece.len()) - 1) as u16;
+    // SAFETY: no lane beyond the piece is read.
+    (unsafe { _mm512_maskz_loadu_ps(lanes, piece.as_ptr()) }, lanes)
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
+pub fn maxima(leaf: &[f32], block: usize, keys: &mut [i32]) -> bool {
+    let lowest = _mm512_set1_ps(f32::NEG_INFINITY);
+    let mut nan = 0;
+    for (chunk, key) in leaf.chunks(block).zip(keys) {
+        let (pieces, rest) = chunk.as_chunks::<16>();
+        let (pairs, single) = pieces.as_chunks::<2>();
+        let (mut top, mut other) = (lowest, lowest);
+        for [a, b] in pairs {
+            let (a, b) = (load(a), load(b));
+            nan |= _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, b);
+            top = _mm512_max_ps(top, a);
+            other = _mm512_max_ps(other, b);
+        }
+        for piece in single {
+            let a = load(piece);
+            nan |= _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
+            top = _mm512_max_ps(top, a);
+        }
+        let (a, lanes) = load_some(rest);
+        nan |= _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
+        top = _mm512_mask_max_ps(top, lanes, top, a);
+        *key = _mm512_reduce_max_ps(_mm512_max_ps(top, other)).key();
+    }
+    nan != 0
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
+pub fn gather(values: &[f32], start: usize, least: f32, out: &mut Vec<u64>) {
+    let bound = _mm512_set1_ps(least);
+    let (pieces, rest) = values.as_chunks::<16>();
+    let mut append = |piece: &[f32], at: usize, mut mask: u16| {
+        while mask != 0 {
+            let l = mask.trailing_zeros() as usize;
+            out.push(f32::pack(piece[l].key(), (at + l) as u32));
+            mask &= mask - 1;
+        }
+    };
+    for (number, piece) in pieces.iter().enumerate() {
+        append(piece, start + 16 * number, _mm512_cmp_ps_mask::<_CMP_GE_OQ>(load(piece), bound));
+    }
+    let (some, lanes) = load_some(rest);
+    append(rest, start + 16 * pieces.len(), _mm512_cmp_ps_mask::<_CMP_GE_OQ>(some, bound) & lanes);
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,popcnt")]
+pub fn inside(values: &[f32], start: usize, bracket: Bracket<f32>, list: &mut List<f32>) -> usize {
+    let (low, high) = (_mm512_set1_ps(bracket.low), _mm512_set1_ps(bracket.high));
+    let step = _mm512_set1_epi32(16);
+    let mut lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    lanes = _mm512_add_epi32(lanes, _mm512_set1_epi32(start as i32));
+    let (first, mut count, mut reached) = (list.places.len(), 0, 0);
+    // Whole vectors are written, of which the lanes beyond the count are overwritten or never looked at.
+    list.places.reserve(values.len() + 16);
+    let out = list.places.spare_capacity_mut().as_mut_ptr();
+    let (pieces, rest) = values.as_chunks::<16>();
+    for piece in pieces {
+        let x = load(piece);
+        let from = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(x, low);
+        let mask = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(from, x, high);
+        // SAFETY: at most as many are appended as there are values, and sixteen more have room. (All processors with
+        // AVX-512 have the instruction that counts bits.)
+        unsafe { _mm512_storeu_si512(out.add(count).cast(), _mm512_maskz_compress_epi32(mask, lanes)) };
+        count += mask.count_ones() as usize;
+        reached += from.count_ones() as usize;
+        lanes = _mm512_add_epi32(lanes, step);
+    }
+    let (x, some) = load_some(rest);
+    let from = _mm512_mask_cmp_ps_mask::<_CMP_GE_OQ>(some, x, low);
+    let mask = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(from, x, high);
+    // SAFETY: as above.
+    unsafe { _mm512_storeu_si512(out.add(count).cast(), _mm512_maskz_compress_epi32(mask, lanes)) };
+    count += mask.count_ones() as usize;
+    reached += from.count_ones() as usize;
+    // SAFETY: so many were written.
+    unsafe { list.places.set_len(first + count) };
+    list.values.extend(list.places[first..].iter().map(|place| values[*place as usize - start]));
+    reached - count
+}
+
+/// [`Decay`] in vectors.
+struct Wide {
+    high: __m512,
+    low: __m512,
+    top: __m512,
+    base: __m512,
+    part: __m512,
+    shift: __m512,
+    floor: __m512,
+}
+
+const ROUND: f32 = 1.5 * (1 << 23) as f32;
+
+impl Wide {
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn new(decay: &Decay<f32>) -> Self {
+        Self {
+            high: _mm512_set1_ps(decay.high),
+            low: _mm512_set1_ps(decay.low),
+            top: _mm512_set1_ps(decay.whole + decay.part),
+            base: _mm512_set1_ps(ROUND - decay.whole),
+            part: _mm512_set1_ps(decay.part),
+            shift: _mm512_set1_ps(decay.shift),
+            floor: _mm512_set1_ps(decay.floor),
+        }
+    }
+
+    /// [`Decay::weight`], bit for bit: integers of this size are added without rounding in any order.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn weight(&self, x: __m512) -> __m512 {
+        let live = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(x, self.floor);
+        let x = _mm512_sub_ps(x, self.shift);
+        let grid = _mm512_add_ps(_mm512_fmsub_ps(x, self.high, self.top), _mm512_set1_ps(ROUND));
+        let n = _mm512_sub_ps(grid, self.base);
+        let r = _mm512_fmadd_ps(x, self.low, _mm512_sub_ps(_mm512_fmsub_ps(x, self.high, n), self.part));
+        let [rest @ .., last] = f32::SERIES else { return x };
+        let mut p = _mm512_set1_ps(*last);
+        for c in rest.iter().rev() {
+            p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(*c));
+        }
+        let power = _mm512_slli_epi32::<23>(_mm512_castps_si512(grid));
+        _mm512_castsi512_ps(_mm512_maskz_add_epi32(live, _mm512_castps_si512(p), power))
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
+pub fn masses<const N: usize>(
+    leaf: &[f32],
+    brackets: [Bracket<f32>; N],
+    decay: &Decay<f32>,
+    marks: &mut [Marks; 2],
+    masses: &mut Masses,
+    next: &[f32],
+) {
+    let decay = Wide::new(decay);
+    let mut last = None;
+    for (number, [a, b, c, d]) in fours(leaf, &mut last).enumerate() {
+        let x = [load(a), load(b), load(c), load(d)];
+        let e = [decay.weight(x[0]), decay.weight(x[1]), decay.weight(x[2]), decay.weight(x[3])];
+        add(&mut masses[0], _mm512_add_ps(_mm512_add_ps(e[0], e[1]), _mm512_add_ps(e[2], e[3])));
+        for n in 0..N {
+            let (low, high) = (_mm512_set1_ps(brackets[n].low), _mm512_set1_ps(brackets[n].high));
+            let mut reach = [0; 4];
+            for i in 0..4 {
+                reach[i] = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(x[i], high);
+                marks[n].high[number * 4 + i] = reach[i];
+                marks[n].low[number * 4 + i] = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(x[i], low);
+            }
+            let one = _mm512_maskz_mov_ps(reach[0], e[0]);
+            let one = _mm512_mask_add_ps(one, reach[1], one, e[1]);
+            let two = _mm512_maskz_mov_ps(reach[2], e[2]);
+            let two = _mm512_mask_add_ps(two, reach[3], two, e[3]);
+            add(&mut masses[n + 1], _mm512_add_ps(one, two));
+        }
+        for i in 0..4 {
+            fetch(next, (number * 4 + i) * WIDTH);
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,popcnt")]
+pub fn reach(
+    leaf: &[f32],
+    start: usize,
+    least: f32,
+    decay: &Decay<f32>,
+    masses: &mut Masses,
+    list: &mut List<f32>,
+    next: &[f32],
+) {
+    let (decay, bound, step) = (Wide::new(decay), _mm512_set1_ps(least), _mm512_set1_epi32(16));
+    let mut lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    lanes = _mm512_add_epi32(lanes, _mm512_set1_epi32(start as i32));
+    let (mut out, mut last) = (Out::new(list, leaf.len()), None);
+    for (number, [a, b, c, d]) in fours(leaf, &mut last).enumerate() {
+        let x = [load(a), load(b), load(c), load(d)];
+        let e = [decay.weight(x[0]), decay.weight(x[1]), decay.weight(x[2]), decay.weight(x[3])];
+        add(&mut masses[0], _mm512_add_ps(_mm512_add_ps(e[0], e[1]), _mm512_add_ps(e[2], e[3])));
+        for i in 0..4 {
+            // SAFETY: no more lanes are marked than the leaf has numbers: it is filled up with -inf.
+            unsafe { out.append(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(x[i], bound), x[i], lanes) };
+            lanes = _mm512_add_epi32(lanes, step);
+            fetch(next, (number * 4 + i) * WIDTH);
+        }
+    }
+    // SAFETY: all were written.
+    unsafe { out.close() };
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,popcnt")]
+pub fn part(list: &List<f32>, bracket: Bracket<f32>, out: &mut List<f32>) -> usize {
+    let (low, high) = (_mm512_set1_ps(bracket.low), _mm512_set1_ps(bracket.high));
+    let ((pieces, rest), (places, few)) = (list.values.as_chunks::<16>(), list.places.as_chunks::<16>());
+    let (mut out, mut reached) = (Out::new(out, list.values.len()), 0);
+    let mut append = |x: __m512, place: __m512i, lanes: u16| {
+        let mask = _mm512_mask_cmp_ps_mask::<_CMP_GE_OQ>(lanes, x, low);
+        reached += mask.count_ones() as usize;
+        // SAFETY: no more lanes are marked than the list has tokens.
+        unsafe { out.append(_mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(mask, x, high), x, place) };
+    };
+    for (piece, places) in pieces.iter().zip(places) {
+        // SAFETY: the array has sixteen numbers.
+        append(load(piece), unsafe { _mm512_loadu_si512(places.as_ptr().cast()) }, u16::MAX);
+    }
+    let (x, lanes) = load_some(rest);
+    // SAFETY: no lane beyond the places is read: there are as many as values.
+    append(x, unsafe { _mm512_maskz_loadu_epi32(lanes, few.as_ptr().cast()) }, lanes);
+    let count = out.count;
+    // SAFETY: all were written.
+    unsafe { out.close() };
+    reached - count
+}
+
+/// The end of a list, to which lanes are appended by whole vectors: those beyond are overwritten or never looked at.
+struct Out<'a> {
+    list: &'a mut List<f32>,
+    values: *mut f32,
+    places: *mut u32,
+    count: usize,
+}
+
+impl<'a> Out<'a> {
+    /// With room for so many tokens.
+    fn new(list: &'a mut List<f32>, most: usize) -> Self {
+        list.values.reserve(most + WIDTH);
+        list.places.reserve(most + WIDTH);
+        let values = list.values.spare_capacity_mut().as_mut_ptr().cast();
+        let places = list.places.spare_capacity_mut().as_mut_ptr().cast();
+        Self { list, values, places, count: 0 }
+    }
+
+    /// # Safety
+    /// No more tokens are appended than there is room for.
+    #[inline]
+    #[target_feature(enable = "avx512f,popcnt")]
+    unsafe fn append(&mut self, lanes: u16, values: __m512, places: __m512i) {
+        // SAFETY: there is room for one vector after the last of the tokens.
+        unsafe {
+            _mm512_storeu_ps(self.values.add(self.count), _mm512_maskz_compress_ps(lanes, values));
+            _mm512_storeu_si512(self.places.add(self.count).cast(), _mm512_maskz_compress_epi32(lanes, places));
+        }
+        self.count += lanes.count_ones() as usize;
+    }
+
+    /// # Safety
+    /// What was appended is no more than there was room for.
+    unsafe fn close(self) {
+        // SAFETY: so many were written.
+        unsafe {
+            self.list.values.set_len(self.list.values.len() + self.count);
+            self.list.places.set_len(self.list.places.len() + self.count);
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
+fn add(masses: &mut [f64; WIDTH], sum: __m512) {
+    let mut lanes = [0.0f32; WIDTH];
+    // SAFETY: the array has sixteen numbers.
+    unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), sum) };
+    for (mass, lane) in masses.iter_mut().zip(lanes) {
+        *mass += f64::from(lane);
+    }
+}
+
+/// Asks for what stands from `place` on, where there is anything.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn fetch(values: &[f32], place: usize) {
+    if place < values.len() {
+        // SAFETY: the place is inside.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(values.as_ptr().add(place).cast()) };
+    }
+}
+
+/// All processors with AVX-512 have these instructions; with those on vectors, too, compilers would use them.
+#[target_feature(enable = "popcnt,bmi1")]
+pub fn places<'a>(marks: &Marks, room: &'a mut Room) -> (&'a [u32], usize) {
+    cut::places(marks, room)
+}
