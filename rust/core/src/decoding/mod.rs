@@ -30,9 +30,9 @@ mod statistics;
 pub mod summary;
 pub mod topk;
 pub mod truncate;
-mod worth;
 #[cfg(target_arch = "x86_64")]
 mod wide;
+mod worth;
 
 pub use adaptive::{Amount, Request};
 pub use logit::Logit;

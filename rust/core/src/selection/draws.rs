@@ -6,7 +6,7 @@ use crate::real::Real;
 use crate::rng::Stream;
 use crate::selection::inclusion::Inclusion;
 use crate::selection::sums::Sums;
-use crate::selection::uniforms::{TILE, uniforms};
+use crate::selection::uniforms::{TILE, exponential, uniforms};
 use crate::selection::{Drawn, streams};
 use rayon::prelude::*;
 
@@ -203,7 +203,7 @@ fn sorted_uniforms(size: usize, total: f64, stream: Stream) -> Vec<f64> {
         uniforms(stream, (chunk * CHUNK) as u64, heights);
         let mut sum = 0.0;
         for height in heights {
-            sum -= libm::log1p(-*height);
+            sum += exponential(*height);
             *height = sum;
         }
         sum
@@ -213,7 +213,7 @@ fn sorted_uniforms(size: usize, total: f64, stream: Stream) -> Vec<f64> {
     for sum in &mut before {
         (*sum, whole) = (whole, whole + *sum);
     }
-    whole -= libm::log1p(-stream.uniform(size as u64));
+    whole += exponential(stream.uniform(size as u64));
     heights.par_chunks_mut(CHUNK).zip(before).for_each(|(heights, before)| {
         for height in heights {
             *height = (before + *height) / whole * total;

@@ -11,7 +11,7 @@ use crate::job::Job;
 use crate::real::Real;
 use crate::rng::Stream;
 use crate::selection::sums::{bad_weight, too_few};
-use crate::selection::uniforms::{TILE, uniforms};
+use crate::selection::uniforms::{TILE, exponential, uniforms};
 use crate::selection::{Drawn, streams};
 use crate::simd::dispatch;
 use rayon::prelude::*;
@@ -210,7 +210,7 @@ impl Scan {
         }
         for &j in &marked[..count] {
             let w = rows[j].wide() * self.scale;
-            let key = -libm::log1p(-draws[j]) / w;
+            let key = exponential(draws[j]) / w;
             if w > 0.0 && key <= self.limit {
                 keys.push(u128::from(key.to_bits()) << 64 | (first + j) as u128);
             }
@@ -275,7 +275,7 @@ mod tests {
         let stream = Stream::new(seed, streams::KEYS);
         let mut keys: Vec<(f64, usize)> = (0..weights.len())
             .filter(|&i| weights[i] > 0.0)
-            .map(|i| (-libm::log1p(-stream.uniform(i as u64)) / weights[i], i))
+            .map(|i| (exponential(stream.uniform(i as u64)) / weights[i], i))
             .collect();
         keys.sort_by(|a, b| a.partial_cmp(b).unwrap());
         keys[..size].iter().map(|&(_, row)| row).collect()

@@ -1,5 +1,6 @@
 //! Uniforms in bulk: the numbers of [`Stream::uniform`], many lanes at a time.
 
+use crate::elementary::ln_f64;
 use crate::rng::{Stream, unit};
 use crate::simd::dispatch;
 
@@ -33,6 +34,12 @@ fn uniforms_lanes(stream: Stream, first: u64, out: &mut [f64]) {
         pair.iter_mut().zip(word).for_each(|(value, word)| *value = unit(word));
         block += 1;
     }
+}
+
+/// `-ln(1 - u)`: the exponential variate of a uniform in [0, 1) that is a multiple of 2^-53, so that 1 - u is exact.
+#[inline]
+pub fn exponential(u: f64) -> f64 {
+    -ln_f64(1.0 - u)
 }
 
 #[cfg(test)]
