@@ -1,12 +1,13 @@
-"""Kernel sources for tests: the packaged files, with their local includes resolved as text."""
+"""Kernels for tests: compiled without a GPU, and a small one that draws random numbers."""
 
+import functools
+import io
 import re
 
-from argrad import _native
+from argrad import _cuda
 
 # One thread an item: words[i], uniforms[i] = the numbers at index first + i of (seed, stream).
 DRAW = r"""
-#include "common.cuh"
 extern "C" __global__ void draw(u64 seed, u64 stream, u64 first, u64 n, u64* words, double* uniforms) {
     u64 i = blockIdx.x * (u64)blockDim.x + threadIdx.x;
     if (i >= n) return;
@@ -16,19 +17,30 @@ extern "C" __global__ void draw(u64 seed, u64 stream, u64 first, u64 n, u64* wor
 """
 
 
-def resolve(source):
-    """The source with every `#include "file"` replaced by the packaged file."""
-
-    def text(match):
-        found = _native.cuda_source(match[1])
-        assert found is not None, f"no packaged kernel source {match[1]!r}"
-        return found.replace("#pragma once\n", "")
-
-    return re.sub(r'^#include "([^"]+)"$', text, source, flags=re.MULTILINE)
+def draw_source():
+    """The source of the kernel `draw`."""
+    return _cuda.source("common.cuh") + DRAW
 
 
-def compiled(source, arch):
-    """The kernels in `source` as a cubin for `arch`, built by NVRTC; needs no GPU."""
+def compiled(text, arch, names=()):
+    """The kernels in `text` as a cubin for `arch`, built by NVRTC, and the assembler's log; needs no GPU."""
     from cuda.core import Program, ProgramOptions
 
-    return Program(resolve(source), "c++", ProgramOptions(std="c++17", arch=arch)).compile("cubin")
+    assert set(_cuda.OPTIONS) == {"-std=c++17", "-fmad=false"}
+    options = ProgramOptions(std="c++17", fma=False, arch=arch, ptxas_options=["-v"])
+    log = io.StringIO()
+    return Program(text, "c++", options).compile("cubin", name_expressions=tuple(names), logs=log), log.getvalue()
+
+
+@functools.cache
+def resources(file, arch):
+    """What the assembler says of each kernel of a file: mangled name -> (registers, bytes spilled, shared bytes)."""
+    _, log = compiled(_cuda.source(f"{file}.cu"), arch, _cuda.instances(file))
+    found = {}
+    for part in log.split("Compiling entry function")[1:]:
+        name = re.search(r"'(\w+)'", part)[1]
+        spilled = int(re.search(r"(\d+) bytes spill stores", part)[1])
+        registers = int(re.search(r"Used (\d+) registers", part)[1])
+        shared = re.search(r"(\d+) bytes smem", part)
+        found[name] = (registers, spilled, int(shared[1]) if shared else 0)
+    return found

@@ -20,7 +20,7 @@ def test_device_draws_the_host_numbers(seed, stream, first):
     device.set_current()
     queue = device.create_stream()
     capability = "".join(map(str, torch.cuda.get_device_capability(0)))
-    kernel = kernels.compiled(kernels.DRAW, f"sm_{capability}").get_kernel("draw")
+    kernel = kernels.compiled(kernels.draw_source(), f"sm_{capability}")[0].get_kernel("draw")
     words = torch.zeros(N, dtype=torch.int64, device="cuda")
     uniforms = torch.zeros(N, dtype=torch.float64, device="cuda")
     torch.cuda.synchronize()

@@ -5,12 +5,10 @@ from pathlib import Path
 import pytest
 
 import kernels
-from argrad import _native
+from argrad import _cuda, _native
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURES = ["sm_75", "sm_90", "sm_120"]
-# name: (source, its kernels)
-SOURCES = {"draw": (kernels.DRAW, ["draw"])}
 
 
 def elf_machine(cubin):
@@ -20,23 +18,31 @@ def elf_machine(cubin):
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-@pytest.mark.parametrize("name", SOURCES)
-def test_compiles(name, arch):
-    source, entries = SOURCES[name]
-    cubin = kernels.compiled(source, arch).code
-    assert elf_machine(cubin)
-    for entry in entries:
-        assert f".text.{entry}".encode() in cubin
+@pytest.mark.parametrize("file", _cuda.KERNELS)
+def test_compiles_without_spills(file, arch):
+    found = kernels.resources(file, arch)
+    assert len(found) == len(_cuda.instances(file))
+    assert {name: spilled for name, (_, spilled, _) in found.items() if spilled} == {}
+
+
+def test_spills_are_seen():
+    # More numbers alive at once than a thread has registers.
+    source = 'extern "C" __global__ void f(double* x) { double a[200];' + "".join(
+        f"a[{i}] = x[{i}] * x[{i + 1}];" for i in range(200)
+    )
+    source += "__syncthreads();" + "".join(f"x[{i}] = a[{(i * 7) % 200}] + a[{i}];" for i in range(200)) + "}"
+    _, log = kernels.compiled(source, "sm_90")
+    assert "0 bytes spill stores" not in log
 
 
 def test_architectures_differ():
-    headers = {elf_machine(kernels.compiled(kernels.DRAW, arch).code) for arch in ARCHITECTURES}
+    headers = {elf_machine(kernels.compiled(kernels.draw_source(), arch)[0].code) for arch in ARCHITECTURES}
     assert len(headers) == len(ARCHITECTURES)
 
 
 def test_an_error_is_seen():
     with pytest.raises(Exception, match="random_wrod"):
-        kernels.compiled(kernels.DRAW.replace("random_word", "random_wrod"), "sm_90")
+        kernels.compiled(kernels.draw_source().replace("random_word(seed", "random_wrod(seed"), "sm_90")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "cuda").iterdir()), ids=lambda path: path.name)
@@ -44,9 +50,18 @@ def test_packaged_sources_are_the_files(path):
     assert _native.cuda_source(path.name) == path.read_text()
 
 
-def test_unknown_sources_are_none():
+def test_unknown_sources_are_refused():
     assert _native.cuda_source("none.cu") is None
+    with pytest.raises(ValueError, match=r"must be the name of a file of kernels, got 'none\.cu'"):
+        _cuda.source("none.cu")
 
 
 def test_every_kernel_file_is_compiled_here():
-    assert {path.stem for path in (ROOT / "cuda").glob("*.cu")} <= set(SOURCES)
+    assert {path.stem for path in (ROOT / "cuda").glob("*.cu")} == set(_cuda.KERNELS)
+
+
+def test_every_kernel_is_listed():
+    for file in _cuda.KERNELS:
+        text = (ROOT / "cuda" / f"{file}.cu").read_text()
+        defined = text.count("__global__")
+        assert defined == len({name.split("<")[0] for name in _cuda.KERNELS[file]}), file

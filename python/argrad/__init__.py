@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from argrad._config import get_num_threads, set_num_threads, show_config
+from argrad._cuda import set_device_validation, warmup
 from argrad._native import __version__
 
 if TYPE_CHECKING:
@@ -17,10 +18,12 @@ __all__ = [
     "metrics",
     "seeding",
     "selection",
+    "set_device_validation",
     "set_num_threads",
     "show_config",
     "sorting",
     "topology",
+    "warmup",
 ]
 
 

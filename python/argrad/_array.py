@@ -73,21 +73,41 @@ def describe(x: object) -> str:
     return "None" if x is None else f"a value of type {name}"
 
 
-def raw(x: Array) -> np.ndarray[Any, Any]:
-    """Return `x` as a C-contiguous, aligned numpy array in native byte order, ready for the native functions.
+def raw(x: Array) -> Any:
+    """Return `x` as kernels take it: contiguous, detached, on its own memory wherever it already has this form.
 
-    The memory is that of `x` wherever it already has this form (a memory map stays one); everything else is copied.
-    Tensors are detached. float16 and bfloat16 become float32, every other dtype stays.
+    On the host: an aligned numpy array in native byte order (a memory map stays one), float16 and bfloat16 as float32.
+    On a device: an array of the same kind, in its own dtype.
 
     Raises:
         TypeError: `x` is not an array.
-        RuntimeError: `x` is not in host memory.
     """
-    if is_tensor(x) and x.is_cpu:
-        return memory(x)
-    if place_of(x) == "device":
-        raise RuntimeError(f"raw: x must be in host memory, got {location(x)}; {way_to_host(x, 'x')}")
-    return _aligned(x)
+    if is_tensor(x):
+        return memory(x) if x.is_cpu else x.detach().resolve_neg().contiguous()
+    return sys.modules["cupy"].ascontiguousarray(x) if place_of(x) == "device" else _aligned(x)
+
+
+def has_kernels(x: Array) -> bool:
+    """Tell whether an array that is not on the host is on an NVIDIA GPU."""
+    return bool(x.is_cuda and sys.modules["torch"].version.cuda) if is_tensor(x) else True
+
+
+def to_host(x: Any) -> Any:
+    """Return an array of any place as `raw` gives it on the host; other values as they are."""
+    kind = kind_of(x)
+    if kind == "torch":
+        return memory(x.detach().cpu())
+    return _aligned(_library(x).asnumpy(x) if kind == "cupy" else x) if kind is not None else x
+
+
+def is_device(x: object) -> bool:
+    """Tell whether what `raw` has returned is for the kernels of a device: everything but numpy arrays is."""
+    return not isinstance(x, np.ndarray)
+
+
+def _library(x: Array) -> Any:
+    """Return the library of an array that is no tensor."""
+    return sys.modules["cupy"] if kind_of(x) == "cupy" else np
 
 
 def memory(x: Array) -> np.ndarray[Any, Any]:
@@ -106,11 +126,11 @@ def _aligned(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return array if array.flags.aligned else array.copy()
 
 
-def like(array: np.ndarray[Any, Any], reference: Array, dtype: object = None) -> Array:
-    """Return the numpy `array` as the kind of `reference`, without a copy where nothing has to change.
+def like(array: Array, reference: Array, dtype: object = None) -> Array:
+    """Return the result `array` as the kind of `reference`, without a copy where nothing has to change.
 
     Args:
-        array: result of a native function.
+        array: result of a native function, or of a kernel on the device of the reference.
         reference: the input whose kind decides.
         dtype: dtype of the reference's library that floating values are cast to (`reference.dtype` gives the result
             the input's precision); None keeps the array's. Integers and booleans always stay as they are.
@@ -123,9 +143,11 @@ def like(array: np.ndarray[Any, Any], reference: Array, dtype: object = None) ->
     return tensor(array, dtype)
 
 
-def tensor(array: np.ndarray[Any, Any], dtype: object = None) -> Array:
-    """Return the numpy `array` as a tensor on its memory; see `like`."""
+def tensor(array: Array, dtype: object = None) -> Array:
+    """Return the result `array` as a tensor on its memory; see `like`."""
     torch = sys.modules["torch"]
+    if isinstance(array, torch.Tensor):  # of a device
+        return array.to(dtype) if dtype is not None and array.is_floating_point() else array
     if type(array) is not np.ndarray:
         array = np.asarray(array)  # numpy's reductions give scalars, which torch.from_numpy refuses
     # torch.from_numpy warns about read-only memory, because writing through the tensor would be undefined.
@@ -148,7 +170,7 @@ def cast(x: Array, name: str) -> Array:
 def full(shape: tuple[int, ...], number: float, reference: Array) -> Array:
     """Return an array of one number, to be read only: kind and device of `reference`, the dtype that is computed in."""
     if not is_tensor(reference):
-        return np.full(shape, number, computed(reference))
+        return _library(reference).full(shape, number, computed(reference))
     torch = sys.modules["torch"]
     # torch takes longer to make a few numbers than to take over an array.
     if is_plain(reference) and math.prod(shape) <= 1024 and not torch.compiler.is_compiling():
@@ -161,6 +183,8 @@ def full(shape: tuple[int, ...], number: float, reference: Array) -> Array:
 
 def constant(shape: tuple[int, ...], number: float, name: str, reference: Array) -> Array:
     """Return an array of one number, to be read only: kind and device of `reference`, numpy's dtype of this name."""
+    if kind_of(reference) == "cupy":
+        return _library(reference).full(shape, number, name)
     if not is_tensor(reference):
         return _kept(tuple(shape), number, math.copysign(1.0, number), name)
     torch = sys.modules["torch"]
@@ -172,8 +196,13 @@ def constant(shape: tuple[int, ...], number: float, name: str, reference: Array)
 def counted(count: int, reference: Array) -> Array:
     """Return 0, 1, ... as int64, of the kind of `reference`."""
     if not is_tensor(reference):
-        return np.arange(count, dtype=np.int64)
-    return sys.modules["torch"].arange(count)  # numpy's would not be traced
+        return _library(reference).arange(count, dtype=np.int64)
+    return sys.modules["torch"].arange(count, device=reference.device)  # numpy's would not be traced
+
+
+def spread(array: Array, shape: tuple[int, ...]) -> Array:
+    """Return the array repeated to a shape, as a view."""
+    return array.expand(shape) if is_tensor(array) else _library(array).broadcast_to(array, shape)
 
 
 @lru_cache(maxsize=64)

@@ -23,26 +23,32 @@ FLOATS = ("float16", "bfloat16", "float32", "float64")
 WHOLE = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
 
-def array(function: str, argument: str, x: Array) -> None:
-    """Require a dense numpy array or torch tensor in host memory.
+def array(function: str, argument: str, x: Array, *, device: bool = False) -> None:
+    """Require a dense array: a numpy array, a torch tensor or a cupy array.
+
+    Args:
+        function: see above.
+        argument: see above.
+        x: the value.
+        device: whether the function has kernels for arrays on a device; otherwise they are refused.
 
     Raises:
         TypeError: another type, or a sparse tensor.
-        RuntimeError: an array on a device, for which there are no kernels yet.
+        RuntimeError: an array on a device for which there is no kernel.
     """
     kind = _array.kind_of(x)
     if kind is None:
         raise TypeError(f"{function}: {argument} must be {_array.EXPECTED}, got {_array.describe(x)}")
     if kind == "torch" and str(x.layout) != "torch.strided":
         raise TypeError(f"{function}: {argument} must be a dense tensor, got layout {x.layout}")
-    if kind == "cupy" or (kind == "torch" and not x.is_cpu):
+    if (kind == "cupy" or (kind == "torch" and not x.is_cpu)) and not (device and _array.has_kernels(x)):
         raise RuntimeError(
             f"{function}: {argument} must be in host memory, got {_array.location(x)}; "
             f"{_array.way_to_host(x, argument)}"
         )
 
 
-def floating(function: str, argument: str, x: Array) -> None:
+def floating(function: str, argument: str, x: Array, *, device: bool = False) -> None:
     """Require a host array of one of the four floating dtypes.
 
     Raises:
@@ -52,20 +58,20 @@ def floating(function: str, argument: str, x: Array) -> None:
     # numpy builds the name of a dtype anew at each call.
     if (x.dtype.char in "efd") if type(x) is np.ndarray else _array.is_plain(x):
         return
-    array(function, argument, x)
+    array(function, argument, x, device=device)
     name = dtype_name(x)
     if name not in FLOATS:
         raise TypeError(f"{function}: {argument} must be of dtype {', '.join(FLOATS[:-1])} or {FLOATS[-1]}, got {name}")
 
 
-def numbers(function: str, argument: str, x: Array) -> None:
+def numbers(function: str, argument: str, x: Array, *, device: bool = False) -> None:
     """Require a host array of a dtype whose numbers have an order.
 
     Raises:
         TypeError: not an array, or another dtype.
         RuntimeError: an array on a device.
     """
-    array(function, argument, x)
+    array(function, argument, x, device=device)
     name = dtype_name(x)
     if name not in WHOLE and name not in FLOATS:
         raise TypeError(f"{function}: {argument} must be of a floating, integer or boolean dtype, got {name}")

@@ -60,6 +60,7 @@ class Operator:
     values: int
     saved: tuple[str, ...]
     folds: bool = False
+    device: bool = False
     vjp: Smooth | None = None
     memo: bool = False
     shown: int | None = None
@@ -89,6 +90,7 @@ def declare(
     values: int,
     saved: tuple[str, ...],
     folds: bool = False,
+    device: bool = False,
     shown: int | None = None,
 ) -> None:
     """Declare the operator `name`, built when it is first used as an attribute of this module.
@@ -108,10 +110,11 @@ def declare(
         saved: names of the arguments and outputs `backward` needs.
         folds: whether `forward`, `shapes` and `backward` accept leading batch dimensions in all tensors; vmap then
             makes one call, otherwise one for each item.
+        device: whether `forward` also takes tensors on a GPU, contiguous and of their own dtype, and then returns such.
         shown: number of outputs that the caller sees: the values, and residuals that are results as well (counts,
             indices); None: the values.
     """
-    _declared[name] = Operator(schema, forward, shapes, backward, values, saved, folds, shown=shown)
+    _declared[name] = Operator(schema, forward, shapes, backward, values, saved, folds, device, shown=shown)
 
 
 def declare_ragged(
@@ -145,6 +148,7 @@ def declare_smooth(
     differentiable: tuple[str, ...],
     saved: tuple[str, ...],
     values: int,
+    device: bool = False,
     shown: int | None = None,
     memo: bool = False,
 ) -> None:
@@ -168,6 +172,7 @@ def declare_smooth(
         differentiable: names of the inputs that gradients go to; tensors that are never None.
         saved: names of the outputs that `vjp` and `second` take.
         values: number of outputs that are values.
+        device: as in `declare`, for all three functions.
         shown: as in `declare`.
         memo: whether `forward` takes `memo=True` and then returns one object more, of any kind, that spares `vjp` work:
             its last argument in an eager backward pass, and missing in all others.
@@ -214,6 +219,7 @@ def declare_smooth(
         values,
         saved=(*inputs, *saved),
         folds=True,
+        device=device,
         vjp=Smooth(vjp, differentiable),
         memo=memo,
         shown=shown,
@@ -227,6 +233,7 @@ def declare_smooth(
         values=len(differentiable),
         saved=tuple(known),
         folds=True,
+        device=device,
     )
     declare(
         second_name,
@@ -238,6 +245,7 @@ def declare_smooth(
         values=len(differentiable) + len(grads),
         saved=(),
         folds=True,
+        device=device,
     )
 
 

@@ -109,7 +109,7 @@ def _distinct(args: Sequence[Any]) -> list[Any]:
 def build_kernel(
     forward: Callable[..., tuple[Any, ...]], values: int, schema: Schema
 ) -> Callable[..., tuple[Tensor, ...]]:
-    """Return `forward` as a function of CPU tensors; `values` as in `declare`."""
+    """Return `forward` as a function of tensors; `values` as in `declare`."""
     compute = _compute(forward, values, schema)
 
     def kernel(*args: Any) -> tuple[Tensor, ...]:
@@ -130,19 +130,26 @@ def _compute(
     _native.connect(torch.Tensor, getattr(torch.Tensor, "__dlpack_c_exchange_api__", None))  # torch >= 2.10
 
     def compute(*args: Any) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
-        dtype = single
+        dtype, host = single, True
         for place in places:
             x = args[place]
-            if x is not None and x.is_floating_point():
-                dtype = x.dtype
-                break
-        found = forward(*borrow(args, places, memory))
+            if x is not None:
+                host = x.is_cpu
+                if x.is_floating_point():
+                    dtype = x.dtype
+                    break
+        found = forward(*(borrow(args, places, memory) if host else on_device(args)))
         if dtype in wide:
             return tuple([tensor(y, dtype) for y in found[:count]]), found[count:]
         outputs = [tensor(y, dtype if i < values else single) for i, y in enumerate(found[:count])]
         return tuple(outputs), found[count:]
 
     return compute
+
+
+def on_device(args: Sequence[Any]) -> list[Any]:
+    """Return the arguments with tensors as kernels on their device take them."""
+    return [_array.raw(x) if _array.is_tensor(x) else x for x in args]
 
 
 def _define(name: str, operator: Operator, kernel: Callable[..., tuple[Tensor, ...]]) -> Any:
@@ -169,7 +176,8 @@ def _define(name: str, operator: Operator, kernel: Callable[..., tuple[Tensor, .
     toolbox: Any = torch.library
     library = toolbox.Library("argrad", "FRAGMENT")
     library.define(name + operator.schema, tags=(torch.Tag.pt2_compliant_tag,))
-    library.impl(name, lambda *args: as_single(kernel(*args)), "CPU")
+    for key in ("CPU", "CUDA") if operator.device else ("CPU",):
+        library.impl(name, lambda *args: as_single(kernel(*args)), key)
     toolbox.register_fake(f"argrad::{name}", fake, lib=library)
     keep(library)
     raw = getattr(torch.ops.argrad, name).default
@@ -287,9 +295,10 @@ def _tape(operator: Operator, schema: Schema) -> tuple[Any, Any]:
         needed = ctx.needs_input_grad
         wanted = [names[place] for place in inputs_of if needed[place]]
         upstream = [widen(g) for g in grads[:values]]
+        kind = grads[0].device.type
         # Inside an autocast region the matrix products of a backward pass would lose the widened precision again.
-        if autocasting("cpu"):
-            with torch.autocast("cpu", enabled=False):
+        if autocasting(kind):
+            with torch.autocast(kind, enabled=False):
                 found = backward(known, upstream, wanted)
         else:
             found = backward(known, upstream, wanted)
@@ -319,7 +328,8 @@ def _direct(operator: Operator, schema: Schema) -> Any:
     dtype_at, blank = [schema.tensors.index(place) for place in inputs], [None] * len(schema.names)
 
     def direct(ctx: Any, grads: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
-        arrays = borrow((*ctx.saved_tensors, *grads[:values]), tensors, memory)
+        held = (*ctx.saved_tensors, *grads[:values])
+        arrays = borrow(held, tensors, memory) if grads[0].is_cpu else on_device(held)
         memo, needed, dtypes = ctx.memo, ctx.needs_input_grad, ctx.dtypes
         ctx.memo = ()  # forgotten, as torch forgets what it saved: the node may outlive its use
         wanted = 0

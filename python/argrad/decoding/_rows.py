@@ -29,15 +29,15 @@ class Rows(NamedTuple):
     v: int
 
 
-def enter(function: str, argument: str, x: Array) -> Rows:
-    """Require a floating host array whose last dimension holds rows of at least one number.
+def enter(function: str, argument: str, x: Array, *, device: bool = False) -> Rows:
+    """Require a floating array (`device`: not only on the host) whose last dimension holds rows of at least one number.
 
     Raises:
         TypeError: not an array, or not of a floating dtype.
         ValueError: no dimension, or rows that are empty or too long.
         RuntimeError: an array on a device.
     """
-    _check.floating(function, argument, x)
+    _check.floating(function, argument, x, device=device)
     shape = tuple(x.shape)
     if not shape or shape[-1] == 0:
         raise ValueError(f"{function}: {argument} must have rows of at least one number, got shape {shape}")
@@ -86,14 +86,13 @@ def per_row_integer(rows: Rows, argument: str, value: object, *, low: int, high:
 
 
 def _spread(rows: Rows, argument: str, value: Array, dtype: str) -> Array:
-    _check.numbers(rows.function, argument, value)
+    _check.numbers(rows.function, argument, value, device=True)
     _check.same_kind(rows.function, {"logits": rows.x, argument: value})
     if tuple(value.shape) not in ((), rows.batch):
         raise ValueError(
             f"{rows.function}: {argument} must be a number or of shape {rows.batch}, got {tuple(value.shape)}"
         )
-    array = _array.cast(value, dtype)
-    return array.expand(rows.batch) if _array.is_tensor(array) else np.broadcast_to(array, rows.batch)
+    return _array.spread(_array.cast(value, dtype), rows.batch)
 
 
 def numbers_of_rows(rows: Rows) -> Array:
@@ -101,9 +100,9 @@ def numbers_of_rows(rows: Rows) -> Array:
     return _array.counted(math.prod(rows.batch), rows.x).reshape(rows.batch)
 
 
-def flat(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def flat(array: Array) -> Any:
     """Return parameters as the kernels take them: one dimension, contiguous."""
-    return np.ascontiguousarray(array).reshape(-1)
+    return np.ascontiguousarray(array).reshape(-1) if isinstance(array, np.ndarray) else array.contiguous().reshape(-1)
 
 
 def wide(bits: Array) -> Array:

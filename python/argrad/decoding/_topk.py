@@ -1,8 +1,9 @@
 """The k largest numbers of a row."""
 
+import math
 from typing import Any
 
-from argrad import _array, _check, _native, _torch
+from argrad import _array, _check, _cuda, _native, _torch
 from argrad._array import Array
 from argrad.decoding import _rows
 
@@ -14,7 +15,8 @@ def topk(x: Array, k: int, *, largest: bool = True) -> tuple[Any, Any]:
     places, and of those tied at the end the first are kept.
 
     Args:
-        x: shape (*batch, v), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor.
+        x: shape (*batch, v), float16, bfloat16 (torch), float32 or float64; numpy array, torch tensor (CPU or CUDA) or
+            cupy array.
         k: how many, 0 <= k <= v.
         largest: False returns the k smallest, in increasing order.
 
@@ -24,8 +26,8 @@ def topk(x: Array, k: int, *, largest: bool = True) -> tuple[Any, Any]:
 
     Raises:
         TypeError: not an array, not of a floating dtype, or a `k` that is no integer.
-        ValueError: a row without numbers, `k` out of range, or a NaN (its row and column are named).
-        RuntimeError: an array on a device.
+        ValueError: a row without numbers, `k` out of range, or a NaN (its row and column are named; on a device such a
+            row gives NaN and -1, see `argrad.set_device_validation`).
 
     Gradient:
         To `x`: the upstream gradient at the places that were chosen, zero elsewhere; linear, so all others
@@ -50,7 +52,7 @@ def topk(x: Array, k: int, *, largest: bool = True) -> tuple[Any, Any]:
     if (array := _torch.lend(x)) is not None and type(k) is int and 0 <= k <= array.shape[-1] and largest is True:
         values, places = _native.topk("topk", array, k, True)
         return _array.tensor(values), _array.tensor(places)
-    rows = _rows.enter("topk", "x", x)
+    rows = _rows.enter("topk", "x", x, device=True)
     k = _check.integer("topk", "k", k, low=0, high=rows.v)
     largest = _check.flag("topk", "largest", largest)
     if not _array.is_tensor(x):
@@ -60,8 +62,39 @@ def topk(x: Array, k: int, *, largest: bool = True) -> tuple[Any, Any]:
     return found
 
 
+_SHARED_TOKENS = 2048
+"""Tokens that a block sorts in shared memory, as in `decoding.cu`."""
+
+
 def _forward(x: Any, k: int, largest: bool) -> tuple[Any, Any]:
+    if _array.is_device(x):
+        return _on_device(x, k, largest)
     return _native.topk("topk", x, k, largest)
+
+
+def _on_device(x: Any, k: int, largest: bool) -> tuple[Any, Any]:
+    v, shape = x.shape[-1], (*x.shape[:-1], k)
+    rows, number = math.prod(shape[:-1]), _cuda.number(x)
+    values, places = _cuda.empty(shape, _array.computed(x), x), _cuda.empty(shape, "int64", x)
+    if k == 0:
+        return values, places
+    bytes_of_row = (16 if number == "double" else 8) * (1 << (k - 1).bit_length())
+    blocks, scratch = rows, None
+    if k > _SHARED_TOKENS:
+        blocks = min(rows, 2 * _cuda.processors(x))
+        scratch = _cuda.empty((blocks * bytes_of_row,), "uint8", x)
+    fault = _cuda.fault(x)
+    _cuda.launch(
+        x,
+        "decoding",
+        f"topk_rows<{number}>",
+        blocks,
+        256,
+        *(x, values, places, scratch, rows, v, k, int(largest), fault),
+        shared=0 if k > _SHARED_TOKENS else bytes_of_row,
+    )
+    _cuda.confirm(fault, _native.topk, "topk", x, k, largest)
+    return values, places
 
 
 def _shapes(x: Any, k: int, largest: bool) -> _torch.Shapes:
@@ -83,4 +116,5 @@ _torch.declare(
     shown=2,
     saved=("x", "places"),
     folds=True,
+    device=True,
 )

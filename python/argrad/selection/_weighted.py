@@ -115,5 +115,5 @@ def check_vector(function: str, weights: Array) -> np.ndarray[tuple[int], np.dty
         raise ValueError(f"{function}: weights must be 1-dimensional, got {weights.ndim} dimension(s)")
     _check.array(function, "weights", weights)
     _check.weights_form(function, "weights", weights, n)
-    values = _array.raw(weights)
+    values: np.ndarray[tuple[int], np.dtype[np.floating]] = _array.raw(weights)
     return values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)

@@ -182,7 +182,7 @@ def binary(function: str, argument: str, x: Array, lead: int) -> Numbers:
     size = spatial(x, lead)[1]
     if size >= MOST:  # before the passes over them
         raise ValueError(f"{function}: {argument} must be images of less than {MOST} voxels, got {size}")
-    raw = _array.raw(x)
+    raw: Numbers = _array.raw(x)
     if raw.dtype == bool:
         return raw.view(np.uint8)
     ones: Numbers = raw == 1

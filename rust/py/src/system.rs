@@ -5,7 +5,14 @@ use argrad_core::{pool, simd};
 use pyo3::prelude::*;
 
 /// The kernel sources, embedded so that wheels, sdists and editable installs behave alike.
-const CUDA_SOURCES: [(&str, &str); 1] = [("common.cuh", include_str!("../../../cuda/common.cuh"))];
+const CUDA_SOURCES: &[(&str, &str)] = &[
+    ("block.cuh", include_str!("../../../cuda/block.cuh")),
+    ("common.cuh", include_str!("../../../cuda/common.cuh")),
+    ("decoding.cu", include_str!("../../../cuda/decoding.cu")),
+    ("elementary.cuh", include_str!("../../../cuda/elementary.cuh")),
+    ("select.cuh", include_str!("../../../cuda/select.cuh")),
+    ("sort.cuh", include_str!("../../../cuda/sort.cuh")),
+];
 
 #[pyfunction]
 fn set_num_threads(threads: usize) -> PyResult<()> {

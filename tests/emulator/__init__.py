@@ -1,0 +1,90 @@
+"""A device on the host: kernels compiled as plain C++, one fiber for each of their threads (see `on_host.h`).
+
+`device` lets public functions run so, on numpy arrays and CPU tensors: all that Python says about a kernel (its name,
+grid, shared memory and arguments) is tried as well.
+"""
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from argrad import _array, _cuda, _torch
+
+HEADER = Path(__file__).parent / "on_host.h"
+COMPILER = os.environ.get("CXX", "c++")
+PROCESSORS = 3
+"""Multiprocessors of the device: few, so that blocks take several rows."""
+
+
+def compiled(text, names):
+    """The kernels `names` of a source, as a shared library whose `launch_<i>` is the i-th."""
+    entries = "".join(f"ENTRY({i}, {name})\n" for i, name in enumerate(names))
+    # Contraction off: a product and a sum stay two operations, as on the device.
+    flags = ["-std=c++17", "-O1", "-ffp-contract=off", "-mfma", "-shared", "-fPIC", "-w"]
+    whole = f'#include "{HEADER}"\n{text}\n{entries}'
+    key = hashlib.sha256((" ".join(flags) + HEADER.read_text() + whole).encode()).hexdigest()[:24]
+    folder = Path(tempfile.gettempdir()) / f"argrad-emulator-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    library = folder / f"{key}.so"
+    if not library.exists():
+        part = folder / f"{key}-{os.getpid()}"
+        part.with_suffix(".cpp").write_text(whole)
+        command = [COMPILER, *flags, str(part.with_suffix(".cpp")), "-o", str(part.with_suffix(".so"))]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[:4000]
+        part.with_suffix(".so").rename(library)
+        part.with_suffix(".cpp").unlink()
+    return ctypes.CDLL(str(library))
+
+
+@functools.cache
+def _library(file):
+    names = _cuda.instances(file)
+    return names, compiled(_cuda.source(f"{file}.cu"), names)
+
+
+def function(file, name, device):
+    """A kernel as `_cuda.launch` calls it."""
+    names, library = _library(file)
+    assert name in names, f"{name} is not in _cuda.KERNELS[{file!r}]"
+    return functools.partial(run, library, names.index(name))
+
+
+def run(library, number, grid, block, values, shared_mem=0, descending=False):
+    """Launch the kernel of this number on the host."""
+    assert block[1:] == (1, 1), "the emulator has blocks of one dimension"
+    assert block[0] % 32 == 0 or grid[0] * grid[1] == 1, "blocks are whole warps"
+    held = [np.array(value) for value in values]
+    pointers = (ctypes.c_void_p * len(held))(*[value.ctypes.data for value in held])
+    sizes = (ctypes.c_uint * 3)(*grid)
+    entry = library[f"launch_{number}"]
+    entry.argtypes = [ctypes.c_void_p, ctypes.c_uint, ctypes.c_size_t, ctypes.c_bool, ctypes.c_void_p]
+    failed = entry(sizes, block[0], shared_mem, descending, pointers)
+    assert not failed, "threads of a block wait for one another for ever"
+
+
+@contextlib.contextmanager
+def device(monkeypatch, *, descending=False):
+    """Inside, kernels run on the host, and public functions take numpy arrays and CPU tensors to be on a device.
+
+    `descending` turns the order of the threads of a block: where a result depends on it, there is a race.
+    """
+
+    def kernel(file, name, index):
+        return functools.partial(function(file, name, index), descending=descending)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_cuda, "function", kernel)
+        patch.setattr(_cuda, "index_of", lambda x: 0)
+        patch.setattr(_cuda, "_processors", lambda index: PROCESSORS)
+        patch.setattr(_array, "is_device", lambda x: True)
+        patch.setattr(_torch, "lend", lambda x: None)
+        patch.setattr(_cuda, "_current", lambda like, index: contextlib.nullcontext())
+        yield
