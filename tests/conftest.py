@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import argrad
+import emulator
 
 pytest_plugins = ["skips"]
 
@@ -32,6 +33,12 @@ def dtype(request):
 def rng():
     """A generator that starts anew, with the same seed, in every test."""
     return np.random.default_rng(20240701)
+
+
+@pytest.fixture(params=["gpu"] if os.environ.get("ARGRAD_TEST_GPU") else ["rising", "falling"])
+def device(request, monkeypatch):
+    """A context in which arrays of the host count as on a device; `make test-gpu` has a real one behind it."""
+    return lambda: emulator.device(monkeypatch, request.param)
 
 
 @pytest.fixture(autouse=True)

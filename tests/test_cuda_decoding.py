@@ -5,16 +5,9 @@ import pytest
 import torch
 
 import argrad
-import emulator
 from argrad.decoding import topk
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
-
-
-@pytest.fixture(params=[False, True], ids=["rising", "falling"])
-def device(request, monkeypatch):
-    """A context in which arrays count as on a device."""
-    return lambda: emulator.device(monkeypatch, descending=request.param)
 
 
 def rows(rng, *shape):

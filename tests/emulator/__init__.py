@@ -71,20 +71,35 @@ def run(library, number, grid, block, values, shared_mem=0, descending=False):
 
 
 @contextlib.contextmanager
-def device(monkeypatch, *, descending=False):
-    """Inside, kernels run on the host, and public functions take numpy arrays and CPU tensors to be on a device.
+def device(monkeypatch, order):
+    """Inside, public functions take numpy arrays and CPU tensors to be on a device.
 
-    `descending` turns the order of the threads of a block: where a result depends on it, there is a race.
+    `order` is that of the threads of a block, "rising" or "falling": where a result depends on it, there is a race. With
+    "gpu" kernels run on a real one, on copies.
     """
+    descending = order == "falling"
 
     def kernel(file, name, index):
         return functools.partial(function(file, name, index), descending=descending)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_cuda, "function", kernel)
-        patch.setattr(_cuda, "index_of", lambda x: 0)
-        patch.setattr(_cuda, "_processors", lambda index: PROCESSORS)
         patch.setattr(_array, "is_device", lambda x: True)
         patch.setattr(_torch, "lend", lambda x: None)
-        patch.setattr(_cuda, "_current", lambda like, index: contextlib.nullcontext())
+        if order == "gpu":
+            patch.setattr(_cuda, "launch", functools.partial(launch_on_copies, _cuda.launch))
+        else:
+            patch.setattr(_cuda, "function", kernel)
+            patch.setattr(_cuda, "index_of", lambda x: 0)
+            patch.setattr(_cuda, "_processors", lambda index: PROCESSORS)
+            patch.setattr(_cuda, "_current", lambda like, index: contextlib.nullcontext())
         yield
+
+
+def launch_on_copies(launch, like, file, name, grid, block, *args, shared=0):
+    """Launch a kernel on a GPU with arrays of the host: on copies, which are copied back."""
+    cupy = _cuda.library()
+    copies = [cupy.asarray(x) if isinstance(x, np.ndarray) else x for x in args]
+    launch(cupy.empty(0), file, name, grid, block, *copies, shared=shared)
+    for x, copy in zip(args, copies, strict=True):
+        if isinstance(x, np.ndarray) and x.flags.writeable:
+            x[...] = cupy.asnumpy(copy)
