@@ -60,7 +60,7 @@ wheel: dist/.built ## build the wheel into dist/
 develop: .venv/.argrad ## install into .venv so that Python sources take effect at once
 
 test-gpu: develop ## host and device agree: the tests that need a GPU
-	$(BIN)/python -P -m pytest tests/test_gpu.py
+	ARGRAD_TEST_GPU=1 $(BIN)/python -P -m pytest tests/test_gpu.py tests/test_cuda_*.py
 
 format: .venv/.ready ## format Python and Rust sources, apply safe lint fixes
 	$(BIN)/ruff format .

@@ -89,7 +89,7 @@ def allowed(owner):
         return public
     if owner in STEMS:
         return STEMS | tools | {"_torch", "_cuda", "_native"}
-    return {"_array", "_check", "_native"}
+    return {"_array", "_check", "_native"} | ({"_cuda"} if owner == "_config" else set())
 
 
 def forbidden_edges(owner, source, package="argrad"):

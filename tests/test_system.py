@@ -109,6 +109,20 @@ def test_show_config_reads_the_driver(monkeypatch, tmp_path):
     assert "driver 580.65.06" in config()["cuda"]
 
 
+def test_show_config_says_what_kernels_on_a_gpu_need(monkeypatch):
+    def version(name):
+        if "cupy" in name and not installed:
+            raise metadata.PackageNotFoundError(name)
+        return "14.2.0"
+
+    monkeypatch.setattr(metadata, "version", version)
+    installed = False
+    assert 'kernels need cupy: pip install "argrad[cuda13]"' in config()["cuda"]
+    installed = True
+    monkeypatch.setenv("CUPY_CACHE_DIR", "somewhere")
+    assert "compiled kernels are kept in somewhere" in config()["cuda"]
+
+
 # --- threads ---
 
 

@@ -1,9 +1,11 @@
 """Threads, and what argrad runs on."""
 
+import os
 import sys
 from typing import Any, TextIO
 
 from argrad import _check, _native
+from argrad._cuda import INSTALL
 
 MAX_THREADS = 1024
 # Distribution names; the first one installed is shown.
@@ -88,7 +90,7 @@ def config() -> dict[str, str]:
     found |= {name: _version(distributions) for name, distributions in PACKAGES.items()}
     found["threads"] = str(get_num_threads())
     found["instructions"] = f"{_native.simd_level()} (this processor has {', '.join(_native.simd_levels())})"
-    found["cuda"] = "; ".join([_driver(), *_torch_devices(sys.modules.get("torch"))])
+    found["cuda"] = "; ".join([_driver(), *_torch_devices(sys.modules.get("torch")), _kernels(found["cupy"])])
     return found
 
 
@@ -101,6 +103,13 @@ def _version(distributions: tuple[str, ...]) -> str:
         except metadata.PackageNotFoundError:
             continue
     return "not installed"
+
+
+def _kernels(cupy: str) -> str:
+    if cupy == "not installed":
+        return f"kernels need cupy: {INSTALL}"
+    folder = os.environ.get("CUPY_CACHE_DIR", "~/.cupy/kernel_cache")
+    return f"compiled kernels are kept in {folder}"
 
 
 def _driver() -> str:

@@ -295,11 +295,12 @@ def warmup(stems: Sequence[str] | None = None, *, device: int = 0) -> None:
         >>> import argrad
         >>> argrad.warmup(["decoding"])  # doctest: +SKIP
     """
-    chosen = list(KERNELS) if stems is None else list(stems)
-    for stem in chosen:
-        if stem not in KERNELS:
-            raise ValueError(f"warmup: stems must be of {', '.join(KERNELS)}, got {stem!r}")
+    stem_of = {file: file.split("_")[0] for file in KERNELS}
+    for stem in stems or ():
+        if stem not in stem_of.values():
+            raise ValueError(f"warmup: stems must be of {', '.join(dict.fromkeys(stem_of.values()))}, got {stem!r}")
     with library().cuda.Device(device):
-        for stem in chosen:
-            for name in instances(stem):
-                function(stem, name, device)
+        for file in KERNELS:
+            if stems is None or stem_of[file] in stems:
+                for name in instances(file):
+                    function(file, name, device)

@@ -74,8 +74,8 @@ def run(library, number, grid, block, values, shared_mem=0, descending=False):
 def device(monkeypatch, order):
     """Inside, public functions take numpy arrays and CPU tensors to be on a device.
 
-    `order` is that of the threads of a block, "rising" or "falling": where a result depends on it, there is a race. With
-    "gpu" kernels run on a real one, on copies.
+    `order` is that of the threads of a block, "rising" or "falling": where a result depends on it, there is a race.
+    With "gpu" kernels run on a real one, on copies.
     """
     descending = order == "falling"
 
