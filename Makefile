@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-compare docs wheel develop test-gpu format lock clean
+.PHONY: help demo test check bench bench-gpu bench-compare docs wheel develop test-gpu format lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -45,9 +45,13 @@ check: develop ## format, lint, types, stub, layers, doc examples, benchmark smo
 	$(BIN)/python -P -m pytest -q tests/test_layers.py tests/test_docs.py
 	$(BIN)/python -P -m pytest -q --doctest-modules --pyargs argrad
 	$(BIN)/python -m benches.smoke
+	$(BIN)/python -m benches.gpu --device cpu --quick
 
 bench: develop .venv/.rivals ## measure the table of the README: ours beside the rivals
 	$(BIN)/python -m benches.table
+
+bench-gpu: develop .venv/.rivals ## measure the kernels on a GPU beside rivals on the same device
+	$(BIN)/python -m benches.gpu
 
 bench-compare: develop ## measure the guard list against its base commit; fails on what is flagged twice
 	$(BIN)/python -m benches.compare
