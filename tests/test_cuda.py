@@ -2,13 +2,17 @@
 
 import builtins
 import contextlib
+import inspect
+import re
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import argrad
+import device_calls
 from argrad import _cuda
 from argrad.decoding import topk
 
@@ -155,3 +159,37 @@ def test_a_fault_without_reason_is_not_silent(monkeypatch):
     _cuda.confirm(np.zeros(1, np.int32), pytest.fail)
     with pytest.raises(RuntimeError, match="please report this"):
         _cuda.confirm(np.ones(1, np.int32), lambda *_: None, 1, np.zeros(2))
+
+
+# Every public operator, on the host and on the emulated device.
+
+
+def operators():
+    """The public functions of the stems that take arrays."""
+    found = set()
+    for stem in ("seeding", "selection", "sorting", "topology", "decoding"):
+        module = getattr(argrad, stem)
+        found |= {f"{stem}.{name}" for name in module.__all__ if inspect.isfunction(getattr(module, name))}
+    return found - device_calls.NOT_ARRAYS - {"selection.training_weights"}
+
+
+def test_every_operator_is_called():
+    assert set(device_calls.CALLS) == operators()
+    assert set(device_calls.CALLS) > device_calls.HOST_ONLY
+
+
+@pytest.mark.parametrize("name", sorted(set(device_calls.CALLS) - device_calls.HOST_ONLY))
+def test_a_device_gives_what_the_host_gives(device, name):
+    want = device_calls.outcome(name, torch.tensor)
+    with device():
+        found = device_calls.outcome(name, torch.tensor)
+    assert len(found) == len(want)
+    for x, y in zip(found, want, strict=True):
+        assert (x.dtype, x.shape) == (y.dtype, y.shape)
+        torch.testing.assert_close(x, y, rtol=2e-5, atol=1e-6, equal_nan=True)
+
+
+def test_the_guide_lists_what_runs_on_a_device():
+    page = (Path(__file__).parents[1] / "docs" / "gpu.md").read_text()
+    listed = set(re.findall(r"\{func\}`argrad\.((?:\w+)\.\w+)`", page))
+    assert listed == set(device_calls.CALLS) - device_calls.HOST_ONLY
