@@ -35,11 +35,16 @@ template <class Bits, class Key> __device__ Bar<Bits> find_bar(Key key, i64 v, u
             if ((x & known) == found) atomicAdd(&counts[(u32)(x >> shift) & (RADIX - 1)], 1u);
         }
         __syncthreads();
-        if (threadIdx.x == 0) {
-            int digit = RADIX - 1;
-            while (counts[digit] < k) k -= counts[digit--];
-            chosen = digit;
-            left = k;
+        // From the highest digit down: the one at which k keys are reached.
+        u32 above = 0;
+        for (int d0 = 0; d0 < RADIX; d0 += blockDim.x) {
+            int d = RADIX - 1 - d0 - (int)threadIdx.x;
+            u32 count = d >= 0 ? counts[d] : 0, total, before = above + block_scan(count, total);
+            if (before < k && k - before <= count) {
+                chosen = d;
+                left = k - before;
+            }
+            above += total;
         }
         __syncthreads();
         found |= (Bits)chosen << shift;
