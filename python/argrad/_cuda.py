@@ -32,7 +32,7 @@ _NUMBERS = {"float16": "Half", "bfloat16": "BFloat", "float32": "float", "float6
 _STATIC_SHARED = 48 * 1024
 
 KERNELS: dict[str, tuple[str, ...]] = {
-    "decoding": ("topk_rows<S>",),
+    "decoding": ("read_rows<S>", "topk_rows<S>", "logit_statistics"),
 }
 """The kernels of each file in `cuda/`. T stands for float and double, S for the types of storage: these and both of
 half precision."""

@@ -102,7 +102,7 @@ def numbers_of_rows(rows: Rows) -> Array:
 
 def flat(array: Array) -> Any:
     """Return parameters as the kernels take them: one dimension, contiguous."""
-    return np.ascontiguousarray(array).reshape(-1) if isinstance(array, np.ndarray) else array.contiguous().reshape(-1)
+    return _array.raw(array).reshape(-1)
 
 
 def wide(bits: Array) -> Array:

@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from argrad import _array, _native, _torch
+from argrad import _array, _cuda, _native, _torch
 from argrad._array import Array
-from argrad.decoding import _rows
+from argrad.decoding import _device, _rows
 
 
 class LogitStatistics(NamedTuple):
@@ -41,8 +41,8 @@ def logit_statistics(logits: Array, *, temperature: float | Array = 1.0) -> Logi
     """Return maximum, log-sum-exp, entropy, collision probability, mean, deviation and count of each row, in one read.
 
     Args:
-        logits: shape (*batch, v), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor. -inf
-            masks a token.
+        logits: shape (*batch, v), float16, bfloat16 (torch), float32 or float64; numpy array, torch tensor (CPU or
+            CUDA) or cupy array. -inf masks a token.
         temperature: > 0, of the softmax; a number or one for each row, shape batch. Mean and deviation are those of
             the logits as they are.
 
@@ -52,8 +52,8 @@ def logit_statistics(logits: Array, *, temperature: float | Array = 1.0) -> Logi
     Raises:
         TypeError: not an array, not of a floating dtype, or a temperature of another kind.
         ValueError: a row without numbers, a NaN or +inf (row and column are named), a row of -inf alone, or a
-            temperature out of range.
-        RuntimeError: an array on a device.
+            temperature out of range. On a device such a row gives NaN and the count -1, see
+            `argrad.set_device_validation`.
 
     Gradient:
         None: the results are constants. (`torch.logsumexp` has one.)
@@ -77,7 +77,7 @@ def logit_statistics(logits: Array, *, temperature: float | Array = 1.0) -> Logi
         >>> found.entropy.round(4), found.collision.round(4), found.count
         (array([1.0397]), array([0.375]), array([3]))
     """
-    rows = _rows.enter("logit_statistics", "logits", logits)
+    rows = _rows.enter("logit_statistics", "logits", logits, device=True)
     tau = _rows.per_row(rows, "temperature", temperature, low=0, open_low=True)
     if _array.is_tensor(logits):
         bits, count = _torch.logit_statistics(logits, tau)
@@ -90,8 +90,20 @@ def logit_statistics(logits: Array, *, temperature: float | Array = 1.0) -> Logi
 
 def _forward(logits: Any, temperature: Any) -> tuple[Any, Any]:
     """Return the bits of float64 columns, whatever is computed in, and the counts."""
+    if _array.is_device(logits):
+        return _on_device(logits, _rows.flat(temperature))
     table, count = _native.logit_statistics("logit_statistics", logits, _rows.flat(temperature))
     return table.view(np.int64).reshape(*logits.shape[:-1], 6), count.reshape(logits.shape[:-1])
+
+
+def _on_device(logits: Any, temperature: Any) -> tuple[Any, Any]:
+    batch = logits.shape[:-1]
+    columns, count = _cuda.empty((*batch, 6), "int64", logits), _cuda.empty(batch, "int64", logits)
+    read, fault = _device.read(logits, temperature, _device.SPREAD, 1), _cuda.fault(logits)
+    arguments = (read.leaves, temperature, columns, count, read.rows, read.v, fault)
+    _cuda.launch(logits, "decoding", "logit_statistics", read.rows, 128, *arguments)
+    _cuda.confirm(fault, _native.logit_statistics, "logit_statistics", logits, temperature)
+    return columns, count
 
 
 def _shapes(logits: Any, temperature: Any) -> _torch.Shapes:
@@ -107,4 +119,5 @@ _torch.declare(
     values=2,
     saved=(),
     folds=True,
+    device=True,
 )

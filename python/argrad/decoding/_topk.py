@@ -5,7 +5,7 @@ from typing import Any
 
 from argrad import _array, _check, _cuda, _native, _torch
 from argrad._array import Array
-from argrad.decoding import _rows
+from argrad.decoding import _device, _rows
 
 
 def topk(x: Array, k: int, *, largest: bool = True) -> tuple[Any, Any]:
@@ -63,7 +63,7 @@ def topk(x: Array, k: int, *, largest: bool = True) -> tuple[Any, Any]:
 
 
 _SHARED_TOKENS = 2048
-"""Tokens that a block sorts in shared memory, as in `decoding.cu`."""
+"""Tokens that a block sorts in shared memory."""
 
 
 def _forward(x: Any, k: int, largest: bool) -> tuple[Any, Any]:
@@ -74,15 +74,18 @@ def _forward(x: Any, k: int, largest: bool) -> tuple[Any, Any]:
 
 def _on_device(x: Any, k: int, largest: bool) -> tuple[Any, Any]:
     v, shape = x.shape[-1], (*x.shape[:-1], k)
-    rows, number = math.prod(shape[:-1]), _cuda.number(x)
+    rows, number, sign = math.prod(shape[:-1]), _cuda.number(x), 1.0 if largest else -1.0
     values, places = _cuda.empty(shape, _array.computed(x), x), _cuda.empty(shape, "int64", x)
     if k == 0:
         return values, places
-    bytes_of_row = (16 if number == "double" else 8) * (1 << (k - 1).bit_length())
-    blocks, scratch = rows, None
-    if k > _SHARED_TOKENS:
+    # Twice as many as are kept: so many reach the bound where segments hold two of them now and then.
+    room = 1 << (max(2 * k, 128) - 1).bit_length() if 2 * k <= _SHARED_TOKENS else 1 << (k - 1).bit_length()
+    size = room * (16 if number == "double" else 8)
+    blocks, scratch = min(rows, 16 * _cuda.processors(x)), None
+    if room > _SHARED_TOKENS:
         blocks = min(rows, 2 * _cuda.processors(x))
-        scratch = _cuda.empty((blocks * bytes_of_row,), "uint8", x)
+        scratch = _cuda.empty((blocks, size), "uint8", x)
+    found = _device.read(x, None, _device.NOTHING, k, sign=sign) if v > _device.LEAF else None
     fault = _cuda.fault(x)
     _cuda.launch(
         x,
@@ -90,8 +93,9 @@ def _on_device(x: Any, k: int, largest: bool) -> tuple[Any, Any]:
         f"topk_rows<{number}>",
         blocks,
         256,
-        *(x, values, places, scratch, rows, v, k, int(largest), fault),
-        shared=0 if k > _SHARED_TOKENS else bytes_of_row,
+        *(x, values, places, *((found.leaves, found.maxima, found.fold) if found else (None, None, 0))),
+        *(scratch, room, rows, v, k, sign, fault),
+        shared=size if scratch is None else 0,
     )
     _cuda.confirm(fault, _native.topk, "topk", x, k, largest)
     return values, places

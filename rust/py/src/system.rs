@@ -10,6 +10,7 @@ const CUDA_SOURCES: &[(&str, &str)] = &[
     ("common.cuh", include_str!("../../../cuda/common.cuh")),
     ("decoding.cu", include_str!("../../../cuda/decoding.cu")),
     ("elementary.cuh", include_str!("../../../cuda/elementary.cuh")),
+    ("row.cuh", include_str!("../../../cuda/row.cuh")),
     ("select.cuh", include_str!("../../../cuda/select.cuh")),
     ("sort.cuh", include_str!("../../../cuda/sort.cuh")),
 ];
