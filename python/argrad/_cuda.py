@@ -33,6 +33,7 @@ _STATIC_SHARED = 48 * 1024
 
 KERNELS: dict[str, tuple[str, ...]] = {
     "decoding": ("read_rows<S>", "topk_rows<S>", "logit_statistics"),
+    "decoding_bregman": ("bregman_decode",),
 }
 """The kernels of each file in `cuda/`. T stands for float and double, S for the types of storage: these and both of
 half precision."""

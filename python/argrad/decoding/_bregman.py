@@ -46,31 +46,36 @@ class Request(NamedTuple):
         return tau, penalty, k, alpha, dual, most
 
     def spread(self, rows: _rows.Rows) -> tuple[Any, Any, Any, float, bool, int]:
-        """Return what a declared operator takes: tensors of the shape of the batch."""
+        """Return what a declared operator takes: arrays of the shape of the batch."""
         tau, price = [_full(rows, x, "float64") for x in (self.temperature, self.penalty)]
         return tau, price, _full(rows, self.k, "int64"), self.alpha, self.dual, self.most
 
 
 def _full(rows: _rows.Rows, number: Any, dtype: str) -> Any:
-    return number if number is None or _array.is_tensor(number) else _array.constant(rows.batch, number, dtype, rows.x)
+    given = number is None or _array.kind_of(number) is not None
+    return number if given else _array.constant(rows.batch, number, dtype, rows.x)
 
 
 def rows_of(function: str, logits: Array) -> tuple[_rows.Rows, Any]:
     """Return checked rows, and an array on their memory where that can be had without more ado; see `_torch.lend`."""
     lent = _torch.lend(logits)
     if lent is None or lent.dtype.kind != "f" or lent.shape[-1] > _rows.MOST:
-        return _rows.enter(function, "logits", logits), None
+        return _rows.enter(function, "logits", logits, device=True), None
     return _rows.Rows(function, logits, lent.shape[:-1], lent.shape[-1]), lent
 
 
 def memory(logits: Array, lent: Any, *parameters: Any) -> Any:
-    """Return the logits as a numpy array where kernels may read all this; None where an operator has to see it."""
+    """Return the logits as a numpy array where kernels may read all this; None where an operator has to see it.
+
+    None on a device as well: there parameters are arrays.
+    """
     arrays = [x for x in parameters if type(x) not in _PLAIN]
     if lent is not None and not arrays:
         return lent
-    if not _array.is_tensor(logits):
-        return _array.raw(logits)
-    return _array.memory(logits) if _torch.is_direct([logits, *arrays]) else None
+    if not _torch.is_direct([logits, *arrays]):
+        return None
+    array = _array.raw(logits)
+    return None if _array.is_device(array) else array
 
 
 def bregman_project(
@@ -269,7 +274,8 @@ def _sizes(rows: _rows.Rows, k: Any) -> tuple[Any, int | None]:
 
 
 def _is_legible(rows: _rows.Rows, parameter: Array) -> bool:
-    return math.prod(parameter.shape) > 0 and _torch.is_direct([rows.x, parameter])
+    readable = math.prod(parameter.shape) > 0 and _torch.is_direct([rows.x, parameter])
+    return readable and not _array.is_device(_array.raw(parameter))
 
 
 def _bound(alpha: float, dual: bool, penalty: float) -> int:

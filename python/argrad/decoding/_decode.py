@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from argrad import _native, _torch
+from argrad import _array, _native, _torch
 from argrad._array import Array
-from argrad.decoding import _bregman, _draws, _rows
+from argrad.decoding import _bregman, _device_bregman, _draws, _rows
 
 
 def bregman_decode(
@@ -30,8 +30,8 @@ def bregman_decode(
     sampling from the whole softmax, `temperature=0` is the argmax.
 
     Args:
-        logits: shape (*batch, v), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor. -inf
-            masks a token.
+        logits: shape (*batch, v), float16, bfloat16 (torch), float32 or float64; numpy array, torch tensor (CPU or
+            CUDA) or cupy array. -inf masks a token.
         alpha: as in `bregman_project`, one number for all rows.
         penalty: as in `bregman_project`; a number or one for each row, shape batch. Either `penalty` or `k` is given.
         k: as in `bregman_project`; a number or one for each row.
@@ -53,8 +53,8 @@ def bregman_decode(
     Raises:
         TypeError: not an array, not of a floating dtype, or a parameter of another kind.
         ValueError: a row without numbers, of -inf alone, or with a NaN or +inf (row and column are named), both or
-            neither of `penalty` and `k`, or a parameter out of range (the row is named where it is an array).
-        RuntimeError: an array on a device.
+            neither of `penalty` and `k`, or a parameter out of range (the row is named where it is an array). On a
+            device such a row gives the token -1, the size -1 and NaN, see `argrad.set_device_validation`.
 
     Gradient:
         None: the results are constants. `bregman_project` has one; for score-function estimators take the logarithm of
@@ -88,7 +88,11 @@ def bregman_decode(
     if host is not None:
         found = _native.bregman_decode("bregman_decode", host, request.options(), place.plain())
         return _draws.leave(rows, found)
-    token, size, bits = _torch.bregman_decode(logits, *_draws.spread(rows, place), *request.spread(rows))
+    numbers = (*_draws.spread(rows, place), *request.spread(rows))
+    if _array.is_tensor(logits):
+        token, size, bits = _torch.bregman_decode(logits, *numbers)
+    else:
+        token, size, bits = _forward(_array.raw(logits), *numbers)
     return token, size, _rows.wide(bits)
 
 
@@ -107,6 +111,8 @@ def _forward(
     """Return tokens, sizes, and the bits of float64 log-probabilities."""
     request = _bregman.Request(temperature, penalty, k, alpha, dual, most)
     place = _draws.Place(seed, row, step)
+    if _array.is_device(logits):
+        return _device_bregman.decode(logits, request, place)
     token, size, logs = _native.bregman_decode("bregman_decode", logits, request.options(), place.plain())
     return token, size, logs.view(np.int64)
 
@@ -125,4 +131,5 @@ _torch.declare(
     values=3,
     saved=(),
     folds=True,
+    device=True,
 )
