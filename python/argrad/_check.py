@@ -77,15 +77,15 @@ def numbers(function: str, argument: str, x: Array, *, device: bool = False) -> 
         raise TypeError(f"{function}: {argument} must be of a floating, integer or boolean dtype, got {name}")
 
 
-def matrix(function: str, argument: str, x: Array, *, allow_empty: bool = False) -> None:
-    """Require a floating host array of two dimensions with at least one column, and one row unless `allow_empty`.
+def matrix(function: str, argument: str, x: Array, *, allow_empty: bool = False, device: bool = False) -> None:
+    """Require a floating array of two dimensions with at least one column, and one row unless `allow_empty`.
 
     Raises:
         TypeError: not an array, or not of a floating dtype.
         ValueError: another rank, no column, or no row.
         RuntimeError: an array on a device.
     """
-    floating(function, argument, x)
+    floating(function, argument, x, device=device)
     if x.ndim != 2:
         raise ValueError(f"{function}: {argument} must be 2-dimensional, got {x.ndim} dimension(s)")
     if x.shape[1] == 0 or (x.shape[0] == 0 and not allow_empty):
@@ -248,8 +248,8 @@ def choice(function: str, argument: str, value: object, options: Collection[str]
     return value
 
 
-def weights_form(function: str, argument: str, w: Array | None, n: int) -> None:
-    """Require None or a host array of `n` weights, without reading the values.
+def weights_form(function: str, argument: str, w: Array | None, n: int, *, device: bool = False) -> None:
+    """Require None or an array of `n` weights, without reading the values.
 
     Integer weights are accepted, because a weight is often a count.
 
@@ -260,7 +260,7 @@ def weights_form(function: str, argument: str, w: Array | None, n: int) -> None:
     """
     if w is None:
         return
-    array(function, argument, w)
+    array(function, argument, w, device=device)
     name = dtype_name(w)
     if name not in FLOATS and not name.startswith(("int", "uint")):
         raise TypeError(f"{function}: {argument} must be of a floating or integer dtype, got {name}")

@@ -34,6 +34,15 @@ _STATIC_SHARED = 48 * 1024
 KERNELS: dict[str, tuple[str, ...]] = {
     "decoding": ("read_rows<S>", "topk_rows<S>", "logit_statistics"),
     "decoding_bregman": ("bregman_decode",),
+    "decoding": ("topk_rows<S>",),
+    "seeding": (
+        "check_finite<S>",
+        "assign<S>",
+        "measure_reach<S>",
+        "finish_assign<T>",
+        "potential_blocks<T>",
+        "kmeans_potential",
+    ),
 }
 """The kernels of each file in `cuda/`. T stands for float and double, S for the types of storage: these and both of
 half precision."""

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from argrad import _array, _check, _native
+from argrad import _array, _check, _cuda, _native
 from argrad._array import Array
 from argrad._progress import Progress, reporting
+from argrad.seeding import _device
 from argrad.seeding._options import check_clusters
 from argrad.seeding._plusplus import kmeans_plusplus
 
@@ -17,11 +18,12 @@ def assign(
     label_i = argmin_c |x_i - c|, the lowest number among equals.
 
     Args:
-        X: points, shape (n, d), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor.
+        X: points, shape (n, d), float16, bfloat16 (torch), float32 or float64; numpy array, torch tensor
+            (CPU or CUDA) or cupy array.
         centers: shape (k, d), k >= 1, of the kind of `X` and computed in the same precision (half precision counts as
             float32).
         return_distance: return the Euclidean distances too.
-        progress: True for a bar, or a callable given (rows done, rows in all).
+        progress: True for a bar, or a callable given (rows done, rows in all); a device reports nothing.
 
     Returns:
         Labels, shape (n,), int64, of the kind of `X`; with `return_distance` also the distances, shape (n,), in the
@@ -29,18 +31,18 @@ def assign(
 
     Raises:
         TypeError: not arrays, arrays of two kinds, not of a floating dtype, or float64 together with a smaller one.
-        ValueError: shapes that do not fit, or a NaN or an infinity (with row and column).
-        RuntimeError: an array on a device.
+        ValueError: shapes that do not fit, or a NaN or an infinity (with row and column; on a device such a row gives
+            -1 and NaN, such a center gives them to all rows, see `argrad.set_device_validation`).
 
     Gradient:
         None; `kmeans_potential` is the differentiable form.
 
     Determinism:
-        The same labels and distances on any number of threads and any instruction set: candidates found by a matrix
-        product are measured again in one fixed order of operations.
+        The same labels and distances on any number of threads, any instruction set and a device: one fixed order of
+        operations decides; on the CPU a matrix product finds the candidates.
 
     Cost:
-        O(n k d) time, at the speed of a matrix product; 12 n bytes beside the result.
+        O(n k d) time, at the speed of a matrix product (on a device half of it); 12 n bytes beside the result.
 
     References:
         The assignment step of Lloyd, "Least squares quantization in PCM", IEEE Trans. Inf. Theory 28, 1982.
@@ -52,17 +54,30 @@ def assign(
         array([0, 1, 1])
     """
     name = "assign"
-    _check.matrix(name, "X", X, allow_empty=True)
-    _check_centers(name, X, centers)
+    _check.matrix(name, "X", X, allow_empty=True, device=True)
+    _check_centers(name, X, centers, device=True)
+    rows, means = _array.raw(X), _array.raw(centers)
+    if _array.is_device(rows):
+        labels, distances = _on_device(rows, means, name)
+        return (
+            (_array.like(labels, X), _array.like(distances, X, X.dtype)) if return_distance else _array.like(labels, X)
+        )
     with reporting(name, progress, "assigning") as report:
-        labels, distances = _native.assign(_array.raw(X), _array.raw(centers), name, True, report)
+        labels, distances = _native.assign(rows, means, name, True, report)
     if return_distance:
         return _array.like(labels, X), _array.like(distances, X, X.dtype)
     return _array.like(labels, X)
 
 
-def _check_centers(name: str, X: Array, centers: Array) -> None:
-    _check.matrix(name, "centers", centers)
+def _on_device(X: Array, centers: Array, name: str) -> tuple[Array, Array]:
+    fault = _cuda.fault(X)
+    found = _device.assign(*_device.together(X, centers), root=True, none=-1, fault=fault)
+    _cuda.confirm(fault, _native.assign, X, centers, name)
+    return found
+
+
+def _check_centers(name: str, X: Array, centers: Array, *, device: bool = False) -> None:
+    _check.matrix(name, "centers", centers, device=device)
     _check.same_kind(name, {"X": X, "centers": centers})
     _check.same_precision(name, {"X": X, "centers": centers})
     if centers.shape[1] != X.shape[1]:

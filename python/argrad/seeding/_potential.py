@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from argrad import _array, _check, _native, _torch
+from argrad import _array, _check, _cuda, _native, _torch
 from argrad._array import Array
+from argrad.seeding import _device
 
 
 def kmeans_potential(X: Array, centers: Array, *, sample_weight: Array | None = None) -> Any:
@@ -19,8 +20,8 @@ def kmeans_potential(X: Array, centers: Array, *, sample_weight: Array | None = 
     the quantity k-means minimises: a loss for features that should cluster, or for the centres themselves.
 
     Args:
-        X: points, shape (n, d), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor. More
-            leading dimensions through `torch.vmap`.
+        X: points, shape (n, d), float16, bfloat16 (torch), float32 or float64; numpy array, torch tensor
+            (CPU or CUDA) or cupy array. More leading dimensions through `torch.vmap`.
         centers: centres, shape (k, d), of the kind of `X` and computed in the same precision (half precision counts as
             float32).
         sample_weight: weights, shape (n,), floating or integer, finite, >= 0 and not all zero; None weighs each point
@@ -32,8 +33,8 @@ def kmeans_potential(X: Array, centers: Array, *, sample_weight: Array | None = 
 
     Raises:
         TypeError: not arrays, arrays of two kinds, not of a floating dtype, or float64 together with a smaller one.
-        ValueError: shapes that do not fit, a NaN or an infinity in `X` or `centers`, or bad weights.
-        RuntimeError: an array on a device.
+        ValueError: shapes that do not fit, a NaN or an infinity in `X` or `centers`, or bad weights (on a device the
+            potential is then NaN, see `argrad.set_device_validation`).
 
     Gradient:
         Exact wherever no point of positive weight has two nearest centres. With c(i) the nearest centre of x_i: 2 a_i
@@ -43,7 +44,8 @@ def kmeans_potential(X: Array, centers: Array, *, sample_weight: Array | None = 
         away from ties. Forward mode is not supported.
 
     Determinism:
-        No randomness; the same value on any number of threads.
+        No randomness; the same value on any number of threads. A device sums in another order than the CPU, always
+        the same; its gradient to `centers` is torch's `index_add`, whose order is not fixed there.
 
     Cost:
         O(n k d) time and O(n) memory forward, O(n d) time and memory backward.
@@ -61,9 +63,9 @@ def kmeans_potential(X: Array, centers: Array, *, sample_weight: Array | None = 
         3.0
     """
     arrays = {"X": X, "centers": centers, "sample_weight": sample_weight}
-    _check.matrix("kmeans_potential", "X", X)
-    _check.matrix("kmeans_potential", "centers", centers)
-    _check.weights_form("kmeans_potential", "sample_weight", sample_weight, X.shape[0])
+    _check.matrix("kmeans_potential", "X", X, device=True)
+    _check.matrix("kmeans_potential", "centers", centers, device=True)
+    _check.weights_form("kmeans_potential", "sample_weight", sample_weight, X.shape[0], device=True)
     _check.same_kind("kmeans_potential", arrays)
     _check.same_precision("kmeans_potential", {"X": X, "centers": centers})
     if centers.shape[1] != X.shape[1]:
@@ -78,15 +80,24 @@ def kmeans_potential(X: Array, centers: Array, *, sample_weight: Array | None = 
         return potential.astype(X.dtype)[()]
 
 
-def _forward(
-    X: np.ndarray[Any, Any], centers: np.ndarray[Any, Any], sample_weight: np.ndarray[Any, Any] | None
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _forward(X: Any, centers: Any, sample_weight: Any) -> tuple[Any, Any]:
     """Return the potential and, as the residual, the index of each point's nearest centre."""
+    return (_on_device if _array.is_device(X) else _on_host)(X, centers, sample_weight)
+
+
+def _on_host(X: Any, centers: Any, sample_weight: Any) -> tuple[Any, Any]:
     weights = _check.weights("kmeans_potential", "sample_weight", sample_weight, X.shape[0])
     labels, distances = _native.assign(X, centers, "kmeans_potential")
     # Not a dot product: that of a threaded BLAS depends on the number of threads.
     potential = np.sum(distances if weights is None else weights * distances, dtype=np.float64)
     return np.asarray(potential), labels
+
+
+def _on_device(X: Any, centers: Any, sample_weight: Any) -> tuple[Any, Any]:
+    fault = _cuda.fault(X)
+    found = _device.potential(*_device.together(X, centers), sample_weight, fault)
+    _cuda.confirm(fault, _on_host, X, centers, sample_weight)
+    return found
 
 
 def _shapes(X: Array, centers: Array, sample_weight: Array | None) -> _torch.Shapes:
@@ -115,4 +126,5 @@ _torch.declare(
     backward=_backward,
     values=1,
     saved=("X", "centers", "sample_weight", "labels"),
+    device=True,
 )

@@ -8,12 +8,14 @@ use pyo3::prelude::*;
 const CUDA_SOURCES: &[(&str, &str)] = &[
     ("adaptive.cuh", include_str!("../../../cuda/adaptive.cuh")),
     ("block.cuh", include_str!("../../../cuda/block.cuh")),
+    ("canon.cuh", include_str!("../../../cuda/canon.cuh")),
     ("common.cuh", include_str!("../../../cuda/common.cuh")),
     ("decoding.cu", include_str!("../../../cuda/decoding.cu")),
     ("decoding_bregman.cu", include_str!("../../../cuda/decoding_bregman.cu")),
     ("elementary.cuh", include_str!("../../../cuda/elementary.cuh")),
     ("renormalize.cuh", include_str!("../../../cuda/renormalize.cuh")),
     ("row.cuh", include_str!("../../../cuda/row.cuh")),
+    ("seeding.cu", include_str!("../../../cuda/seeding.cu")),
     ("select.cuh", include_str!("../../../cuda/select.cuh")),
     ("sort.cuh", include_str!("../../../cuda/sort.cuh")),
 ];
