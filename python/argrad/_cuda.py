@@ -43,6 +43,8 @@ KERNELS: dict[str, tuple[str, ...]] = {
         "potential_blocks<T>",
         "kmeans_potential",
     ),
+    "sorting_places": ("order_lists<T>", "hard_places<T>", "row_numbers"),
+    "sorting_scans": ("softsort_product<T>", "softsort_vjp<T>", "softsort_second<T>"),
 }
 """The kernels of each file in `cuda/`. T stands for float and double, S for the types of storage: these and both of
 half precision."""

@@ -51,17 +51,19 @@ def enter(
     mask: Array | None = None,
     offsets: Array | None = None,
     name: str = "x",
+    device: bool = False,
 ) -> Lists:
     """Check what operators on lists share; values are read by the kernels.
 
     Error sentences call the arguments x, mask and offsets, or those of a second input y, y_mask and y_offsets (`name`).
+    `device` tells whether there are kernels for arrays on a device.
 
     Raises:
         TypeError: `x` not a floating array, `mask` not boolean, `offsets` not int64 or int32, or arrays of two kinds.
         ValueError: `x` without a dimension, `dim` out of range, or `mask` or `offsets` of the wrong shape.
-        RuntimeError: an array on a device.
+        RuntimeError: an array on a device without kernels.
     """
-    _check.floating(function, name, x)
+    _check.floating(function, name, x, device=device)
     if x.ndim == 0:
         raise ValueError(f"{function}: {name} must have at least one dimension, got a 0-dimensional array")
     if dim != -1 or type(dim) is not int:
@@ -82,7 +84,7 @@ def enter(
 def check_mask(function: str, mask: Array, shape: tuple[int, ...], name: str = "x") -> Array:
     """Require a boolean array of exactly this shape, that of the input `name`."""
     argument = "mask" if name == "x" else f"{name}_mask"
-    _check.array(function, argument, mask)
+    _check.array(function, argument, mask, device=True)  # it is where x is
     if _check.dtype_name(mask) != "bool":
         raise TypeError(f"{function}: {argument} must be of dtype bool, got {_check.dtype_name(mask)}")
     if tuple(mask.shape) != shape:
@@ -91,7 +93,7 @@ def check_mask(function: str, mask: Array, shape: tuple[int, ...], name: str = "
 
 
 def _check_offsets(function: str, offsets: Array, argument: str) -> None:
-    _check.array(function, argument, offsets)
+    _check.array(function, argument, offsets, device=True)  # they are where x is
     if _check.dtype_name(offsets) not in ("int64", "int32"):
         raise TypeError(f"{function}: {argument} must be of dtype int64 or int32, got {_check.dtype_name(offsets)}")
     if offsets.ndim != 1 or offsets.shape[0] < 1:
@@ -112,7 +114,7 @@ def per_list(lists: Lists, argument: str, value: object, *, low: float | None = 
     x, shape = lists.x, lists.batch
     if type(value) is float or _array.kind_of(value) is None:
         return _array.full(shape, _check.real(lists.function, argument, value, low=low, open_low=open_low), x)
-    _check.floating(lists.function, argument, value)
+    _check.floating(lists.function, argument, value, device=True)
     _check.same_kind(lists.function, {"x": x, argument: value})
     array: Any = value
     given = (*array.shape, 1) if lists.offsets is None and array.ndim > 0 else tuple(array.shape)
@@ -122,7 +124,7 @@ def per_list(lists: Lists, argument: str, value: object, *, low: float | None = 
             f"{lists.function}: {argument} must be a number or of shape {wanted}, got {tuple(array.shape)}"
         )
     array = _array.cast(array.reshape(given), _array.computed(x))
-    return array.expand(shape) if _array.is_tensor(array) else np.broadcast_to(array, shape)
+    return _array.spread(array, shape)
 
 
 def bounds(
@@ -152,7 +154,7 @@ def bounds(
 
 
 def call(operator: str, forward: Callable[..., tuple[Any, ...]], values: int, *args: Any) -> Any:
-    """Call an operator: on tensors the declared one, on numpy arrays its forward function.
+    """Call an operator: on tensors the declared one, on others its forward function.
 
     Args:
         operator: name under which the stem declared it.
@@ -162,6 +164,6 @@ def call(operator: str, forward: Callable[..., tuple[Any, ...]], values: int, *a
     """
     if _array.is_tensor(args[0]):
         return getattr(_torch, operator)(*args)
-    outputs = forward(*[_array.raw(x) if isinstance(x, np.ndarray) else x for x in args])[:values]
+    outputs = forward(*[x if _array.kind_of(x) is None else _array.raw(x) for x in args])[:values]
     results = tuple(_array.like(y, args[0], args[0].dtype) for y in outputs)
     return results[0] if values == 1 else results

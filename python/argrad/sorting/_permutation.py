@@ -50,6 +50,10 @@ def product_only(cls: Any, function: Any, types: Any, args: Any = (), kwargs: An
     return NotImplemented
 
 
+_ON_DEVICE = ("softsort",)
+"""Methods whose products run on a GPU."""
+
+
 class SoftPermutation:
     """A soft permutation matrix for each list, held as scores and options; made by `soft_permutation`.
 
@@ -178,7 +182,7 @@ class SoftPermutation:
         lists = self._held.lists
         if _array.kind_of(k) is None:
             return _check.integer("top_mass", "k", k, low=0, high=self._rows)
-        _check.array("top_mass", "k", k)
+        _check.array("top_mass", "k", k, device=True)
         _check.same_kind("top_mass", {"x": lists.x, "k": k})
         if not _check.dtype_name(k).startswith(("int", "uint")):
             raise TypeError(f"top_mass: k must be an integer or an array of integers, got {_check.dtype_name(k)}")
@@ -193,8 +197,8 @@ class SoftPermutation:
         """Return a product of V as the caller has it: with the list dimension in its place, with or without columns."""
         lists = self._held.lists
         x, dim = lists.x, lists.dim
-        _check.floating(function, argument, v)
-        if type(v) is not type(x) or v.dtype != x.dtype:
+        _check.floating(function, argument, v, device=True)  # it is where x is
+        if type(v) is not type(x) or v.dtype != x.dtype or getattr(v, "device", None) != getattr(x, "device", None):
             _check.same_kind(function, {"x": x, argument: v})
             _check.same_precision(function, {"x": x, argument: v})
         direct = getattr(self._held, "takes_vectors", False) and not self._straight_through
@@ -299,7 +303,8 @@ def soft_permutation(
         "ot"          k x n: the sorted entropic transport of SOFT top-k    rows sum to 1
 
     Args:
-        x: scores, shape (*batch, n), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor.
+        x: scores, shape (*batch, n), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU
+            tensor, for "softsort" also CUDA tensor or cupy array.
         method: see above.
         dim: the dimension that holds the lists.
         descending: whether row 1 belongs to the largest item (False: to the smallest).
@@ -324,7 +329,7 @@ def soft_permutation(
         TypeError: x not a floating array, arrays of two kinds, or a flag that is not a boolean.
         ValueError: an unknown method, an option out of range or given to a method without it, or shapes that do not
             fit. What only values tell (bad temperatures in an array, bad offsets) is raised by the products.
-        RuntimeError: an array on a device.
+        RuntimeError: an array on a device, for other methods than "softsort".
 
     Gradient:
         Of the products, exact: to x, to V or U, and to the temperature (steepness), twice. At ties see the methods. A
@@ -332,7 +337,9 @@ def soft_permutation(
         items get zero. Where all gaps are many temperatures wide the gradient is zero: the permutation is hard there.
 
     Determinism:
-        No randomness; the same bits for any number of threads, and for a list alone or in a batch.
+        No randomness; the same bits for any number of threads, and for a list alone or in a batch. On a device
+        what only values tell gives NaN instead of an error, see `argrad.set_device_validation`; sums are in another
+        order than on the host, and as exact.
 
     Cost:
         Nothing but checks; the products, for n items and m columns, O(n) memory for each column and: "softsort" and
@@ -365,7 +372,7 @@ def soft_permutation(
         value, default = given[place], DEFAULTS[argument]
         if value is not default and (_array.kind_of(value) or value != default):
             raise ValueError(f"{name}: {argument} must be left out with method {method!r}, got {value!r}")
-    lists = _lists.enter(name, x, dim=dim, mask=mask, offsets=offsets)
+    lists = _lists.enter(name, x, dim=dim, mask=mask, offsets=offsets, device=method in _ON_DEVICE)
     options = {argument: given[place] for argument, place in _USED[method]}
     held = _MODULES[method].enter(lists, descending=descending, **options)
     return SoftPermutation(method, held, straight_through)
@@ -373,8 +380,6 @@ def soft_permutation(
 
 def _identity(x: Array) -> Array:
     """Return the n x n identity for each row of x, in the dtype that is computed in."""
-    n, name = x.shape[-1], _array.computed(x)
-    if not _array.is_tensor(x):
-        return np.broadcast_to(np.eye(n, dtype=name), (*x.shape[:-1], n, n))
-    ones = _array.full((n,), 1.0, x)
-    return ones.diag().expand(*x.shape[:-1], n, n)
+    n, ones = x.shape[-1], _array.full((x.shape[-1],), 1.0, x)
+    eye = ones.diag() if _array.is_tensor(x) else np.diag(ones)
+    return _array.spread(eye, (*x.shape[:-1], n, n))

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from argrad import _array, _native, _torch
+from argrad import _array, _cuda, _native, _torch
 from argrad._array import Array
-from argrad.sorting import _lists
+from argrad.sorting import _device, _lists
 from argrad.sorting._lists import Lists
 
 
@@ -39,7 +39,7 @@ def send(v: Array, places: Array, rows: int) -> Array:
     if _array.is_tensor(v):
         index = places.masked_fill((places < 0) | (places >= rows), rows).unsqueeze(-1).expand(v.shape)
         return v.new_zeros(shape).scatter(-2, index, v)[..., :rows, :]
-    out = np.zeros(shape, v.dtype)
+    out = np.zeros_like(v, shape=shape)
     index = np.where((places < 0) | (places >= rows), rows, places)[..., None]
     np.put_along_axis(out, np.broadcast_to(index, v.shape), v, -2)
     return out[..., :rows, :]
@@ -71,6 +71,25 @@ def _places(
     function: str,
     descending: bool,
 ) -> tuple[np.ndarray[Any, Any]]:
+    if _array.is_device(x):
+        return (_places_on_device(x, mask, offsets, function, descending),)
+    return _places_on_host(x, mask, offsets, function, descending)
+
+
+def _places_on_device(x: Array, mask: Array | None, offsets: Array | None, function: str, descending: bool) -> Array:
+    lists, fault, wide = _device.batch(x, offsets), _cuda.fault(x), _cuda.widen(x)
+    order = _device.order(wide, mask, lists, descending, fault)
+    _cuda.confirm(fault, _places_on_host, x, mask, offsets, function, descending)
+    return _device.hard_places(wide, order, lists)
+
+
+def _places_on_host(
+    x: np.ndarray[Any, Any],
+    mask: np.ndarray[Any, Any] | None,
+    offsets: np.ndarray[Any, Any] | None,
+    function: str,
+    descending: bool,
+) -> tuple[np.ndarray[Any, Any]]:
     bounds = _lists.bounds(function, x.shape, offsets)
     # float64, because float32 holds no ranks above 2**24.
     ranks = _native.hard_rank(function, x.astype(np.float64), bounds, mask, descending, np.nan)
@@ -79,6 +98,21 @@ def _places(
 
 
 def _row_numbers(
+    x: np.ndarray[Any, Any],
+    mask: np.ndarray[Any, Any] | None,
+    offsets: np.ndarray[Any, Any] | None,
+    function: str,
+    backwards: bool,
+) -> tuple[np.ndarray[Any, Any]]:
+    if not _array.is_device(x):
+        return _row_numbers_on_host(x, mask, offsets, function, backwards)
+    fault = _cuda.fault(x)
+    numbers = _device.row_numbers(x, mask, _device.batch(x, offsets), backwards, fault)
+    _cuda.confirm(fault, _row_numbers_on_host, x, mask, offsets, function, backwards)
+    return (numbers,)
+
+
+def _row_numbers_on_host(
     x: np.ndarray[Any, Any],
     mask: np.ndarray[Any, Any] | None,
     offsets: np.ndarray[Any, Any] | None,
@@ -123,4 +157,5 @@ for _name, _forward, _option in (("hard_places", _places, "descending"), ("row_n
         values=1,
         saved=(),
         folds=True,
+        device=True,
     )

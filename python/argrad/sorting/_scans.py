@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from argrad import _native, _torch
+from argrad import _array, _cuda, _native, _torch
 from argrad._array import Array
-from argrad.sorting import _lists
+from argrad.sorting import _device, _device_scans, _lists
 from argrad.sorting._lists import Lists
 
 _Arrays = tuple[np.ndarray[Any, Any], ...]
@@ -46,6 +46,27 @@ def _forward(
     *,
     memo: bool = False,
 ) -> tuple[Any, ...]:
+    if _array.is_device(x):
+        arrays, fault = (x, v, temperature, mask, offsets), _cuda.fault(x)
+        found = _device_scans.product(*arrays, descending, transposed, fault)
+        _cuda.confirm(fault, _on_host, *arrays, function, method, descending, transposed)
+        return (*found, None) if memo else found
+    return _on_host(x, v, temperature, mask, offsets, function, method, descending, transposed, memo=memo)
+
+
+def _on_host(
+    x: np.ndarray[Any, Any],
+    v: np.ndarray[Any, Any],
+    temperature: np.ndarray[Any, Any],
+    mask: np.ndarray[Any, Any] | None,
+    offsets: np.ndarray[Any, Any] | None,
+    function: str,
+    method: str,
+    descending: bool,
+    transposed: bool,
+    *,
+    memo: bool = False,
+) -> tuple[Any, ...]:
     bounds = _lists.bounds(function, x.shape, offsets)
     y, places, kept = _native.scan_product(
         function, method, x, v, temperature, bounds, mask, descending, transposed, memo
@@ -69,6 +90,8 @@ def _vjp(
     wanted: int,
     memo: Any = None,
 ) -> _Arrays:
+    if _array.is_device(x):
+        return _vjp_on_device(x, v, temperature, mask, offsets, descending, transposed, places, y_grad, wanted)
     bounds = _lists.bounds(function, x.shape, offsets)
     if wanted == 2:  # the product is linear in v
         back, *_ = _native.scan_product(
@@ -81,6 +104,30 @@ def _vjp(
     )
     to_v = to_rows if transposed else to_items
     return to_x.reshape(x.shape), to_v.reshape(v.shape), to_temperature.reshape(temperature.shape)
+
+
+def _vjp_on_device(
+    x: Array,
+    v: Array,
+    temperature: Array,
+    mask: Array | None,
+    offsets: Array | None,
+    descending: bool,
+    transposed: bool,
+    places: Array,
+    y_grad: Array,
+    wanted: int,
+) -> _Arrays:
+    if wanted == 2:  # as on the host
+        lists = _device.batch(x, offsets)
+        a, u, t = _cuda.widen(x), _cuda.widen(y_grad), _cuda.widen(temperature)
+        back = _device_scans.multiply(a, u, t, mask, places, lists, not transposed, None)
+        return _cuda.empty(x.shape, _array.computed(x), x), back, _cuda.empty(temperature.shape, _array.computed(x), x)
+    items, rows = (y_grad, v) if transposed else (v, y_grad)
+    to_x, to_items, to_rows, to_temperature = _device_scans.gradients(
+        x, items, rows, temperature, mask, offsets, places, descending
+    )
+    return to_x, to_rows if transposed else to_items, to_temperature
 
 
 def _second(
@@ -97,8 +144,15 @@ def _second(
     y_grad: np.ndarray[Any, Any],
     *tangents: np.ndarray[Any, Any],
 ) -> _Arrays:
-    bounds = _lists.bounds(function, x.shape, offsets)
     items, rows = (y_grad, v) if transposed else (v, y_grad)
+    if _array.is_device(x):
+        to_scores, along, to_t = tangents
+        moves = (to_scores, None, along, to_t) if transposed else (to_scores, along, None, to_t)
+        to_x, to_items, to_rows, to_temperature = _device_scans.gradients(
+            x, items, rows, temperature, mask, offsets, places, descending, moves
+        )
+        return (to_x, *((to_rows, to_temperature, to_items) if transposed else (to_items, to_temperature, to_rows)))
+    bounds = _lists.bounds(function, x.shape, offsets)
     to_x, to_items, to_rows, to_temperature = _native.scan_gradients(
         function,
         method,
@@ -138,4 +192,5 @@ _torch.declare_smooth(
     saved=("places",),
     values=1,
     memo=True,
+    device=True,
 )

@@ -16,8 +16,15 @@ const CUDA_SOURCES: &[(&str, &str)] = &[
     ("renormalize.cuh", include_str!("../../../cuda/renormalize.cuh")),
     ("row.cuh", include_str!("../../../cuda/row.cuh")),
     ("seeding.cu", include_str!("../../../cuda/seeding.cu")),
+    ("dual.cuh", include_str!("../../../cuda/dual.cuh")),
+    ("elementary.cuh", include_str!("../../../cuda/elementary.cuh")),
+    ("lists.cuh", include_str!("../../../cuda/lists.cuh")),
+    ("order.cuh", include_str!("../../../cuda/order.cuh")),
+    ("scans.cuh", include_str!("../../../cuda/scans.cuh")),
     ("select.cuh", include_str!("../../../cuda/select.cuh")),
     ("sort.cuh", include_str!("../../../cuda/sort.cuh")),
+    ("sorting_places.cu", include_str!("../../../cuda/sorting_places.cu")),
+    ("sorting_scans.cu", include_str!("../../../cuda/sorting_scans.cu")),
 ];
 
 #[pyfunction]
