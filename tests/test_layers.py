@@ -88,7 +88,9 @@ def allowed(owner):
     if owner in {"losses", "metrics"}:
         return public
     if owner in STEMS:
-        return STEMS | tools | {"_torch", "_cuda", "_native"}
+        return STEMS | tools | {"_torch", "_cuda", "_radix", "_native"}
+    if owner == "_radix":
+        return {"_array", "_cuda"}
     return {"_array", "_check", "_native"} | ({"_cuda"} if owner == "_config" else set())
 
 

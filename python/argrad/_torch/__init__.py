@@ -73,6 +73,7 @@ class Ragged(NamedTuple):
     forward: Callable[..., tuple[np.ndarray[Any, Any], ...]]
     shapes: Callable[..., Sequence[tuple[Any, ...]]]
     refusal: str
+    device: bool = False
 
 
 _declared: dict[str, Operator | Ragged] = {}
@@ -124,6 +125,7 @@ def declare_ragged(
     forward: Callable[..., tuple[np.ndarray[Any, Any], ...]],
     shapes: Callable[..., Sequence[tuple[Any, ...]]],
     refusal: str,
+    device: bool = False,
 ) -> None:
     """Declare an operator that returns indices, as many as the data decides; it has no gradient and no vmap.
 
@@ -133,8 +135,9 @@ def declare_ragged(
         forward: as in `declare`; all outputs are int64.
         shapes: takes a function that makes a new unknown length and the arguments; returns the shape of each output.
         refusal: the sentence that `torch.vmap` is refused with.
+        device: as in `declare`. A device is waited for, once, because the host has to know the lengths.
     """
-    _declared[name] = Ragged(schema, forward, shapes, refusal)
+    _declared[name] = Ragged(schema, forward, shapes, refusal, device)
 
 
 def declare_smooth(

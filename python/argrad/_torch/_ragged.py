@@ -45,7 +45,8 @@ def _define(name: str, operator: Ragged, kernel: Callable[..., Any]) -> Any:
 
     library = toolbox.Library("argrad", "FRAGMENT")
     library.define(name + operator.schema, tags=(torch.Tag.pt2_compliant_tag,))
-    library.impl(name, lambda *args: as_single(kernel(*args)), "CPU")
+    for key in ("CPU", "CUDA") if operator.device else ("CPU",):
+        library.impl(name, lambda *args: as_single(kernel(*args)), key)
     toolbox.register_fake(f"argrad::{name}", fake, lib=library)
     toolbox.register_vmap(f"argrad::{name}", refuse, lib=library)
     keep(library)

@@ -7,7 +7,7 @@ import numpy as np
 
 from argrad import _array, _check, _native, _torch
 from argrad._array import Array
-from argrad.topology import _images
+from argrad.topology import _device, _device_bars, _images
 from argrad.topology._images import FILTRATION, Filtration, Images, Numbers
 
 
@@ -208,8 +208,20 @@ def assemble(x: Array, lead: int, found: Array, kind: Filtration, dtype: str) ->
 
 def _forward(x: Numbers, lead: int, *options: Any) -> tuple[Numbers]:
     """Return the bars as int64 of shape (4, bars): image, degree, birth voxel and death voxel."""
+    if _array.is_device(x):
+        return (_on_device(x, lead, _device.Asked(Filtration(*options[:-1]), options[-1])),)
     x = _images.numbers("barcode", "x", x)
     return (_search([x], [lead], Filtration(*options[:-1]), options[-1])[0],)
+
+
+def _on_device(x: Array, lead: int, asked: _device.Asked) -> Array:
+    name = "barcode"
+
+    def refuse() -> None:
+        images = _images.numbers(name, "x", _array.to_host(x))
+        _native.barcodes(name, [(images, lead)], False, asked.kind.native())
+
+    return _device_bars.barcodes(name, _device.numbers(name, "x", x), lead, asked, refuse)
 
 
 def _search(
@@ -234,4 +246,5 @@ _torch.declare_ragged(
     forward=_forward,
     shapes=lambda unknown, *args: [(4, unknown())],
     refusal="barcode: torch.vmap cannot stack barcodes of different lengths; pass a batch with spatial_dims instead",
+    device=True,
 )

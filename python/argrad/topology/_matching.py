@@ -7,7 +7,7 @@ import numpy as np
 
 from argrad import _array, _check, _native, _torch
 from argrad._array import Array
-from argrad.topology import _images
+from argrad.topology import _device, _device_bars, _images
 from argrad.topology._barcode import Barcode, assemble
 from argrad.topology._images import FILTRATION, Filtration, Images, Numbers
 
@@ -233,7 +233,26 @@ def _enter(function: str, prediction: Array, target: Array, spatial_dims: int | 
 
 def _forward(f: Numbers, g: Numbers, dtype: str, lead: int, *options: Any) -> tuple[Numbers, ...]:
     """Return the bars of both as in `barcode`, pairs and places of other bars, and counts of shape (3, images, d)."""
+    if _array.is_device(f):
+        return _on_device(f, g, dtype, lead, Filtration(*options[:-2]), options[-2:])
     return _match([_prepare(f, g, dtype)], [lead], Filtration(*options[:-2]), options[-2:])[0]
+
+
+def _on_device(
+    f: Array, g: Array, dtype: str, lead: int, kind: Filtration, how: tuple[bool, bool]
+) -> tuple[Array, ...]:
+    name, (intersection, strict) = "betti_matching", how
+
+    def refuse() -> None:
+        first, second = _prepare(_array.to_host(f), _array.to_host(g), dtype)
+        _native.betti_matchings(name, [(first, lead)], [(second, lead)], False, kind.native(), *how)
+
+    given = _device.numbers(name, "prediction", f), _device.numbers(name, "target", g)
+    if "float64" in (_check.dtype_name(given[0]), _check.dtype_name(given[1]), dtype):
+        given = _array.cast(given[0], "float64"), _array.cast(given[1], "float64")
+    # In the dual complex unions are intersections.
+    asked = _device.Asked(kind, larger=intersection != kind.full, strict=strict)
+    return _device_bars.matchings(name, *given, lead, asked, refuse)
 
 
 def _prepare(f: Numbers, g: Numbers, dtype: str) -> tuple[Numbers, Numbers]:
@@ -287,4 +306,5 @@ _torch.declare_ragged(
     ],
     refusal="betti_matching: torch.vmap cannot stack matchings of different lengths; pass a batch with spatial_dims "
     "instead",
+    device=True,
 )

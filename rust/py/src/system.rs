@@ -25,6 +25,14 @@ const CUDA_SOURCES: &[(&str, &str)] = &[
     ("sort.cuh", include_str!("../../../cuda/sort.cuh")),
     ("sorting_places.cu", include_str!("../../../cuda/sorting_places.cu")),
     ("sorting_scans.cu", include_str!("../../../cuda/sorting_scans.cu")),
+    ("plane.cuh", include_str!("../../../cuda/plane.cuh")),
+    ("radix.cu", include_str!("../../../cuda/radix.cu")),
+    ("select.cuh", include_str!("../../../cuda/select.cuh")),
+    ("sort.cuh", include_str!("../../../cuda/sort.cuh")),
+    ("topology.cu", include_str!("../../../cuda/topology.cu")),
+    ("topology_bars.cu", include_str!("../../../cuda/topology_bars.cu")),
+    ("topology_match.cu", include_str!("../../../cuda/topology_match.cu")),
+    ("topology_plane.cu", include_str!("../../../cuda/topology_plane.cu")),
 ];
 
 #[pyfunction]

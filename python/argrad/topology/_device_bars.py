@@ -1,0 +1,136 @@
+"""The last steps of `_device`: how many bars there are, the bars in order, and which of them are matched."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from argrad import _array, _cuda, _radix
+from argrad._array import Array
+from argrad.topology import _device
+from argrad.topology._device import RINGS, Asked, Pairing, blocks, chunks, launch
+
+
+class Bars(NamedTuple):
+    """The bars of one or two sides, sorted.
+
+    Attributes:
+        tables: for each side int64 of shape (4, bars): image, degree, birth and death voxel.
+        roots: int32, the cell of each bar, below 1 bit for squares.
+        counts: int64, how many there are of each (side, image, degree), and how many are matched of each (image, degree).
+        matched: how many are matched.
+        places: int32, where the bar of each cell of the second side is.
+    """
+
+    tables: tuple[Array, ...]
+    roots: Array
+    counts: Array
+    matched: int
+    places: Array | None
+
+
+def barcodes(function: str, x: Array, lead: int, asked: Asked, refuse: Callable[[], object]) -> Array:
+    """Return the bars of a stack of images as `_barcode._forward` does; `refuse` raises the error for a NaN."""
+    plane = _device.shape_of(function, x, lead, asked.kind, 1)
+    if plane.images == 0:
+        return _cuda.empty((4, 0), "int64", x)
+    summary = _cuda.full((plane.images * plane.axes[0] + 2,), 0, "int64", x)
+    found = _device.pair([x], plane, asked, summary[-1:])
+    return _listed(found, asked, None, summary, refuse).tables[0]
+
+
+def matchings(
+    function: str, f: Array, g: Array, lead: int, asked: Asked, refuse: Callable[[], object]
+) -> tuple[Array, ...]:
+    """Return the matchings of two stacks of images as `_matching._forward` does; `refuse` as above."""
+    plane = _device.shape_of(function, f, lead, asked.kind, 3)
+    images, n, columns = plane.images, plane.n, plane.axes[0]
+    if images == 0:
+        shapes = ((4, 0), (4, 0), (0, 2), (0,), (0,), (3, 0, columns))
+        return tuple([_cuda.empty(shape, "int64", f) for shape in shapes])
+    summary = _cuda.full((3 * images * columns + 2,), 0, "int64", f)
+    found = _device.pair([f, g], plane, asked, summary[-1:])
+    match = _cuda.full((2 * images * n,), -1, "int32", f)
+    given = (found.trees, found.labelled, found.keys, found.squares, found.edge_keys, found.order, found.starts)
+    tail = (found.at_edges, found.label_at_edges, match, images, n, asked.shared, int(asked.strict))
+    launch(f, "topology_match", "match_cells", blocks(2 * images * n), *given, *tail)
+    bars = _listed(found, asked, match, summary, refuse)
+
+    (first, second), matched = bars.tables, bars.matched
+    partners, back = (_cuda.full((table.shape[1],), -1, "int32", f) for table in bars.tables)
+    given = (first, bars.roots, match, bars.places, partners, back, first.shape[1], images, n)
+    launch(f, "topology_match", "pair_bars", blocks(first.shape[1]), *given)
+    pairs = _cuda.empty((matched, 2), "int64", f)
+    alone = [_split(partners, pairs, matched), _split(back, None, matched)]
+    counts, size = _cuda.empty((3, images, columns), "int64", f), images * columns
+    both = bars.counts[2 * size :].reshape(images, columns)
+    counts[0] = both
+    for side in range(2):
+        counts[1 + side] = bars.counts[side * size : (side + 1) * size].reshape(images, columns) - both
+    return first, second, pairs, *alone, counts
+
+
+def _split(partners: Array, pairs: Array | None, matched: int) -> Array:
+    """List the pairs of bars, and return the places of those without a partner."""
+    count = partners.shape[0]
+    alone, counts = _cuda.empty((count - matched,), "int64", partners), _cuda.empty((chunks(count),), "int64", partners)
+    launch(partners, "topology_match", "split_bars", chunks(count), partners, counts, None, None, count, 0)
+    _radix.scan(counts, 1)
+    launch(partners, "topology_match", "split_bars", chunks(count), partners, counts, pairs, alone, count, 1)
+    return alone
+
+
+def _listed(
+    found: Pairing, asked: Asked, match: Array | None, summary: Array, refuse: Callable[[], object]
+) -> Bars:
+    """List the bars in order; waits for the device, once, to learn how many there are, and whether there was a NaN.
+
+    Args:
+        found: the pairing.
+        asked: what is asked of the bars.
+        match: the second image's cells for those of the first, or None.
+        summary: int64, zeros: for each (side, image, degree) and, with `match`, each (image, degree) one, one more, and
+            the note of a NaN.
+        refuse: raises the error for a NaN.
+    """
+    plane, kind, like = found.plane, asked.kind, found.keys
+    sides, (columns, d) = min(plane.sides, 2), plane.axes
+    rows, every, parts = sides * plane.images * columns, summary.shape[0] - 2, chunks(2 * plane.n)
+    counts, starts = _cuda.empty((every * parts,), "int64", like), summary[: every + 1]
+    arrays = (found.keys, found.squares, found.trees, found.ids, found.order, found.at_edges, found.starts)
+    source = (found.source.constants, found.source.keys, found.source.exact, found.lowest, match, counts)
+    shapes = (plane.images, sides, plane.segments, columns, *plane.framed, *plane.shape, plane.up, plane.across)
+    wanted = sum([degree << k for k, degree in enumerate(kind.degrees)])
+    end = kind.threshold if kind.threshold is not None else -math.inf if kind.superlevel else math.inf
+    rings = (RINGS.index(kind.ring), int(kind.full), int(kind.superlevel), int(kind.threshold is not None))
+    options = (*shapes, *rings, d, wanted, int(kind.essential), end, asked.shortest)
+
+    launch(like, "topology_bars", "find_bars", rows * parts, *arrays, *source, None, None, None, *options)
+    _radix.scan(counts, every, totals=starts)
+    lengths = starts[:-1] + 0
+    _radix.scan(starts, 1)
+    known = _array.to_host(summary)
+    if known[-1]:
+        refuse()
+        raise RuntimeError("argrad: a kernel has reported a fault that the host does not see; please report this")
+    total, half, matched = int(known[rows]), int(known[rows // sides]), int(known[every]) - int(known[rows])
+
+    bars, roots = ([_cuda.empty((total,), dtype, like) for _ in range(2)] for dtype in ("int64", "int32"))
+    voxels = math.prod(plane.shape)
+    if total:
+        given = (starts, bars[0], roots[0])
+        launch(like, "topology_bars", "find_bars", rows * parts, *arrays, *source, *given, *options)
+    ordered, cells = _radix.sort(
+        (bars[0], bars[1]),
+        (roots[0], roots[1]),
+        starts,
+        rows,
+        max(total, 1),
+        bits=((voxels + 2) ** 2 - 1).bit_length(),
+        numbered=True,
+    )
+    places = None if match is None else _cuda.full(((2 * plane.n + 1) * plane.images,), -1, "int32", like)
+    table = _cuda.empty((4 * total,), "int64", like)
+    given = (ordered, cells, starts, table, places, plane.images, sides, columns, voxels, plane.n)
+    launch(like, "topology_bars", "write_bars", blocks(total), *given)
+    tables = [table[: 4 * half].reshape(4, half), table[4 * half :].reshape(4, total - half)]
+    return Bars(tuple(tables[:sides]), cells, lengths, matched, places)
