@@ -18,7 +18,14 @@ def test_scan(device, rng, rows, length):
 
 @pytest.mark.parametrize(
     ("lengths", "bits", "pieces"),
-    [((5000,), 32, 2), ((0, 1, 2049, 0, 33), 16, 3), ((300, 200), 40, None), ((70,), 64, 1), ((64,), 9, 2), ((), 8, None)],
+    [
+        ((5000,), 32, 2),
+        ((0, 1, 2049, 0, 33), 16, 3),
+        ((300, 200), 40, None),
+        ((70,), 64, 1),
+        ((64,), 9, 2),
+        ((), 8, None),
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("numbered", [False, True])
@@ -39,8 +46,6 @@ def test_sort(device, rng, lengths, bits, pieces, numbered):
         numbers[0][:] = -1  # not read
     longest = max(lengths, default=0)
     with device():
-        found = _radix.sort(
-            keys, numbers, starts, len(lengths), longest, bits=bits, numbered=numbered, pieces=pieces
-        )
+        found = _radix.sort(keys, numbers, starts, len(lengths), longest, bits=bits, numbered=numbered, pieces=pieces)
     assert np.array_equal(found[0].view(dtype), expected)
     assert np.array_equal(found[1], names[order])

@@ -32,9 +32,6 @@ _NUMBERS = {"float16": "Half", "bfloat16": "BFloat", "float32": "float", "float6
 _STATIC_SHARED = 48 * 1024
 
 KERNELS: dict[str, tuple[str, ...]] = {
-    "decoding": ("read_rows<S>", "topk_rows<S>", "logit_statistics"),
-    "decoding_bregman": ("bregman_decode",),
-    "decoding": ("topk_rows<S>",),
     "seeding": (
         "check_finite<S>",
         "assign<S>",
@@ -45,11 +42,13 @@ KERNELS: dict[str, tuple[str, ...]] = {
     ),
     "sorting_places": ("order_lists<T>", "hard_places<T>", "row_numbers"),
     "sorting_scans": ("softsort_product<T>", "softsort_vjp<T>", "softsort_second<T>"),
-    "radix": ("scan_rows", "radix_count<u32>", "radix_count<u64>", "radix_move<u32>", "radix_move<u64>"),
     "topology": ("image_keys<S>", "count_ranks", "write_ranks", "lowest_keys", "frame_keys"),
-    "topology_plane": ("local_pairs", "count_edges", "list_edges", "join_edges", "note_ends"),
     "topology_bars": ("find_bars", "write_bars"),
     "topology_match": ("match_cells", "pair_bars", "split_bars"),
+    "topology_plane": ("local_pairs", "count_edges", "list_edges", "join_edges", "note_ends"),
+    "decoding": ("read_rows<S>", "topk_rows<S>", "logit_statistics"),
+    "decoding_bregman": ("bregman_decode",),
+    "radix": ("scan_rows", "radix_count<u32>", "radix_count<u64>", "radix_move<u32>", "radix_move<u64>"),
 }
 """The kernels of each file in `cuda/`. T stands for float and double, S for the types of storage: these and both of
 half precision."""

@@ -62,7 +62,9 @@ def sort(
     for turn in range(-(-bits // 8)):
         here, there = turn % 2, 1 - turn % 2
         tail = (segments, pieces, 8 * turn)
-        _cuda.launch(starts, "radix", f"radix_count<{kind}>", segments * pieces, BLOCK, keys[here], starts, counts, *tail)
+        _cuda.launch(
+            starts, "radix", f"radix_count<{kind}>", segments * pieces, BLOCK, keys[here], starts, counts, *tail
+        )
         scan(counts, segments)
         known = numbers[here] if turn or numbered else None
         moved = (keys[here], known, keys[there], numbers[there], starts, counts)

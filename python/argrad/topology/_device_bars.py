@@ -79,9 +79,7 @@ def _split(partners: Array, pairs: Array | None, matched: int) -> Array:
     return alone
 
 
-def _listed(
-    found: Pairing, asked: Asked, match: Array | None, summary: Array, refuse: Callable[[], object]
-) -> Bars:
+def _listed(found: Pairing, asked: Asked, match: Array | None, summary: Array, refuse: Callable[[], object]) -> Bars:
     """List the bars in order; waits for the device, once, to learn how many there are, and whether there was a NaN.
 
     Args:
