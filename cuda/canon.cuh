@@ -42,7 +42,7 @@ template <class T> __device__ __forceinline__ bool out_of_range(const Range* ran
 // The power of two that brings `reach` near one; one where nothing is known to be out of range.
 template <class T> __device__ __forceinline__ T scale_of(const Range* range) {
     double reach = number_of(range->reach);
-    if (!(reach > 0.0)) return T(1);
+    if (!out_of_range<T>(range) || !(reach > 0.0)) return T(1);
     int exponent = (int)(range->reach >> 52) - 1023;
     if (exponent == -1023) exponent = -1011 - __clzll((i64)range->reach);  // subnormal
     int most = min(safe_exponent<T>(), 1000);
@@ -58,16 +58,16 @@ template <class T> __device__ __forceinline__ int lanes_for(i64 d) {
     return width;
 }
 
-// The distance of a row to a scaled centre; `width` neighbouring lanes of the warp share it, all get it, and all lanes of the
-// warp call. `row` may be null: then nothing is read.
+// The distance of a row to a centre, both as they are stored; `width` neighbouring lanes of the warp share it, all get it, and
+// all lanes of the warp call. Where `row` is null nothing is read.
 template <class S, class T>
-__device__ __forceinline__ T canon_of_lanes(const S* row, const T* center, i64 d, T scale, int width) {
+__device__ __forceinline__ T canon_of_lanes(const S* row, const S* center, i64 d, T scale, int width) {
     const int lane = lane_of() & (width - 1);
     T sum = T(0);
     if (row) {
 #pragma unroll 4
         for (i64 j = lane; j < d; j += width) {
-            T difference = fused(load(row[j]), scale, -center[j]);
+            T difference = fused(load(row[j]), scale, -(load(center[j]) * scale));
             sum = fused(difference, difference, sum);
         }
     }

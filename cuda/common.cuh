@@ -127,3 +127,10 @@ __device__ __forceinline__ u64 random_word(u64 seed, u64 stream, u64 index) {
 __device__ __forceinline__ double random_uniform(u64 seed, u64 stream, u64 index) {
     return (double)(random_word(seed, stream, index) >> 11) * (1.0 / 9007199254740992.0);
 }
+
+// Uniform among 0 .. n: the upper half of the product of a word and n.
+__device__ __forceinline__ u64 random_below(u64 seed, u64 stream, u64 index, u64 n) {
+    u64 word = random_word(seed, stream, index), high = word >> 32, low = (u32)word, top = n >> 32, bottom = (u32)n;
+    u64 middle = high * bottom + (low * bottom >> 32), cross = low * top + (u32)middle;
+    return high * top + (middle >> 32) + (cross >> 32);
+}

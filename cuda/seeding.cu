@@ -47,11 +47,13 @@ __global__ void __launch_bounds__(TILE_THREADS, 2)
     }
 }
 
-// x[count] of rows of length d -> range.reach, the largest finite difference of a coordinate to that of `reference`; nothing
-// unless squares were out of range. One thread an item.
-template <class S> __global__ void measure_reach(const S* x, const S* reference, Range* range, i64 count, i64 d) {
+// x[count] of rows of length d -> range.reach, the largest finite difference of a coordinate to that of row `chosen[0]` (0
+// where null) of `reference`; nothing unless squares were out of range. One thread an item.
+template <class S>
+__global__ void measure_reach(const S* x, const S* reference, const i64* chosen, Range* range, i64 count, i64 d) {
     typedef typename Computed<S>::Number T;
     if (!out_of_range<T>(range)) return;
+    if (chosen) reference += chosen[0] * d;
     double reach = 0.0;
     for (i64 i = thread_in_grid(); i < count; i += threads_in_grid()) {
         double half = fabs((double)load(x[i]) / 2.0 - (double)load(reference[i % d]) / 2.0);
@@ -65,7 +67,7 @@ template <class S> __global__ void measure_reach(const S* x, const S* reference,
 // label, and every row where a centre is not finite, gets NaN and the label `none`. One thread a row.
 template <class T>
 __global__ void finish_assign(i64* labels, T* squares, const Range* range, i64 n, i64 root, i64 none, u32* fault) {
-    const double scale = out_of_range<T>(range) ? (double)scale_of<T>(range) : 1.0;
+    const double scale = (double)scale_of<T>(range);
     for (i64 i = thread_in_grid(); i < n; i += threads_in_grid()) {
         bool bad = range->bad || labels[i] < 0;
         if (bad) report(fault);

@@ -93,15 +93,15 @@ def matrix(function: str, argument: str, x: Array, *, allow_empty: bool = False,
         raise ValueError(f"{function}: {argument} must be a matrix of at least {least}, got shape {tuple(x.shape)}")
 
 
-def vector(function: str, argument: str, x: Array, n: int) -> None:
-    """Require a floating host array of one dimension and length `n`.
+def vector(function: str, argument: str, x: Array, n: int, *, device: bool = False) -> None:
+    """Require a floating array of one dimension and length `n`.
 
     Raises:
         TypeError: not an array, or not of a floating dtype.
         ValueError: another shape.
         RuntimeError: an array on a device.
     """
-    floating(function, argument, x)
+    floating(function, argument, x, device=device)
     _shape(function, argument, x, n)
 
 

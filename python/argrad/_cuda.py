@@ -49,6 +49,31 @@ KERNELS: dict[str, tuple[str, ...]] = {
     "decoding": ("read_rows<S>", "topk_rows<S>", "logit_statistics"),
     "decoding_bregman": ("bregman_decode",),
     "radix": ("scan_rows", "radix_count<u32>", "radix_count<u64>", "radix_move<u32>", "radix_move<u64>"),
+    "seeding_plusplus": (
+        "sum_weights",
+        "envelope_rows<S>",
+        "sum_prefix",
+        "first_center",
+        "draw_center<T>",
+        "propose<T>",
+        "score<S>",
+        "settle<T>",
+        "hits<S>",
+        "resolve",
+        "lower<T>",
+        "refresh<S>",
+        "sum_groups<T>",
+        "sum_blocks",
+    ),
+    "seeding_greedy": (
+        "draw_trials<T>",
+        "trial_potentials<S>",
+        "take_trial",
+        "mark_used",
+        "free_rows",
+        "free_starts",
+        "fill_up",
+    ),
 }
 """The kernels of each file in `cuda/`. T stands for float and double, S for the types of storage: these and both of
 half precision."""

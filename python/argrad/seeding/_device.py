@@ -39,7 +39,7 @@ def assign(X: Any, centers: Any, *, root: bool, none: int, fault: Any) -> tuple[
             for rows in (X, centers):
                 count = rows.shape[0] * d
                 name = f"measure_reach<{number}>"
-                _cuda.launch(X, FILE, name, per_item(count, X), 256, rows, centers, extent, count, d)
+                _cuda.launch(X, FILE, name, per_item(count, X), 256, rows, centers, None, extent, count, d)
         name, block = f"assign<{number}>", TILE_THREADS
         _cuda.launch(X, FILE, name, tiles, block, X, centers, labels, squares, extent, n, k, d, turn)
     name = f"finish_assign<{kind}>"

@@ -87,11 +87,11 @@ def check_clusters(function: str, n_clusters: object, n: int) -> int:
     return k
 
 
-def gather(X: Array, indices: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[Array, Array]:
+def gather(X: Array, indices: Array) -> tuple[Array, Array]:
     """Return the chosen rows and their indices as the kind of `X`; tensors keep the path of the gradient."""
     chosen = _array.like(indices, X)
     rows = X[chosen]
-    return (rows if _array.is_tensor(X) else np.asarray(rows, dtype=X.dtype.newbyteorder("="))), chosen
+    return (np.asarray(rows, dtype=X.dtype.newbyteorder("=")) if isinstance(X, np.ndarray) else rows), chosen
 
 
 def warn_about(function: str, facts: Facts, k: int, max_proposals: int | None) -> None:

@@ -1,9 +1,12 @@
 """k-means++ seeding."""
 
+from typing import Any
+
 from argrad import _array, _check, _native
 from argrad._array import Array
 from argrad._progress import Progress, reporting
-from argrad.seeding._options import Facts, check_clusters, check_options, gather, warn_about
+from argrad.seeding import _device_plusplus
+from argrad.seeding._options import Facts, Options, check_clusters, check_options, gather, warn_about
 
 
 def kmeans_plusplus(
@@ -31,7 +34,7 @@ def kmeans_plusplus(
 
     Args:
         X: points, shape (n, d), float16, bfloat16 (torch), float32 or float64; numpy array (a memory map is read in
-            place) or torch CPU tensor. For cosine similarity normalize the rows first.
+            place), torch tensor (CPU or CUDA) or cupy array. For cosine similarity normalize the rows first.
         n_clusters: number of centers k, 1 <= k <= n.
         sample_weight: weights a_i, shape (n,), finite, >= 0, not all zero; None weighs each row by 1. A row of weight
             zero is never drawn.
@@ -47,7 +50,7 @@ def kmeans_plusplus(
         max_proposals: with `"rejection"`, proposals per center after which a uniform row is taken; None for no limit.
         refresh: with `"exact"`, when the bounds of all rows are brought up to date: `"auto"`, `"never"`, or after every
             so many centers. It changes the cost and the draws, never the law.
-        progress: True for a bar, or a callable given (centers done, centers in all).
+        progress: True for a bar, or a callable given (centers done, centers in all); a device reports nothing.
 
     Returns:
         (centers, indices): the chosen rows, shape (k, d), in the dtype and kind of `X`, and their row numbers, shape
@@ -57,7 +60,7 @@ def kmeans_plusplus(
         TypeError: not an array, not of a floating dtype, or a value of another type.
         ValueError: a NaN or an infinity in `X` (with row and column), bad weights, k out of range, an unknown method or
             an option that the method does not have.
-        RuntimeError: an array on a device.
+        RuntimeError: an array on a device with `"rejection"` or `"greedy_coreset"`.
 
     Warns:
         RuntimeWarning: fewer distinct rows of positive weight than clusters (the others are then unused rows), or
@@ -67,14 +70,16 @@ def kmeans_plusplus(
         Indices have none. Centers of a tensor are a gather of `X`: the gradient flows to the chosen rows.
 
     Determinism:
-        The same indices for the same seed on any number of threads and any instruction set; another method or another
-        version may draw other rows. Ties in the greedy methods go to the first candidate.
+        The same indices for the same seed on any number of threads, any instruction set and a device; another method
+        or another version may draw other rows. Ties in the greedy methods go to the first candidate.
 
     Cost:
         `"exact"`: one pass over `X` and O(r k^2 d) further work, r = potential of the first center over the potential
         of all k (measured: 1 to 40 on real data); n * 9 bytes of memory (13 in float64). `"pass"` O(n k d); `"greedy"`
         O(n k d log k) at worst; `"greedy_coreset"` O(n k d / 10 + k^2 d log k). Prefer `"pass"` or `D2Sampler` when
-        k > n / 10.
+        k > n / 10. On a device batches are launched ahead, and the host waits for it once after four of them, and
+        again whenever as many more were needed: about log2(batches) times in all, never for a center; the other
+        methods wait once.
 
     References:
         Arthur and Vassilvitskii, "k-means++: The Advantages of Careful Seeding", SODA 2007. Shah, Agrawal and Jaiswal,
@@ -91,16 +96,46 @@ def kmeans_plusplus(
         [0.0, 5.0, 9.0]
     """
     name = "kmeans_plusplus"
-    _check.matrix(name, "X", X)
+    _check.matrix(name, "X", X, device=True)
     k = check_clusters(name, n_clusters, X.shape[0])
     options = check_options(
         name, method, k, n_local_trials=n_local_trials, max_proposals=max_proposals, refresh=refresh
     )
-    weights = _check.weights(name, "sample_weight", sample_weight, X.shape[0])
+    rows = _array.raw(X)
+    on_device = _array.is_device(rows)
     if x_squared_norms is not None:
-        _check.vector(name, "x_squared_norms", x_squared_norms, X.shape[0])
+        _check.vector(name, "x_squared_norms", x_squared_norms, X.shape[0], device=on_device)
+    if on_device:
+        indices, facts = _on_device(X, rows, sample_weight, k, options, random_state)
+        warn_about(name, facts, k, max_proposals)
+        return gather(X, indices)
+    weights = _check.weights(name, "sample_weight", sample_weight, X.shape[0])
     seed = _check.seed(name, random_state)
     with reporting(name, progress, "seeding") as report:
-        indices, values = _native.seed(name, _array.raw(X), weights, k, options, seed, report)
+        indices, values = _native.seed(name, rows, weights, k, options, seed, report)
     warn_about(name, Facts(values), k, max_proposals)
     return gather(X, indices)
+
+
+def _on_device(
+    X: Array, rows: Any, sample_weight: Array | None, k: int, options: Options, random_state: object
+) -> tuple[Any, Facts]:
+    name, method = "kmeans_plusplus", options["method"]
+    if method not in _device_plusplus.METHODS:
+        known = ", ".join(_device_plusplus.METHODS)
+        raise RuntimeError(
+            f"{name}: method must be one of {known} for an array on a device, got {method!r}; "
+            f"{_array.way_to_host(X, 'X')}"
+        )
+    _check.weights_form(name, "sample_weight", sample_weight, X.shape[0], device=True)
+    _check.same_kind(name, {"X": X, "sample_weight": sample_weight})
+    weights = None if sample_weight is None else _array.raw(sample_weight)
+    seed = _check.seed(name, random_state)
+    found = _device_plusplus.seed(rows, weights, k, options, seed)
+    if found is None:  # the host says what is wrong
+        wide = None if weights is None else _array.to_host(weights)
+        _native.seed(
+            name, _array.to_host(rows), _check.weights(name, "sample_weight", wide, X.shape[0]), 1, options, seed, None
+        )
+        raise RuntimeError("argrad: a kernel has reported a fault that the host does not see; please report this")
+    return found

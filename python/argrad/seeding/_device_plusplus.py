@@ -1,0 +1,263 @@
+"""k-means++ on a device: what the host launches, and the few numbers that it reads at the end."""
+
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+from argrad import _array, _cuda
+from argrad.seeding._device import FILE, MOST_BLOCKS, TILE, TILE_THREADS, per_item
+from argrad.seeding._options import Facts, Options
+
+BATCHES, GREEDY = "seeding_plusplus", "seeding_greedy"
+METHODS = ("exact", "pass", "greedy", "uniform")
+
+FIRST, PROPOSAL, ACCEPT, FILL, TRIAL = 0x100, 0x101, 0x102, 0x103, 0x105
+"""Streams of random numbers, as `rust/core/src/seeding/mod.rs` has them."""
+
+BLOCK_ROWS, MOST_PROPOSALS, SPLITS, STAGE, GROUPS = 1024, 2048, 8, 64, 32
+"""As in `envelope.cuh`."""
+
+WALK_WORDS = 22
+FIRST_BURST = 4
+"""Batches that are launched before the host first asks whether all is done; then as many again as so far."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What the host reads of the state in device memory: one copy, after all that was launched."""
+
+    bad: bool
+    total: float
+    first_total: float
+    count: int
+    proposals: int
+    refreshes: int
+
+    @classmethod
+    def of(cls, walk: Any) -> "State":
+        """Wait for the device and read."""
+        words = _array.to_host(walk).tobytes()
+        bad, total, first_total, count, _, proposals = struct.unpack_from("=20xI2d3q", words)
+        return cls(bool(bad), total, first_total, count, proposals, struct.unpack_from("=q", words, 13 * 8)[0])
+
+
+@dataclass(frozen=True)
+class Seeder:
+    """The arrays of one seeding."""
+
+    X: Any
+    weights: Any
+    k: int
+    seed: int
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return int(self.X.shape[0])
+
+    @property
+    def d(self) -> int:
+        """Number of columns."""
+        return int(self.X.shape[1])
+
+    @property
+    def row_blocks(self) -> int:
+        """Blocks of rows that are summed together."""
+        return -(-self.n // BLOCK_ROWS)
+
+    def _empty(self, shape: tuple[int, ...], dtype: str) -> Any:
+        return _cuda.empty(shape, dtype, self.X)
+
+    @cached_property
+    def kind(self) -> str:
+        """The number type that is computed in."""
+        return "double" if _array.computed(self.X) == "float64" else "float"
+
+    @cached_property
+    def walk(self) -> Any:
+        """The state, zeros at the beginning."""
+        return _cuda.full((WALK_WORDS,), 0, "int64", self.X)
+
+    @cached_property
+    def indices(self) -> Any:
+        """The centers, in the order of drawing."""
+        return self._empty((self.k,), "int64")
+
+    @cached_property
+    def bound(self) -> Any:
+        """The bound of each row."""
+        return self._empty((self.n,), _array.computed(self.X))
+
+    @cached_property
+    def sums(self) -> tuple[Any, Any, Any]:
+        """Sums of groups, of blocks, and of the blocks before."""
+        lengths = (-(-self.n // GROUPS), self.row_blocks, self.row_blocks + 1)
+        groups, blocks, before = (self._empty((length,), "float64") for length in lengths)
+        return groups, blocks, before
+
+    def launch(self, name: str, blocks: int, threads: int, *args: object, file: str = BATCHES) -> None:
+        """Launch a kernel; S and T in its name stand for the types of the rows and of what is computed."""
+        name = name.replace("<S>", f"<{_cuda.number(self.X)}>").replace("<T>", f"<{self.kind}>")
+        _cuda.launch(self.X, file, name, blocks, threads, *args)
+
+    def begin(self) -> None:
+        """Choose the first center, and make the envelope of it."""
+        groups, blocks, before = self.sums
+        if self.weights is not None:
+            rows = min(self.row_blocks, MOST_BLOCKS)
+            self.launch("sum_weights", rows, 256, self.weights, groups, blocks, self.walk, self.n)
+            self.launch("sum_prefix", 1, 256, blocks, before, self.walk, self.row_blocks, 0)
+        first = (groups, blocks, before, self.weights, self.walk, self.indices, _word(self.seed), FIRST, self.n)
+        self.launch("first_center", 1, 32, *first)
+        self._measure(0)
+        count = self.n * self.d
+        reach = (self.X, self.X, self.indices, self.walk, count, self.d)
+        self.launch("measure_reach<S>", per_item(count, self.X), 256, *reach, file=FILE)
+        self._measure(1)
+        self.launch("sum_prefix", 1, 256, blocks, before, self.walk, self.row_blocks, 0)
+
+    def _measure(self, turn: int) -> None:
+        """Bounds from the distances to the last center."""
+        groups, blocks, _ = self.sums
+        args = (self.X, self.bound, groups, blocks, self.weights, self.walk, self.indices, self.n, self.d, turn)
+        self.launch("envelope_rows<S>", min(self.row_blocks, MOST_BLOCKS), 256, *args)
+
+    def _lower(self) -> None:
+        """Lower all bounds by the last center."""
+        self._measure(2)
+        _, blocks, before = self.sums
+        self.launch("sum_prefix", 1, 256, blocks, before, self.walk, self.row_blocks, 0)
+
+    def one_by_one(self) -> State:
+        """Draw each center with a pass over the rows."""
+        self.begin()
+        word = _word(self.seed)
+        draw = (self.bound, *self.sums, self.weights, self.walk, self.indices, word, PROPOSAL, self.n)
+        for _ in range(self.k - 1):
+            self.launch("draw_center<T>", 1, 32, *draw)
+            self._lower()
+        return State.of(self.walk)
+
+    def greedy(self, trials: int) -> State:
+        """Take the best of several candidates for each center."""
+        self.begin()
+        rows, sums = self._empty((trials,), "int32"), self._empty((self.row_blocks, trials), "float64")
+        totals = self._empty((trials,), "float64")
+        word = _word(self.seed)
+        draw = (self.bound, *self.sums, self.weights, self.walk, rows, word, TRIAL, self.n, trials)
+        measure = (self.X, self.bound, self.weights, self.walk, rows, sums, self.n, self.d, trials)
+        take = (self.walk, sums, totals, rows, self.indices, self.row_blocks, trials)
+        for _ in range(self.k - 1):
+            self.launch("draw_trials<T>", -(-trials // 8), 256, *draw, file=GREEDY)
+            self.launch("trial_potentials<S>", min(self.row_blocks, MOST_BLOCKS), 256, *measure, file=GREEDY)
+            self.launch("take_trial", 1, 256, *take, file=GREEDY)
+            self._lower()
+        return State.of(self.walk)
+
+    def batches(self, every: int) -> State:
+        """Draw centers batch by batch until all are there or no row is left at a distance."""
+        self.begin()
+        batch = self._batch(every)
+        done = 0
+        while True:
+            burst = max(done, FIRST_BURST)
+            for _ in range(burst):
+                batch()
+            done += burst
+            state = State.of(self.walk)
+            if state.bad or state.count >= self.k or not state.total > 0:
+                return state
+
+    def _batch(self, every: int) -> Callable[[], None]:
+        """Return the launches of one batch."""
+        X, walk, indices, n, d, k, weights = self.X, self.walk, self.indices, self.n, self.d, self.k, self.weights
+        groups, blocks, before = self.sums
+        rows, alive = (self._empty((MOST_PROPOSALS,), "int32") for _ in range(2))
+        limits, spent = self._empty((MOST_PROPOSALS,), "float64"), self._empty((MOST_PROPOSALS,), "int64")
+        near = self._empty((MOST_PROPOSALS,), _array.computed(X))
+        squares = self._empty((SPLITS, MOST_PROPOSALS), _array.computed(X))
+        bits = self._empty((MOST_PROPOSALS, MOST_PROPOSALS // 32), "int32")
+        fill, most = 2 * _cuda.processors(X), MOST_PROPOSALS // 8
+        envelope = (self.bound, groups, blocks, before, weights, walk)
+        score = partial(self.launch, "score<S>", fill, TILE_THREADS, X, walk, indices, rows, alive, squares, d)
+
+        def batch() -> None:
+            draws = (rows, limits, alive, _word(self.seed), PROPOSAL, ACCEPT, n, k)
+            self.launch("propose<T>", min(most, fill), 256, *envelope, *draws)
+            for stage in range(_stages(k)):
+                score(stage)
+                self.launch("settle<T>", 1, 256, walk, squares, limits, alive, near, spent, stage)
+            self.launch("hits<S>", fill, TILE_THREADS, X, walk, rows, limits, alive, bits, d)
+            self.launch("resolve", 1, 256, walk, rows, alive, spent, bits, indices, n, k, every)
+            score(-1)
+            found = (walk, self.bound, rows, limits, alive, near, squares)
+            self.launch("lower<T>", 2 * MOST_PROPOSALS // 256, 256, *found)
+            self.launch("refresh<S>", min(-(-n // TILE), fill), TILE_THREADS, X, walk, self.bound, indices, n, d)
+            self.launch("sum_groups<T>", 2 * fill, 256, walk, self.bound, weights, groups, rows, n)
+            self.launch("sum_blocks", fill, 256, walk, groups, blocks, rows, n)
+            self.launch("sum_prefix", 1, 256, blocks, before, walk, self.row_blocks, 1)
+
+        return batch
+
+    def unused(self) -> None:
+        """Fill the indices up with unused rows."""
+        n, blocks = self.n, self.row_blocks
+        used, free = _cuda.full((n,), 0, "int32", self.X), self._empty((n,), "int32")
+        counts, sizes = self._empty((2, blocks), "int64"), self._empty((2,), "int64")
+        self.launch("mark_used", per_item(self.k, self.X), 256, self.walk, self.indices, used, file=GREEDY)
+        for target in (None, free):
+            self.launch("free_rows", blocks, 256, used, self.weights, counts, target, n, blocks, file=GREEDY)
+            if target is None:
+                self.launch("free_starts", 1, 256, counts, sizes, blocks, file=GREEDY)
+        args = (self.walk, sizes, free, self.indices, _word(self.seed), FILL, self.k)
+        self.launch("fill_up", 1, 32, *args, file=GREEDY)
+
+    def uniform(self) -> State:
+        """Look for numbers that are not finite; no center is drawn."""
+        count = self.n * self.d
+        args = (self.X, self.walk, count, None)
+        self.launch("check_finite<S>", per_item(count, self.X), 256, *args, file=FILE)
+        if self.weights is not None:
+            groups, blocks, before = self.sums
+            rows = min(self.row_blocks, MOST_BLOCKS)
+            self.launch("sum_weights", rows, 256, self.weights, groups, blocks, self.walk, self.n)
+            self.launch("sum_prefix", 1, 256, blocks, before, self.walk, self.row_blocks, 0)
+        return State.of(self.walk)
+
+
+def _stages(k: int) -> int:
+    """Stages in which all of k - 1 centers are looked at."""
+    stages, seen, size = 1, STAGE, STAGE
+    while seen < k - 1:
+        stages, size = stages + 1, size * 4
+        seen += size
+    return stages
+
+
+def _word(seed: int) -> int:
+    """The 64 bits of a seed as a signed number."""
+    return seed - 2**64 if seed >= 2**63 else seed
+
+
+def seed(X: Any, weights: Any, k: int, options: Options, number: int) -> tuple[Any, Facts] | None:
+    """Choose k rows as the native function does; None for bad numbers, which that function tells."""
+    seeder = Seeder(X, None if weights is None else _array.cast(weights, "float64"), k, number)
+    method, refresh = options["method"], options["refresh"]
+    if method == "exact":
+        state = seeder.batches(-1 if refresh is None else refresh)
+    elif method == "pass":
+        state = seeder.one_by_one()
+    elif method == "greedy":
+        state = seeder.greedy(options["trials"])
+    else:
+        state = seeder.uniform()
+    if state.bad or (method == "uniform" and weights is not None and not 0 < state.total < math.inf):
+        return None
+    if state.count < k:
+        seeder.unused()
+    drawn = k if method == "uniform" else state.count
+    facts = Facts((drawn, 0, state.proposals, state.refreshes, state.first_total, math.nan, math.nan))
+    return seeder.indices, facts
