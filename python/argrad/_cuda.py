@@ -74,6 +74,18 @@ KERNELS: dict[str, tuple[str, ...]] = {
         "free_starts",
         "fill_up",
     ),
+    "selection": (
+        "weigh<S>",
+        "count_keys<S>",
+        "find_digit",
+        "collect_keys<S>",
+        "add_up<u32>",
+        "add_up<i64>",
+        "sort_keys",
+        "finish_keys<S>",
+        "rows_as_keys",
+        "arrange_rows",
+    ),
 }
 """The kernels of each file in `cuda/`. T stands for float and double, S for the types of storage: these and both of
 half precision."""

@@ -1,9 +1,12 @@
 """Weighted draws of row numbers."""
 
+from typing import Any
+
 import numpy as np
 
-from argrad import _array, _check, _native
+from argrad import _array, _check, _cuda, _native
 from argrad._array import Array
+from argrad.selection import _device
 
 REPEATED = ("multinomial", "systematic")
 DISTINCT = ("keys", "systematic", "pivotal", "poisson")
@@ -30,8 +33,8 @@ def weighted_sample(
     estimates the sum of any y over all rows of positive weight without bias.
 
     Args:
-        weights: w, shape (n,), floating or integer, finite, >= 0; numpy array or torch CPU tensor. More than 2**24 rows
-            are ordinary. Rows of weight zero are never drawn.
+        weights: w, shape (n,), floating or integer, finite, >= 0; numpy array, torch tensor (CPU or CUDA) or cupy
+            array. More than 2**24 rows are ordinary. Rows of weight zero are never drawn.
         size: how many rows to draw, >= 1; without replacement at most the number of positive weights.
         replace: whether a row can be drawn more than once.
         method: with replacement `"multinomial"` (the default: independent draws) or `"systematic"` (equal steps along
@@ -51,21 +54,23 @@ def weighted_sample(
     Raises:
         TypeError: not an array, or not of a floating or integer dtype.
         ValueError: a weight that is negative, NaN or infinite (with its row), weights all zero, a method that does not
-            exist for `replace`, or `size` out of range.
-        RuntimeError: an array on a device.
+            exist for `replace`, `size` out of range, or 2**32 rows on a device (there bad weights, or too few, give rows
+            of -1 and weights of NaN, see `argrad.set_device_validation`).
+        RuntimeError: an array on a device, with another method than `"keys"`.
 
     Gradient:
         None.
 
     Determinism:
-        The same rows for the same seed on any number of threads and any instruction set. Random numbers are read by row
-        number, sums are formed by blocks of fixed size. Equal keys go to the lower row first. Scaling the weights by a
-        power of two changes nothing.
+        The same rows for the same seed on any number of threads, any instruction set and a device. Random numbers are
+        read by row number, sums are formed by blocks of fixed size. Equal keys go to the lower row first. Scaling the
+        weights by a power of two changes nothing.
 
     Cost:
         O(n) and two sorts of `size` numbers at most: `"keys"` reads the weights once and takes a logarithm for few
         more rows than it draws. Memory beside the result: 48 bytes a draw for `"keys"` and `"multinomial"`, 24 for the
         others, n / 64 bytes for block sums; float16, bfloat16 and integer weights are converted first.
+        On a device `"keys"` reads the weights eight times and takes one logarithm a row, without synchronization.
 
     References:
         Efraimidis and Spirakis, "Weighted random sampling with a reservoir", Inf. Process. Lett. 97, 2006 (keys).
@@ -83,7 +88,7 @@ def weighted_sample(
         array([0, 0, 3])
     """
     name = "weighted_sample"
-    values = check_vector(name, weights)
+    values = check_vector(name, weights, device=True)
     size = _check.integer(name, "size", size, low=1)
     for argument, flag in (("replace", replace), ("sorted", sorted), ("return_weights", return_weights)):
         _check.flag(name, argument, flag)
@@ -91,6 +96,10 @@ def weighted_sample(
     if method is not None and method not in methods:
         known = ", ".join(map(repr, methods))
         raise ValueError(f"{name}: method must be one of {known} with replace={bool(replace)}, got {method!r}")
+    if _array.is_device(values):
+        wanted = (bool(sorted), bool(return_weights))
+        rows, inverse = _on_device(values, size, bool(replace), method or methods[0], wanted, random_state)
+        return (rows, inverse) if return_weights else rows
     rows, inverse = _native.weighted_sample(
         name,
         values,
@@ -108,12 +117,34 @@ def weighted_sample(
     return (indices, _array.like(inverse, weights)) if return_weights else indices
 
 
-def check_vector(function: str, weights: Array) -> np.ndarray[tuple[int], np.dtype[np.floating]]:
-    """Return weights as a contiguous float32 or float64 vector; the values are read by the native function."""
+def _on_device(
+    weights: Array, size: int, replace: bool, method: str, wanted: tuple[bool, bool], random_state: object
+) -> tuple[Array, Array]:
+    name, values = "weighted_sample", _device.floating(weights)
+    if replace or method != "keys":
+        raise RuntimeError(
+            f"{name}: method must be 'keys' for an array on a device, got {method!r}; "
+            f"{_array.way_to_host(weights, 'weights')}"
+        )
+    if values.shape[0] >= 2**32:
+        raise ValueError(f"{name}: weights must be of fewer than 2**32 rows on a device, got {values.shape[0]}")
+    in_order, inverse = wanted
+    seed, fault = _check.seed(name, random_state), _cuda.fault(weights)
+    if size > values.shape[0]:  # the host says so
+        _native.weighted_sample(name, _array.to_host(values), size, replace, method, in_order, inverse, seed)
+    found = _device.keys(values, size, seed, inverse=inverse, in_order=in_order, fault=fault)
+    _cuda.confirm(fault, _native.weighted_sample, name, values, size, replace, method, in_order, inverse, seed)
+    return found
+
+
+def check_vector(function: str, weights: Array, *, device: bool = False) -> Any:
+    """Return weights as a contiguous vector, on the host of float32 or float64; values are read by native functions."""
     n = weights.shape[0] if getattr(weights, "ndim", 0) == 1 else -1
     if _array.kind_of(weights) is not None and n < 0:
         raise ValueError(f"{function}: weights must be 1-dimensional, got {weights.ndim} dimension(s)")
-    _check.array(function, "weights", weights)
-    _check.weights_form(function, "weights", weights, n)
-    values: np.ndarray[tuple[int], np.dtype[np.floating]] = _array.raw(weights)
+    _check.array(function, "weights", weights, device=device)
+    _check.weights_form(function, "weights", weights, n, device=device)
+    values = _array.raw(weights)
+    if _array.is_device(values):
+        return values
     return values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)

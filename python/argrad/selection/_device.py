@@ -1,0 +1,83 @@
+"""Weighted draws on a device."""
+
+from typing import Any
+
+from argrad import _array, _cuda
+
+FILE = "selection"
+BINS, LEVELS, TASK = 8192, 5, 4096
+RADIX, RADIX_TILE, RADIX_THREADS = 256, 2048, 256
+"""As in `selection.cu` and `radix.cuh`."""
+
+DRAW_WORDS = 5
+KEYS = 0x200
+"""The stream of random numbers of the keys, as `rust/core/src/selection/mod.rs` has it."""
+
+
+def per_item(count: int, like: Any) -> int:
+    """Return the blocks of 256 threads, one thread an item, that fill the device."""
+    return min(-(-count // 256), 8 * _cuda.processors(like))
+
+
+def word(seed: int) -> int:
+    """Return the 64 bits of a seed as a signed number."""
+    return seed - 2**64 if seed >= 2**63 else seed
+
+
+def sort(keys: Any, places: Any, bits: int) -> tuple[Any, Any]:
+    """Sort keys of 64 bits by the lower `bits` of them, with their places; stable. Overwrites both."""
+    n = keys.shape[0]
+    tiles = -(-n // RADIX_TILE)
+    moved, moved_places = _cuda.empty((n,), "int64", keys), _cuda.empty((n,), "int32", keys)
+    counts = _cuda.empty((RADIX * tiles,), "int32", keys)
+    for shift in range(0, bits, 8):
+        args = (counts, n, shift)
+        _cuda.launch(keys, FILE, "sort_keys", tiles, RADIX_THREADS, keys, places, None, None, *args)
+        _cuda.launch(keys, FILE, "add_up<u32>", 1, 1024, counts, RADIX * tiles)
+        _cuda.launch(keys, FILE, "sort_keys", tiles, RADIX_THREADS, keys, places, moved, moved_places, *args)
+        keys, places, moved, moved_places = moved, moved_places, keys, places
+    return keys, places
+
+
+def keys(weights: Any, size: int, seed: int, *, inverse: bool, in_order: bool, fault: Any) -> tuple[Any, Any]:
+    """Draw rows without replacement by exponential keys: rows, and the inverses of their probabilities or None."""
+    n, number, tasks = weights.shape[0], _cuda.number(weights), -(-weights.shape[0] // TASK)
+    fill, stream = per_item(n, weights), (word(seed), KEYS)
+    draw = _cuda.full((DRAW_WORDS,), 0, "int64", weights)
+    counts = _cuda.full((LEVELS, BINS), 0, "int32", weights)
+    starts = _cuda.empty((2, tasks), "int64", weights)
+    found, rows = _cuda.full((size + 1,), -1, "int64", weights), _cuda.full((size + 1,), 0, "int32", weights)
+    _cuda.launch(weights, FILE, f"weigh<{number}>", fill, 256, weights, draw, n)
+    for level in range(LEVELS):
+        here = counts[level]
+        _cuda.launch(weights, FILE, f"count_keys<{number}>", fill, 256, weights, draw, here, n, size, *stream, level)
+        _cuda.launch(weights, FILE, "find_digit", 1, 256, draw, here, size, level)
+    for places in ((None, None), (found, rows)):
+        args = (weights, draw, starts, *places, n, size, *stream)
+        _cuda.launch(weights, FILE, f"collect_keys<{number}>", tasks, 256, *args)
+        if places[0] is None:
+            _cuda.launch(weights, FILE, "add_up<i64>", 1, 1024, starts, 2 * tasks)
+    found, rows = sort(found, rows, 64)
+    drawn = _cuda.empty((size,), "int64", weights)
+    chances = _cuda.empty((size,), "float64", weights) if inverse else None
+    args = (weights, draw, found, rows, drawn, chances, size, fault)
+    _cuda.launch(weights, FILE, f"finish_keys<{number}>", per_item(size, weights), 256, *args)
+    return ordered(drawn, chances) if in_order else (drawn, chances)
+
+
+def ordered(drawn: Any, chances: Any) -> tuple[Any, Any]:
+    """Return rows in ascending order, with what belongs to each."""
+    size = drawn.shape[0]
+    found, places = _cuda.empty((size,), "int64", drawn), _cuda.empty((size,), "int32", drawn)
+    fill = per_item(size, drawn)
+    _cuda.launch(drawn, FILE, "rows_as_keys", fill, 256, drawn, found, places, size)
+    found, places = sort(found, places, 32)
+    arranged = None if chances is None else _cuda.empty((size,), "float64", drawn)
+    _cuda.launch(drawn, FILE, "arrange_rows", fill, 256, found, places, chances, drawn, arranged, size)
+    return drawn, arranged
+
+
+def floating(weights: Any) -> Any:
+    """Return weights as kernels take them: integers as float64."""
+    name = str(weights.dtype).removeprefix("torch.")
+    return weights if name.startswith(("float", "bfloat")) else _array.cast(weights, "float64")

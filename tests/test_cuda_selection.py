@@ -1,0 +1,76 @@
+"""Weighted draws on a device take the rows that the host takes, run on the host by the emulator."""
+
+import numpy as np
+import pytest
+import torch
+
+import argrad
+from argrad.selection import weighted_sample
+
+
+def both(device, weights, size, **options):
+    """A look that a device draws the rows of the host, with the same weights up to rounding."""
+    rows, inverse = weighted_sample(weights, size, return_weights=True, **options)
+    with device():
+        found, found_inverse = weighted_sample(weights, size, return_weights=True, **options)
+        assert np.array_equal(weighted_sample(weights, size, **options), rows)
+    assert found.dtype == rows.dtype
+    assert np.array_equal(found, rows)
+    assert np.allclose(found_inverse, inverse, rtol=1e-14, atol=0)
+
+
+# Tasks have 4096 rows, tiles of a sort 2048.
+@pytest.mark.parametrize(("n", "size"), [(1, 1), (33, 7), (33, 33), (4100, 2100), (8300, 1)])
+def test_keys(device, rng, dtype, n, size):
+    both(device, rng.uniform(0.1, 3, n).astype(dtype), size, random_state=n)
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+def test_keys_of_uneven_weights(device, rng, dtype, in_order):
+    weights = np.exp(rng.normal(size=500) * (8 if dtype == np.float32 else 100)).astype(dtype)
+    weights[::3] = 0
+    positives = int((weights > 0).sum())
+    for size in (1, 40, positives - 1, positives):
+        both(device, weights, size, random_state=2**64 - 1, sorted=in_order)
+
+
+@pytest.mark.parametrize("exponent", [-1074, -1000, 900])
+def test_keys_of_extreme_weights(device, rng, exponent):
+    both(device, np.ldexp(rng.integers(1, 9, 70).astype(float), exponent), 20, random_state=3)
+
+
+def test_keys_of_counts(device, rng):
+    both(device, rng.integers(0, 5, 300), 50, random_state=1)
+    with device():
+        rows = weighted_sample(torch.tensor([0.0, 2.0, 1.0]), 2, random_state=0)
+    assert sorted(rows.tolist()) == [1, 2]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0, "few"])
+def test_what_the_host_refuses_is_marked(device, rng, bad):
+    weights = rng.uniform(1, 2, 300)
+    if bad == "few":
+        weights[5:] = 0
+    else:
+        weights[280] = bad
+    with device():
+        rows, inverse = weighted_sample(weights, 6, random_state=0, return_weights=True)
+        assert set(rows) == {-1}
+        assert np.isnan(inverse).all()
+        assert set(weighted_sample(weights, 6, random_state=0, sorted=True)) == {-1}
+        argrad.set_device_validation(True)
+        try:
+            with pytest.raises(
+                ValueError, match=r"weighted_sample: (weights must be finite.*280|size must be at most)"
+            ):
+                weighted_sample(weights, 6, random_state=0)
+            weighted_sample(weights[:5], 5, random_state=0)
+        finally:
+            argrad.set_device_validation(False)
+        with pytest.raises(ValueError, match="weighted_sample: "):
+            weighted_sample(weights, 301)
+
+
+def test_methods_without_kernels_are_refused(device):
+    with device(), pytest.raises(RuntimeError, match="weighted_sample: method must be"):
+        weighted_sample(np.ones(4), 2, method="pivotal")
