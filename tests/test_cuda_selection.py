@@ -39,6 +39,41 @@ def test_keys_of_extreme_weights(device, rng, exponent):
     both(device, np.ldexp(rng.integers(1, 9, 70).astype(float), exponent), 20, random_state=3)
 
 
+# Blocks of rows are 1024, and chunks of spacings as well.
+@pytest.mark.parametrize(("n", "size"), [(1, 3), (33, 7), (2100, 40), (1030, 2050)])
+@pytest.mark.parametrize("method", ["multinomial", "systematic"])
+def test_draws_with_replacement(device, rng, dtype, method, n, size):
+    weights = rng.uniform(0, 3, n).astype(dtype)
+    weights[: n // 2 : 2] = 0
+    weights[-n // 4 :: 2] = 0
+    weights[n // 3] = 40
+    both(device, weights, size, replace=True, method=method, random_state=n)
+    both(device, weights, size, replace=True, method=method, random_state=n, sorted=True)
+
+
+def test_draws_with_replacement_skip_blocks_without_weight(device, dtype):
+    weights = np.zeros(5000, dtype)
+    weights[[0, 1023, 3000, 3001]] = [1, 2, 0.5, 3]
+    for method in ("multinomial", "systematic"):
+        both(device, weights, 300, replace=True, method=method, random_state=9)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0, 0.0, 1e308])
+def test_bad_weights_with_replacement_are_marked(device, bad):
+    weights = np.zeros(1100)
+    weights[[1050, 1060]] = bad
+    with device():
+        rows, inverse = weighted_sample(weights, 5, replace=True, random_state=0, return_weights=True)
+        assert set(rows) == {-1}
+        assert np.isnan(inverse).all()
+        argrad.set_device_validation(True)
+        try:
+            with pytest.raises(ValueError, match="weighted_sample: weights must be"):
+                weighted_sample(weights, 5, replace=True, method="systematic", random_state=0)
+        finally:
+            argrad.set_device_validation(False)
+
+
 def test_keys_of_counts(device, rng):
     both(device, rng.integers(0, 5, 300), 50, random_state=1)
     with device():

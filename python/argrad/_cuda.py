@@ -86,6 +86,15 @@ KERNELS: dict[str, tuple[str, ...]] = {
         "rows_as_keys",
         "arrange_rows",
     ),
+    "selection_steps": (
+        "sum_weights<S>",
+        "sum_prefix",
+        "space_heights",
+        "place_heights",
+        "walk_rows<S>",
+        "shuffle_keys",
+        "finish_rows<S>",
+    ),
 }
 """The kernels of each file in `cuda/`. T stands for float and double, S for the types of storage: these and both of
 half precision."""

@@ -4,14 +4,17 @@ from typing import Any
 
 from argrad import _array, _cuda
 
-FILE = "selection"
+FILE, STEPS = "selection", "selection_steps"
 BINS, LEVELS, TASK = 8192, 5, 4096
 RADIX, RADIX_TILE, RADIX_THREADS = 256, 2048, 256
 """As in `selection.cu` and `radix.cuh`."""
 
-DRAW_WORDS = 5
-KEYS = 0x200
-"""The stream of random numbers of the keys, as `rust/core/src/selection/mod.rs` has it."""
+BLOCK_ROWS, MOST_BLOCKS = 1024, 1 << 20
+"""Rows that are summed one after the other, as in `selection_steps.cu`; and the blocks of a launch."""
+
+DRAW_WORDS, HEIGHTS_WORDS = 5, 4
+KEYS, SPACINGS, PERMUTATION, SYSTEMATIC = 0x200, 0x201, 0x202, 0x203
+"""Streams of random numbers, as `rust/core/src/selection/mod.rs` has them."""
 
 
 def per_item(count: int, like: Any) -> int:
@@ -63,6 +66,40 @@ def keys(weights: Any, size: int, seed: int, *, inverse: bool, in_order: bool, f
     args = (weights, draw, found, rows, drawn, chances, size, fault)
     _cuda.launch(weights, FILE, f"finish_keys<{number}>", per_item(size, weights), 256, *args)
     return ordered(drawn, chances) if in_order else (drawn, chances)
+
+
+def repeated(
+    weights: Any, size: int, seed: int, *, steps: bool, inverse: bool, in_order: bool, fault: Any
+) -> tuple[Any, Any]:
+    """Draw rows with replacement: independently, or at equal steps along the running sum of the weights."""
+    n, number, number_of_seed = weights.shape[0], _cuda.number(weights), word(seed)
+    fill, blocks, chunks = per_item(size, weights), -(-n // BLOCK_ROWS), -(-size // BLOCK_ROWS)
+    state = _cuda.full((HEIGHTS_WORDS,), 0, "int64", weights)
+
+    def launch(name: str, blocks: int, *args: object) -> None:
+        _cuda.launch(weights, STEPS, name.replace("<S>", f"<{number}>"), min(blocks, MOST_BLOCKS), 256, *args)
+
+    def wide(*shape: int) -> Any:
+        return _cuda.empty(shape, "float64", weights)
+
+    sums, prefix, targets, before, places = wide(blocks), wide(blocks + 1), wide(size), None, None
+    launch("sum_weights<S>", blocks, weights, sums, state, n)
+    launch("sum_prefix", 1, sums, prefix, state, blocks, 0)
+    if not steps:
+        parts, before = wide(chunks), wide(chunks + 1)
+        launch("space_heights", chunks, targets, parts, size, number_of_seed, SPACINGS)
+        launch("sum_prefix", 1, parts, before, state, chunks, 1)
+    stream = SYSTEMATIC if steps else SPACINGS
+    launch("place_heights", fill, targets, before, state, size, number_of_seed, stream)
+    rows, drawn = (_cuda.empty((size,), "int64", weights) for _ in range(2))
+    launch("walk_rows<S>", blocks, weights, prefix, targets, state, rows, n, size)
+    if not (steps or in_order):
+        keys, places = _cuda.empty((size,), "int64", weights), _cuda.empty((size,), "int32", weights)
+        launch("shuffle_keys", fill, keys, places, size, number_of_seed, PERMUTATION)
+        _, places = sort(keys, places, 64)
+    chances = wide(size) if inverse else None
+    launch("finish_rows<S>", fill, weights, state, rows, places, drawn, chances, size, fault)
+    return drawn, chances
 
 
 def ordered(drawn: Any, chances: Any) -> tuple[Any, Any]:

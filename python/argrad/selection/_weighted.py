@@ -1,5 +1,6 @@
 """Weighted draws of row numbers."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,9 +55,9 @@ def weighted_sample(
     Raises:
         TypeError: not an array, or not of a floating or integer dtype.
         ValueError: a weight that is negative, NaN or infinite (with its row), weights all zero, a method that does not
-            exist for `replace`, `size` out of range, or 2**32 rows on a device (there bad weights, or too few, give rows
-            of -1 and weights of NaN, see `argrad.set_device_validation`).
-        RuntimeError: an array on a device, with another method than `"keys"`.
+            exist for `replace`, `size` out of range, or 2**32 rows on a device (bad or too few weights give rows of -1
+            and weights of NaN there, see `argrad.set_device_validation`).
+        RuntimeError: an array on a device without replacement, with another method than `"keys"`.
 
     Gradient:
         None.
@@ -70,7 +71,8 @@ def weighted_sample(
         O(n) and two sorts of `size` numbers at most: `"keys"` reads the weights once and takes a logarithm for few
         more rows than it draws. Memory beside the result: 48 bytes a draw for `"keys"` and `"multinomial"`, 24 for the
         others, n / 64 bytes for block sums; float16, bfloat16 and integer weights are converted first.
-        On a device `"keys"` reads the weights eight times and takes one logarithm a row, without synchronization.
+        On a device `"keys"` reads the weights eight times and takes one logarithm a row, draws with replacement read
+        them twice; no synchronization.
 
     References:
         Efraimidis and Spirakis, "Weighted random sampling with a reservoir", Inf. Process. Lett. 97, 2006 (keys).
@@ -121,18 +123,19 @@ def _on_device(
     weights: Array, size: int, replace: bool, method: str, wanted: tuple[bool, bool], random_state: object
 ) -> tuple[Array, Array]:
     name, values = "weighted_sample", _device.floating(weights)
-    if replace or method != "keys":
+    if not replace and method != "keys":
         raise RuntimeError(
-            f"{name}: method must be 'keys' for an array on a device, got {method!r}; "
+            f"{name}: method must be 'keys' without replacement for an array on a device, got {method!r}; "
             f"{_array.way_to_host(weights, 'weights')}"
         )
     if values.shape[0] >= 2**32:
         raise ValueError(f"{name}: weights must be of fewer than 2**32 rows on a device, got {values.shape[0]}")
     in_order, inverse = wanted
     seed, fault = _check.seed(name, random_state), _cuda.fault(weights)
-    if size > values.shape[0]:  # the host says so
+    if values.shape[0] == 0 or (size > values.shape[0] and not replace):  # the host says so
         _native.weighted_sample(name, _array.to_host(values), size, replace, method, in_order, inverse, seed)
-    found = _device.keys(values, size, seed, inverse=inverse, in_order=in_order, fault=fault)
+    draw = partial(_device.repeated, steps=method == "systematic") if replace else _device.keys
+    found = draw(values, size, seed, inverse=inverse, in_order=in_order, fault=fault)
     _cuda.confirm(fault, _native.weighted_sample, name, values, size, replace, method, in_order, inverse, seed)
     return found
 

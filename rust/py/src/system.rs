@@ -28,6 +28,7 @@ const CUDA_SOURCES: &[(&str, &str)] = &[
     ("seeding_plusplus.cu", include_str!("../../../cuda/seeding_plusplus.cu")),
     ("select.cuh", include_str!("../../../cuda/select.cuh")),
     ("selection.cu", include_str!("../../../cuda/selection.cu")),
+    ("selection_steps.cu", include_str!("../../../cuda/selection_steps.cu")),
     ("sort.cuh", include_str!("../../../cuda/sort.cuh")),
     ("sorting_places.cu", include_str!("../../../cuda/sorting_places.cu")),
     ("sorting_scans.cu", include_str!("../../../cuda/sorting_scans.cu")),
