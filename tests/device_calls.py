@@ -78,7 +78,14 @@ CALLS = {
 NOT_ARRAYS = {"sorting.perturbed"}
 """Public functions that call a function of the user on arrays, wherever these are."""
 
-HOST_ONLY = set(CALLS) - {"decoding.topk", "decoding.to_dense", "decoding.to_logits"}
+HOST_ONLY = (
+    set(CALLS)
+    - {"decoding.topk", "decoding.to_dense", "decoding.to_logits"}
+    - {
+        "topology.barcode",
+        "topology.betti_matching",
+    }
+)
 """Operators without kernels for a device."""
 
 

@@ -1,5 +1,7 @@
 """The radix sort by many blocks, and its scan, run on the host by the emulator."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -39,7 +41,7 @@ def test_sort(device, rng, lengths, bits, pieces, numbered):
     names = np.arange(n)[::-1] if numbered else np.concatenate([*places, np.empty(0, int)])
     keys = values.view(dtype.removeprefix("u")), np.empty(n, dtype.removeprefix("u"))
     numbers = names.astype(np.int32), np.empty(n, np.int32)
-    orders = [a + np.argsort(values[a:b], kind="stable") for a, b in zip(starts, starts[1:], strict=False)]
+    orders = [a + np.argsort(values[a:b], kind="stable") for a, b in itertools.pairwise(starts)]
     order = np.concatenate([*orders, np.empty(0, int)]).astype(int)
     expected = values[order]
     if not numbered:

@@ -1,4 +1,4 @@
-"""Sorts and scans by many blocks at once, for lists whose lengths only the device knows (kernels in `cuda/radix.cu`)."""
+"""Sorts and scans by many blocks, for lists whose lengths only the device knows (kernels in `cuda/radix.cu`)."""
 
 from argrad import _cuda
 from argrad._array import Array

@@ -64,7 +64,7 @@ def wide(x: Tensor) -> Tensor:
 def constant(function: str, argument: str, x: Tensor, expected: tuple[int, ...]) -> Tensor:
     """Require a tensor of numbers or booleans of this shape; return it without its gradient."""
     tensor(function, argument, x)
-    _check.array(function, argument, x)
+    _check.array(function, argument, x, device=True)
     if x.is_complex():
         raise TypeError(f"{function}: {argument} must be real, got {_check.dtype_name(x)}")
     shape(function, argument, x, expected)
@@ -104,7 +104,7 @@ def reducing(
     _check.choice(function, "reduction", reduction, REDUCTIONS)
     if sample_weight is not None:
         tensor(function, "sample_weight", sample_weight)
-        _check.array(function, "sample_weight", sample_weight)
+        _check.array(function, "sample_weight", sample_weight, device=True)
         if sample_weight.is_complex():
             raise TypeError(f"{function}: sample_weight must be real, got {_check.dtype_name(sample_weight)}")
         shape(function, "sample_weight", sample_weight, batch)

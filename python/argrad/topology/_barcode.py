@@ -100,7 +100,8 @@ def barcode(
 
     Args:
         x: an image of 1 to 3 axes, or images of shape (n, *S) or (n, c, *S), any floating, integer or boolean dtype;
-            numpy array or torch CPU tensor; or a list of them, of any shapes. Axes of size 1 count for nothing.
+            numpy array, torch tensor (CPU or CUDA) or cupy array; or a list of them, of any shapes. Axes of size 1
+            count for nothing. On a device at most two other axes.
         filtration: "sublevel", or "superlevel": {x >= t} with t falling, so that deaths are below births.
         connectivity: "face": voxels of the set are connected through faces (4 neighbors in a plane, 6 in a volume: the
             V-construction); "full": through corners as well (8 or 26: the T-construction).
@@ -118,7 +119,7 @@ def barcode(
         TypeError: not an array, or a dtype without an order.
         ValueError: NaN or an integer beyond 2^53 (with the position), a shape that is none of the above, an axis of
             size 0, or an option out of range. Infinite values are allowed.
-        RuntimeError: an array on a device; `torch.vmap`, because images have different numbers of bars.
+        RuntimeError: volumes on a device; `torch.vmap`, because images have different numbers of bars.
         MemoryError: images that need more working memory than there is, known before work starts.
 
     Gradient:
@@ -129,10 +130,12 @@ def barcode(
 
     Determinism:
         No randomness. The same bars in the same order for every number of threads, which share the images of arrays
-        and lists.
+        and lists, and on a device.
 
     Cost:
-        O(n log n) time for n voxels in one and two dimensions and, in practice, nearly so in three; O(n) memory.
+        O(n log n) time for n voxels in one and two dimensions and, in practice, nearly so in three; O(n) memory. On a
+        device some 75 bytes a voxel, and one wait for the device: the host has to know how many bars there are. Images
+        of a list come one after the other there.
 
     References:
         Edelsbrunner, Letscher and Zomorodian, "Topological Persistence and Simplification", FOCS 2000. Garin et al.,
@@ -152,7 +155,7 @@ def barcode(
     shortest = _check.real(name, "min_persistence", min_persistence, low=0.0)
 
     def enter(x: Array) -> tuple[int, Filtration]:
-        lead = _images.enter(name, "x", x, spatial_dims)
+        lead = _images.enter(name, "x", x, spatial_dims, device=True)
         kind = _images.options(
             name,
             x.ndim - lead,
@@ -181,7 +184,7 @@ def _of_array(x: Array, entered: tuple[int, Filtration], shortest: float) -> Bar
 def _of_list(images: Sequence[Array], entered: Sequence[tuple[int, Filtration]], shortest: float) -> list[Barcode]:
     """Return the barcodes of a list; all of its images are worked on side by side."""
     name = "barcode"
-    if not _torch.is_direct(images):
+    if not _torch.is_direct(images) or any(_array.place_of(x) == "device" for x in images):
         return _images.each(name, "x", [images, entered], lambda x, entered: _of_array(x, entered, shortest))
     if not entered:
         return []

@@ -7,13 +7,13 @@
     -> how many bars: the one synchronisation    find_bars
     -> bars, sorted                              find_bars, radix sort, write_bars, pair_bars, split_bars
 
-The steps and their rules for ties are those of `rust/core/src/topology`, and so are the results. All images of a batch, and
-of a matching both images and their comparison, go through each launch together, as segments of one list.
+The steps and their rules for ties are those of `rust/core/src/topology`, and so are the results. All images of a batch,
+and of a matching both images and their comparison, go through each launch together, as segments of one list.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from argrad import _array, _check, _cuda, _radix
 from argrad._array import Array
@@ -97,7 +97,7 @@ class Pairing(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What is asked of the bars, and for a matching: the kind of cells whose labels the comparison carries, the rule."""
+    """What is asked of the bars; for a matching, whether the comparison has the larger keys, and the rule."""
 
     kind: Filtration
     shortest: float = 0.0
@@ -110,16 +110,22 @@ class Asked(NamedTuple):
         return int(self.larger)
 
 
-def shape_of(function: str, x: Array, lead: int, kind: Filtration, sides: int) -> Plane:
+def shape_of(function: str, argument: str, x: Array, lead: int, kind: Filtration, sides: int) -> Plane:
     """Return the shapes of a stack of images.
 
     Raises:
         ValueError: an image with too many voxels.
+        RuntimeError: volumes, for which there is no kernel.
     """
     images, size = _images.spatial(x, lead)
     if size >= _images.MOST:
         raise ValueError(f"{function}: images must be of less than {_images.MOST} voxels, got {size}")
     long = [int(s) for s in x.shape[lead:] if s != 1]
+    if len(long) == 3:
+        raise RuntimeError(
+            f"{function}: {argument} must be in host memory where images have three axes, got {tuple(x.shape)} on a "
+            f"device; {_array.way_to_host(x, argument)}"
+        )
     shape = (1, *long) if len(long) == 1 else (1, 1) if not long else (long[0], long[1])
     up, across = int(len(long) == 2), int(len(long) > 0)
     rings = int(kind.ring != "none") + int(kind.full)
@@ -221,8 +227,8 @@ def pair(images: Sequence[Array], plane: Plane, asked: Asked, fault: Array) -> P
 
     labelled = _cuda.full((4 * plane.images * (n + 1),), -1, "int64", like) if plane.sides == 3 else None
     parts = max(1, min(-(-plane.edges // BLOCK), -(-8 * _cuda.processors(like) // segments)))
-    given = (trees, labelled, keys, squares, ids, order, starts)
-    launch(like, "topology_plane", "join_edges", 2 * segments * parts, *given, *tail)
+    joined = (trees, labelled, keys, squares, ids, order, starts)
+    launch(like, "topology_plane", "join_edges", 2 * segments * parts, *joined, *tail)
     ends = (trees, labelled, order, starts, at_edges, label_at_edges, plane.images, plane.sides, n, asked.shared)
     launch(like, "topology_plane", "note_ends", blocks(2 * segments * n), *ends)
     return Pairing(

@@ -16,7 +16,7 @@ class Bars(NamedTuple):
     Attributes:
         tables: for each side int64 of shape (4, bars): image, degree, birth and death voxel.
         roots: int32, the cell of each bar, below 1 bit for squares.
-        counts: int64, how many there are of each (side, image, degree), and how many are matched of each (image, degree).
+        counts: int64, how many there are of each (side, image, degree), and matched ones of each (image, degree).
         matched: how many are matched.
         places: int32, where the bar of each cell of the second side is.
     """
@@ -30,7 +30,7 @@ class Bars(NamedTuple):
 
 def barcodes(function: str, x: Array, lead: int, asked: Asked, refuse: Callable[[], object]) -> Array:
     """Return the bars of a stack of images as `_barcode._forward` does; `refuse` raises the error for a NaN."""
-    plane = _device.shape_of(function, x, lead, asked.kind, 1)
+    plane = _device.shape_of(function, "x", x, lead, asked.kind, 1)
     if plane.images == 0:
         return _cuda.empty((4, 0), "int64", x)
     summary = _cuda.full((plane.images * plane.axes[0] + 2,), 0, "int64", x)
@@ -42,7 +42,7 @@ def matchings(
     function: str, f: Array, g: Array, lead: int, asked: Asked, refuse: Callable[[], object]
 ) -> tuple[Array, ...]:
     """Return the matchings of two stacks of images as `_matching._forward` does; `refuse` as above."""
-    plane = _device.shape_of(function, f, lead, asked.kind, 3)
+    plane = _device.shape_of(function, "prediction", f, lead, asked.kind, 3)
     images, n, columns = plane.images, plane.n, plane.axes[0]
     if images == 0:
         shapes = ((4, 0), (4, 0), (0, 2), (0,), (0,), (3, 0, columns))
@@ -57,8 +57,8 @@ def matchings(
 
     (first, second), matched = bars.tables, bars.matched
     partners, back = (_cuda.full((table.shape[1],), -1, "int32", f) for table in bars.tables)
-    given = (first, bars.roots, match, bars.places, partners, back, first.shape[1], images, n)
-    launch(f, "topology_match", "pair_bars", blocks(first.shape[1]), *given)
+    joined = (first, bars.roots, match, bars.places, partners, back, first.shape[1], images, n)
+    launch(f, "topology_match", "pair_bars", blocks(first.shape[1]), *joined)
     pairs = _cuda.empty((matched, 2), "int64", f)
     alone = [_split(partners, pairs, matched), _split(back, None, matched)]
     counts, size = _cuda.empty((3, images, columns), "int64", f), images * columns
@@ -115,8 +115,8 @@ def _listed(found: Pairing, asked: Asked, match: Array | None, summary: Array, r
     bars, roots = ([_cuda.empty((total,), dtype, like) for _ in range(2)] for dtype in ("int64", "int32"))
     voxels = math.prod(plane.shape)
     if total:
-        given = (starts, bars[0], roots[0])
-        launch(like, "topology_bars", "find_bars", rows * parts, *arrays, *source, *given, *options)
+        outputs = (starts, bars[0], roots[0])
+        launch(like, "topology_bars", "find_bars", rows * parts, *arrays, *source, *outputs, *options)
     ordered, cells = _radix.sort(
         (bars[0], bars[1]),
         (roots[0], roots[1]),

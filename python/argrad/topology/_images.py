@@ -83,15 +83,15 @@ def _degrees(function: str, d: int, dims: int | Sequence[int] | None) -> list[bo
     return [k in chosen for k in range(3)]
 
 
-def enter(function: str, argument: str, x: Array, spatial_dims: int | None) -> int:
-    """Check an array of images and return how many leading dimensions count them.
+def enter(function: str, argument: str, x: Array, spatial_dims: int | None, *, device: bool = False) -> int:
+    """Check an array of images and return how many leading dimensions count them; `device` as in `_check.array`.
 
     Raises:
         TypeError: not an array, or a dtype without an order.
         ValueError: no image, or one of more than three axes or without voxels.
-        RuntimeError: an array on a device.
+        RuntimeError: an array on a device for which there is no kernel.
     """
-    _check.numbers(function, argument, x)
+    _check.numbers(function, argument, x, device=device)
     shape = tuple(x.shape)
     if spatial_dims is None:
         if not 1 <= len(shape) <= 3:
@@ -207,12 +207,14 @@ def ends(x: Array, lead: int, found: Array, kind: Filtration, dtype: str) -> tup
     """
     tensor = _array.is_tensor(x)
     # As an array: subclasses (numpy.matrix) do not flatten.
-    flat: Any = (x if tensor else np.asarray(x)).reshape(-1)
+    flat: Any = (np.asarray(x) if isinstance(x, np.ndarray) else x).reshape(-1)
     size, voxels = spatial(x, lead)[1], found[2:]
     lasting, ringed = kind.essential or kind.threshold is not None, kind.ring == "constant"
     # Births and deaths in one: half as many passes over the gradient of the images.
     places = (found[0] * size + (voxels.clip(min=0) if lasting or ringed else voxels)).reshape(-1)
-    y = _array.cast(flat.index_select(0, places) if tensor else flat.take(places), dtype).reshape(voxels.shape)
+    # On a device the slope of an index is a sum in fixed order, that of index_select is not.
+    found = flat[places] if not tensor or not x.is_cpu else flat.index_select(0, places)
+    y = _array.cast(found, dtype).reshape(voxels.shape)
     if lasting:
         end = kind.threshold if kind.threshold is not None else -math.inf if kind.superlevel else math.inf
         y = _filled(y, voxels == NOWHERE, end)

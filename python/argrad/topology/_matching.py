@@ -68,7 +68,8 @@ def betti_matching(
 
     Args:
         prediction: an image of 1 to 3 axes, or images of shape (n, *S) or (n, c, *S), any floating, integer or boolean
-            dtype; numpy array or torch CPU tensor; or a list of them, of any shapes. Axes of size 1 count for nothing.
+            dtype; numpy array, torch tensor (CPU or CUDA) or cupy array; or a list of them, of any shapes. Axes of size
+            1 count for nothing. On a device at most two other axes.
         target: the second images, of the shape of the first and of the same precision (half precision counts as
             float32); a boolean or integer target beside a floating prediction is cast to its dtype, exactly.
         filtration: "superlevel": {x >= t} with t falling, for probabilities of the foreground; or "sublevel".
@@ -97,7 +98,7 @@ def betti_matching(
         TypeError: not an array, arrays of two kinds, or of dtypes that do not go together.
         ValueError: NaN or an integer that the common dtype does not have (with the position), shapes that differ, a
             shape that is none of the above, an axis of size 0, or an option out of range. Infinite values are allowed.
-        RuntimeError: an array on a device; `torch.vmap`, because images have different numbers of bars.
+        RuntimeError: volumes on a device; `torch.vmap`, because images have different numbers of bars.
         MemoryError: images that need more working memory than there is, known before work starts.
 
     Gradient:
@@ -107,11 +108,13 @@ def betti_matching(
 
     Determinism:
         No randomness: equal voxels are ordered by their positions. The same arrays for every number of threads, which
-        share the images of arrays and lists. A flip of both images can change a refined matching, and a strict one
-        where voxels are equal; bars it never changes.
+        share the images of arrays and lists, and on a device. A flip of both images can change a refined matching, and
+        a strict one where voxels are equal; bars it never changes.
 
     Cost:
-        O(n log n) time for n voxels in one and two dimensions and, in practice, nearly so in three; O(n) memory.
+        O(n log n) time for n voxels in one and two dimensions and, in practice, nearly so in three; O(n) memory. On a
+        device some 250 bytes a voxel, and one wait for the device: the host has to know how many bars there are. Pairs
+        of a list come one after the other there.
 
     References:
         Stucki, Paetzold, Shit, Menze and Bauer, "Topologically Faithful Image Segmentation via Induced Matching of
@@ -178,7 +181,8 @@ def _of_arrays(prediction: Array, target: Array, entered: _Entered) -> Matching:
 def _of_lists(lists: Sequence[Sequence[Array]], entered: Sequence[_Entered]) -> list[Matching]:
     """Return the matchings of two lists; all pairs are worked on side by side."""
     name = "betti_matching"
-    if not _torch.is_direct([*lists[0], *lists[1]]):
+    arrays = [*lists[0], *lists[1]]
+    if not _torch.is_direct(arrays) or any(_array.place_of(x) == "device" for x in arrays):
         return _images.each(name, "prediction and target", [*lists, entered], _of_arrays)
     if not entered:
         return []
@@ -214,8 +218,8 @@ def _assemble(prediction: Array, target: Array, entered: _Entered, found: Sequen
 
 def _enter(function: str, prediction: Array, target: Array, spatial_dims: int | None) -> tuple[int, str, str]:
     """Check two arrays of images; return how many leading dimensions count them, and the dtypes of their values."""
-    lead = _images.enter(function, "prediction", prediction, spatial_dims)
-    _images.enter(function, "target", target, spatial_dims)
+    lead = _images.enter(function, "prediction", prediction, spatial_dims, device=True)
+    _images.enter(function, "target", target, spatial_dims, device=True)
     _check.same_kind(function, {"prediction": prediction, "target": target})
     if tuple(prediction.shape) != tuple(target.shape):
         raise ValueError(

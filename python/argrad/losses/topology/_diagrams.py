@@ -10,7 +10,7 @@ from argrad import _array, topology
 from argrad._check import choice, integer, on_behalf
 from argrad.losses import _check
 from argrad.losses._reduce import reduce
-from argrad.losses.topology._images import Images, degrees, finite, images, levels
+from argrad.losses.topology._images import Images, added, degrees, finite, images, levels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -148,8 +148,8 @@ def _foreground(goal: Tensor, level: str) -> Tensor:
     import torch
 
     labels = goal > 0 if level == "superlevel" else goal <= 0
-    # One pass sees that there is nothing to do.
-    if not torch.compiler.is_compiling() and not math.isnan(goal.sum().item()):
+    # One pass sees that there is nothing to do; no device waits.
+    if not torch.compiler.is_compiling() and goal.is_cpu and not math.isnan(goal.sum().item()):
         return labels
     return labels.to(goal.dtype).where(goal == goal, goal)
 
@@ -166,7 +166,7 @@ def _certain(bars: _Bars, level: str) -> Tensor:
     birth, death = finite(bars.birth - start), finite(bars.death - (1.0 - start))
     length = finite(bars.birth - bars.death)
     terms = (birth.square() + death.square()).where(bars.kept, length.square() / 2)
-    return (bars.missing / 2).index_add(0, bars.example, terms.double())
+    return added(bars.missing / 2, bars.example, terms.double())
 
 
 def betti_prior_loss(
@@ -237,7 +237,7 @@ def betti_prior_loss(
         options: dict[str, Any] = {"filtration": level, "connectivity": connectivity, "dims": wanted}
         bars = _longest(name, checked, numbers, {**options, "essential": True, "spatial_dims": checked.spatial})
         square = finite(bars.birth - bars.death).square()
-        values = values + bars.missing.index_add(0, bars.example, (1 - square).where(bars.kept, square).double())
+        values = values + added(bars.missing, bars.example, (1 - square).where(bars.kept, square).double())
     return reduce(values.reshape(checked.lead), reduction, weights=sample_weight, dtype=checked.dtype)
 
 
@@ -256,7 +256,7 @@ def _numbers(name: str, betti: Tensor | Sequence[int], checked: Images) -> Tenso
     if tuple(numbers.shape) not in shapes:
         raise ValueError(f"{name}: betti must be of shape {' or '.join(map(str, shapes))}, got {tuple(numbers.shape)}")
     known = _check.classes(name, "betti", numbers, tuple(numbers.shape))
-    if not torch.compiler.is_compiling() and known.numel() and int(known.min()) < 0:
+    if not torch.compiler.is_compiling() and known.is_cpu and known.numel() and int(known.min()) < 0:
         raise ValueError(f"{name}: betti must be integers >= 0, got {int(known.min())}")
     return known.expand(*lead, d)
 

@@ -56,7 +56,7 @@ def images(
 ) -> Images:
     """Require a floating tensor of images, and the options that all losses have."""
     _check.tensor(function, "prediction", prediction)
-    checks.floating(function, "prediction", prediction)
+    checks.floating(function, "prediction", prediction, device=True)
     most = 3 if spatial_dims is None else checks.integer(function, "spatial_dims", spatial_dims, low=1, high=3)
     spatial = prediction.ndim if spatial_dims is None else most
     if not 1 <= spatial <= most or not spatial <= prediction.ndim <= spatial + 2:
@@ -91,7 +91,15 @@ def finite(x: Tensor) -> Tensor:
     """Return x with 0, without a slope, where it is not finite: essential bars have an end at infinity."""
     import torch
 
-    # One pass sees that there is nothing to do, which is so without infinite values and essential bars.
-    if not torch.compiler.is_compiling() and math.isfinite(x.detach().sum().item()):
+    # One pass sees that there is nothing to do, which is so without infinite values and essential bars. A device would
+    # have to be waited for.
+    if not torch.compiler.is_compiling() and x.is_cpu and math.isfinite(x.detach().sum().item()):
         return x
     return x.where(x.isfinite(), 0.0)
+
+
+def added(values: Tensor, index: Tensor, terms: Tensor, factor: float = 1.0) -> Tensor:
+    """Return the values with each term, times the factor, added at its index; in a fixed order on every device."""
+    if values.is_cpu:
+        return values.index_add(0, index, terms, alpha=factor)
+    return values.index_put((index,), terms * factor, accumulate=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from argrad import topology
 from argrad._check import choice, on_behalf, real
 from argrad.losses._reduce import reduce
-from argrad.losses.topology._images import Images, finite, images, levels
+from argrad.losses.topology._images import Images, added, finite, images, levels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -157,15 +157,14 @@ def _add(values: Tensor, checked: Images, goal: Tensor, found: topology.Matching
     own, other = found.pairs.unbind(-1)
     birth = finite(f.birth.index_select(0, own) - g.birth.index_select(0, other))
     death = finite(f.death.index_select(0, own) - g.death.index_select(0, other))
-    values = values.index_add(
-        0, example.index_select(0, own), (birth.square() + death.square()).double(), alpha=2 * terms.weight_matched
-    )
+    matched = (birth.square() + death.square()).double()
+    values = added(values, example.index_select(0, own), matched, 2 * terms.weight_matched)
     # Nearly all bars of a prediction are unmatched, so that it is quicker to take none out and to fill in the others.
     pushed = _push(f, checked, goal, level, terms).index_fill(0, own, 0.0).double()
-    values = values.index_add(0, example, pushed, alpha=terms.weight_unmatched)
+    values = added(values, example, pushed, terms.weight_unmatched)
     alone = found.unmatched_target
     length = finite(g.birth.index_select(0, alone) - g.death.index_select(0, alone))
-    return values.index_add(0, checked.example(g).index_select(0, alone), length.square().double())
+    return added(values, checked.example(g).index_select(0, alone), length.square().double())
 
 
 def _push(bars: Barcode, checked: Images, goal: Tensor, level: str, terms: _Terms) -> Tensor:
