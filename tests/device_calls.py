@@ -81,10 +81,7 @@ NOT_ARRAYS = {"sorting.perturbed"}
 HOST_ONLY = (
     set(CALLS)
     - {"decoding.topk", "decoding.to_dense", "decoding.to_logits"}
-    - {
-        "topology.barcode",
-        "topology.betti_matching",
-    }
+    - {"topology.barcode", "topology.betti_matching", "topology.betti_numbers", "topology.euler_characteristic"}
 )
 """Operators without kernels for a device."""
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from argrad import _array, _check, _native, _torch
 from argrad._array import Array
-from argrad.topology import _images
+from argrad.topology import _device_masks, _images
 from argrad.topology._images import Images
 
 
@@ -20,7 +20,7 @@ def betti_numbers(mask: Images, *, connectivity: str = "face", spatial_dims: int
 
     Args:
         mask: zeros and ones of any dtype, an image of 1 to 3 axes, or images of shape (n, *S) or (n, c, *S); numpy
-            array or torch CPU tensor; or a list of them.
+            array, torch tensor (CPU or CUDA) or cupy array; or a list of them.
         connectivity: "face": voxels of the mask are connected through faces (4 neighbors in a plane, 6 in a volume),
             those of the background through corners; "full": the other way round (8 or 26).
         spatial_dims: how many of the last axes are an image's; by default all are, so that `mask` is one image.
@@ -31,18 +31,18 @@ def betti_numbers(mask: Images, *, connectivity: str = "face", spatial_dims: int
 
     Raises:
         TypeError: not an array.
-        ValueError: a value that is neither 0 nor 1 (with its position), a shape that is none of the above, or an axis
-            of size 0.
-        RuntimeError: an array on a device.
+        ValueError: a value that is neither 0 nor 1 (with its position; on a device it counts as 1, see
+            `argrad.set_device_validation`), a shape that is none of the above, or an axis of size 0.
 
     Gradient:
         None.
 
     Determinism:
-        No randomness. The same numbers for every number of threads.
+        No randomness. The same numbers for every number of threads, and on a device.
 
     Cost:
-        O(n) time and n / 8 bytes for n voxels, and 12 bytes for each run of voxels along the last axis.
+        O(n) time and n / 8 bytes for n voxels, and 12 bytes for each run of voxels along the last axis; on a device 5
+        bytes a voxel.
 
     References:
         Rosenfeld and Pfaltz, "Sequential Operations in Digital Picture Processing", J. ACM 1966 (components).
@@ -62,14 +62,17 @@ def betti_numbers(mask: Images, *, connectivity: str = "face", spatial_dims: int
             [mask],
             lambda mask: betti_numbers(mask, connectivity=connectivity, spatial_dims=spatial_dims),
         )
-    lead = _images.enter(name, "mask", mask, spatial_dims)
+    lead = _images.enter(name, "mask", mask, spatial_dims, device=True)
     full = _check.choice(name, "connectivity", connectivity, _images.CONNECTIVITY) == "full"
     if _array.is_tensor(mask):
         return _torch.betti_numbers(mask.detach(), lead, full)
-    return _count(mask, lead, full)[0]
+    return _count(_array.raw(mask) if _array.place_of(mask) == "device" else mask, lead, full)[0]
 
 
-def _count(mask: Array, lead: int, full: bool) -> tuple[np.ndarray[Any, Any]]:
+def _count(mask: Array, lead: int, full: bool) -> tuple[Array]:
+    if _array.is_device(mask):
+        found = _device_masks.betti_numbers("betti_numbers", mask, lead, full)
+        return (found.reshape(*mask.shape[:lead], mask.ndim - lead),)
     counts = _native.betti_numbers("betti_numbers", _images.binary("betti_numbers", "mask", mask, lead), lead, full)
     return (counts.reshape(*mask.shape[:lead], mask.ndim - lead),)
 
@@ -82,6 +85,7 @@ _torch.declare(
     backward=lambda saved, grads, wanted: {},
     values=1,
     saved=(),
+    device=True,
 )
 
 
@@ -98,9 +102,10 @@ def euler_characteristic(
 
     Args:
         x: a mask of zeros and ones of any dtype; with `thresholds`, an image of any floating, integer or boolean dtype.
-            One of 1 to 3 axes, or several of shape (n, *S) or (n, c, *S); numpy array or torch CPU tensor; or a list of
-            them.
-        thresholds: numbers t, in any order: the sets are then {x <= t}. Infinite ones are allowed.
+            One of 1 to 3 axes, or several of shape (n, *S) or (n, c, *S); numpy array, torch tensor (CPU or CUDA) or
+            cupy array; or a list of them.
+        thresholds: numbers t, in any order: the sets are then {x <= t}. Infinite ones are allowed. An array on a device
+            is waited for.
         connectivity: "face": voxels of the set are connected through faces (4 neighbors in a plane, 6 in a volume);
             "full": through corners as well (8 or 26).
         spatial_dims: how many of the last axes are an image's; by default all are, so that `x` is one image.
@@ -111,15 +116,15 @@ def euler_characteristic(
 
     Raises:
         TypeError: not an array.
-        ValueError: a mask with a value that is neither 0 nor 1, an image with NaN (with the position), thresholds with
-            NaN or of another shape than (t,), a shape that is none of the above, or an axis of size 0.
-        RuntimeError: an array on a device.
+        ValueError: a mask with a value that is neither 0 nor 1, an image with NaN (with the position; on a device the
+            value counts as 1 and NaN is in no set, see `argrad.set_device_validation`), thresholds with NaN or of
+            another shape than (t,), a shape that is none of the above, or an axis of size 0.
 
     Gradient:
         None.
 
     Determinism:
-        No randomness. The same numbers for every number of threads.
+        No randomness. The same numbers for every number of threads, and on a device.
 
     Cost:
         O(n) time and n / 8 bytes for a mask of n voxels; O(n log t) time and 4 n bytes for a curve at t thresholds.
@@ -140,12 +145,12 @@ def euler_characteristic(
     if isinstance(x, list | tuple):
         options: dict[str, Any] = {"thresholds": thresholds, "connectivity": connectivity, "spatial_dims": spatial_dims}
         return _images.each(name, "x", [x], lambda x: euler_characteristic(x, **options))
-    lead = _images.enter(name, "x", x, spatial_dims)
+    lead = _images.enter(name, "x", x, spatial_dims, device=True)
     full = _check.choice(name, "connectivity", connectivity, _images.CONNECTIVITY) == "full"
     levels = None if thresholds is None else _levels(name, thresholds)
     if _array.is_tensor(x):
         return _torch.euler_characteristic(x.detach(), lead, levels, full)
-    return _euler(x, lead, levels, full)[0][()]
+    return _euler(_array.raw(x) if _array.place_of(x) == "device" else x, lead, levels, full)[0][()]
 
 
 def _levels(function: str, thresholds: Array | Sequence[float]) -> list[float]:
@@ -155,7 +160,7 @@ def _levels(function: str, thresholds: Array | Sequence[float]) -> list[float]:
                 raise TypeError(f"{function}: thresholds must be numbers, got {number!r}")
         levels = [float(number) for number in thresholds]
     else:
-        given = _array.raw(thresholds) if _array.is_tensor(thresholds) else np.asarray(thresholds)
+        given = np.asarray(_array.to_host(thresholds))
         if given.ndim != 1 or given.dtype.kind not in "fiu":
             raise ValueError(
                 f"{function}: thresholds must be numbers of shape (t,), got dtype {given.dtype} and shape {given.shape}"
@@ -167,8 +172,12 @@ def _levels(function: str, thresholds: Array | Sequence[float]) -> list[float]:
     return levels
 
 
-def _euler(x: Array, lead: int, levels: list[float] | None, full: bool) -> tuple[np.ndarray[Any, Any]]:
+def _euler(x: Array, lead: int, levels: list[float] | None, full: bool) -> tuple[Array]:
     name, images = "euler_characteristic", tuple(x.shape[:lead])
+    if _array.is_device(x):
+        if levels is None:
+            return (_device_masks.euler_characteristics(name, x, lead, full).reshape(images),)
+        return (_device_masks.euler_curves(name, x, lead, levels, full).reshape(*images, len(levels)),)
     if levels is None:
         counts = _native.euler_characteristics(name, _images.binary(name, "x", x, lead), lead, full)
         return (counts.reshape(images),)
@@ -192,4 +201,5 @@ _torch.declare(
     backward=lambda saved, grads, wanted: {},
     values=1,
     saved=(),
+    device=True,
 )

@@ -117,9 +117,8 @@ def shape_of(function: str, argument: str, x: Array, lead: int, kind: Filtration
         ValueError: an image with too many voxels.
         RuntimeError: volumes, for which there is no kernel.
     """
-    images, size = _images.spatial(x, lead)
-    if size >= _images.MOST:
-        raise ValueError(f"{function}: images must be of less than {_images.MOST} voxels, got {size}")
+    bounded(function, x, lead)
+    images = _images.spatial(x, lead)[0]
     long = [int(s) for s in x.shape[lead:] if s != 1]
     if len(long) == 3:
         raise RuntimeError(
@@ -130,6 +129,17 @@ def shape_of(function: str, argument: str, x: Array, lead: int, kind: Filtration
     up, across = int(len(long) == 2), int(len(long) > 0)
     rings = int(kind.ring != "none") + int(kind.full)
     return Plane(images, sides, (x.ndim - lead, len(long)), (shape[0], shape[1]), up, across, rings)
+
+
+def bounded(function: str, x: Array, lead: int) -> None:
+    """Require images whose cells have numbers.
+
+    Raises:
+        ValueError: an image with too many voxels.
+    """
+    size = _images.spatial(x, lead)[1]
+    if size >= _images.MOST:
+        raise ValueError(f"{function}: images must be of less than {_images.MOST} voxels, got {size}")
 
 
 def numbers(function: str, argument: str, x: Array) -> Array:

@@ -34,6 +34,7 @@ const CUDA_SOURCES: &[(&str, &str)] = &[
     ("sorting_scans.cu", include_str!("../../../cuda/sorting_scans.cu")),
     ("topology.cu", include_str!("../../../cuda/topology.cu")),
     ("topology_bars.cu", include_str!("../../../cuda/topology_bars.cu")),
+    ("topology_masks.cu", include_str!("../../../cuda/topology_masks.cu")),
     ("topology_match.cu", include_str!("../../../cuda/topology_match.cu")),
     ("topology_plane.cu", include_str!("../../../cuda/topology_plane.cu")),
 ];
