@@ -51,7 +51,8 @@ __device__ __forceinline__ double block_sum(double x) { return block_reduce(x, S
 __device__ __forceinline__ Dual block_sum(Dual x) { return {block_sum(x.value), block_sum(x.slope)}; }
 
 // Calls `out(i, side, x_i)` for i = 0 .. count: side_i = decay(i) (side_(i-1) + x_(i-1)), W sums at once; `x(i, entries)`
-// fills the entries of x_i. A thread takes 32 bytes of consecutive numbers of a tile, the width of a sector. Ends with the block in step.
+// fills the entries of x_i. A thread takes 32 bytes of consecutive numbers of a tile, the width of a sector, or half of it
+// where there are many sums. Ends with the block in step.
 template <class N, int W, class Decay, class X, class Out>
 __device__ void scan_side(i32 count, Decay decay, X x, Out out) {
     const int items = (W > 2 ? 16 : 32) / (int)sizeof(N);
@@ -156,3 +157,41 @@ template <class N> struct Links {
         });
     }
 };
+
+// One list of a batch in sorted order.
+template <class T> struct Sorted {
+    Span at;
+    const i32* order;
+    i32 count;
+    double temperature;
+    bool spoilt;  // by a NaN, or by a temperature that is not finite or not positive
+
+    __device__ Sorted(const Lists& batch, i64 list, const T* x, const i32* places, const T* temperatures, u32* fault,
+                      bool may_be_zero = false) {
+        at = batch.span(list);
+        order = places + at.start;
+        count = counted(order, at.count);
+        temperature = (double)temperatures[list];
+        const bool enough = temperature > 0.0 || (may_be_zero && temperature == 0.0);
+        const bool wrong = !(enough && temperature < infinity<double>());
+        if (wrong) report(fault);
+        spoilt = wrong || at.wrong || (count > 0 && is_nan(x[at.start + order[count - 1]]));
+    }
+};
+
+// W entries of a row of m, with `first` in front: those from k on.
+template <class N, int W, class Entry> __device__ __forceinline__ void extend(i64 k, i64 m, N first, Entry entry, N* to) {
+#pragma unroll
+    for (int w = 0; w < W; ++w) to[w] = k + w == 0 ? first : k + w <= m ? entry(k + w - 1) : constant<N>(0.0);
+}
+
+// Fills what the derivatives of a product write for a list that has no numbers, with m columns: NaN where there are items.
+template <class T>
+__device__ void spoil_list(const Sorted<T>& list, i64 m, T* to_x, T* to_items, T* to_rows, T* to_temperature) {
+    for (i64 i = threadIdx.x; i < list.count * m; i += blockDim.x) {
+        i64 r = i / m, c = i % m, place = list.at.start + list.order[r];
+        if (c == 0) to_x[place] = not_a_number<T>();
+        to_items[place * m + c] = to_rows[(list.at.start + r) * m + c] = not_a_number<T>();
+    }
+    if (threadIdx.x == 0) *to_temperature = list.spoilt ? not_a_number<T>() : T(0);
+}

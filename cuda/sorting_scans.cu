@@ -40,25 +40,6 @@ __device__ void product_by_items(const Links<double>& links, const i32* order, c
     }
 }
 
-// One list of a batch in sorted order.
-template <class T> struct Sorted {
-    Span at;
-    const i32* order;
-    i32 count;
-    double temperature;
-    bool spoilt;  // by a NaN, or by a temperature that is no finite, positive number
-
-    __device__ Sorted(const Lists& batch, i64 list, const T* x, const i32* places, const T* temperatures, u32* fault) {
-        at = batch.span(list);
-        order = places + at.start;
-        count = counted(order, at.count);
-        temperature = (double)temperatures[list];
-        const bool wrong = !(temperature > 0.0 && temperature < infinity<double>());
-        if (wrong) report(fault);
-        spoilt = wrong || at.wrong || (count > 0 && is_nan(x[at.start + order[count - 1]]));
-    }
-};
-
 // x[rows][n], v[rows][n][m], temperature[lists], places from `order_lists` -> y[rows][n][m] = P v, or P^T v if `transposed`;
 // NaN for lists with a NaN or a bad temperature; what does not count is left as it is. One block a list and PRODUCT_COLUMNS
 // columns, two scans of the list (four transposed); `scratch` has `bytes` for each block, null where shared memory is enough.
@@ -94,12 +75,6 @@ __global__ void softsort_product(const T* x, const T* v, const T* temperature, c
         }
         __syncthreads();
     }
-}
-
-// W entries of a row of m, with `first` in front: those from k on.
-template <class N, int W, class Entry> __device__ __forceinline__ void extend(i64 k, i64 m, N first, Entry entry, N* to) {
-#pragma unroll
-    for (int w = 0; w < W; ++w) to[w] = k + w == 0 ? first : k + w <= m ? entry(k + w - 1) : constant<N>(0.0);
 }
 
 // Memory of `softsort_gradients` beside the links.
@@ -181,21 +156,16 @@ __device__ N softsort_forces(const Links<N>& links, const Forces<N>& memory, i64
 template <class N, class T>
 __device__ void softsort_derive(Moving<T> x, Moving<T> items, Moving<T> rows, Moving<T> temperature, const i32* places,
                                 const Lists& batch, i64 lists, i64 m, bool descending, T* to_x, T* to_items, T* to_rows,
-                                T* to_temperature, Room room, u32* fault) {
+                                T* to_temperature, Room room) {
     Links<N> links;
     links.take(room, batch.n);
     const Forces<N> forces(room, batch.n, m == 1 ? 2 : FORCE_COLUMNS);
     for (i64 list = blockIdx.x; list < lists; list += gridDim.x) {
-        const Sorted<T> sorted(batch, list, x.value, places, temperature.value, fault);
+        const Sorted<T> sorted(batch, list, x.value, places, temperature.value, nullptr);
         const i32* order = sorted.order;
         const i64 start = sorted.at.start;
         if (sorted.spoilt) {
-            for (i64 i = threadIdx.x; i < sorted.count * m; i += blockDim.x) {
-                i64 r = i / m, c = i % m, place = order[r];
-                if (c == 0) to_x[start + place] = not_a_number<T>();
-                to_items[(start + place) * m + c] = to_rows[(start + r) * m + c] = not_a_number<T>();
-            }
-            if (threadIdx.x == 0) to_temperature[list] = not_a_number<T>();
+            spoil_list(sorted, m, to_x, to_items, to_rows, to_temperature + list);
             continue;
         }
         const N t = Read<N>::at(temperature, list);
@@ -222,11 +192,11 @@ __device__ void softsort_derive(Moving<T> x, Moving<T> items, Moving<T> rows, Mo
 template <class T>
 __global__ void softsort_vjp(const T* x, const T* items, const T* rows, const T* temperature, const i32* places,
                              const i64* offsets, i64 stride, i64 per_row, i64 n, i64 lists, i64 m, i64 descending,
-                             T* to_x, T* to_items, T* to_rows, T* to_temperature, u8* scratch, i64 bytes, u32* fault) {
+                             T* to_x, T* to_items, T* to_rows, T* to_temperature, u8* scratch, i64 bytes) {
     DYNAMIC_SHARED(memory);
     softsort_derive<double, T>({x, nullptr}, {items, nullptr}, {rows, nullptr}, {temperature, nullptr}, places,
                                {offsets, n, per_row, stride}, lists, m, descending != 0, to_x, to_items, to_rows,
-                               to_temperature, room_of(scratch, bytes, memory), fault);
+                               to_temperature, room_of(scratch, bytes, memory));
 }
 
 // The derivatives of these gradients along a tangent of each input (null: it stands still), on dual numbers.
@@ -235,10 +205,10 @@ __global__ void softsort_second(const T* x, const T* items, const T* rows, const
                                 const T* items_tangent, const T* rows_tangent, const T* temperature_tangent,
                                 const i32* places, const i64* offsets, i64 stride, i64 per_row, i64 n, i64 lists, i64 m,
                                 i64 descending, T* to_x, T* to_items, T* to_rows, T* to_temperature, u8* scratch,
-                                i64 bytes, u32* fault) {
+                                i64 bytes) {
     DYNAMIC_SHARED(memory);
     softsort_derive<Dual, T>({x, x_tangent}, {items, items_tangent}, {rows, rows_tangent},
                              {temperature, temperature_tangent}, places, {offsets, n, per_row, stride}, lists, m,
                              descending != 0, to_x, to_items, to_rows, to_temperature,
-                             room_of(scratch, bytes, memory), fault);
+                             room_of(scratch, bytes, memory));
 }

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from argrad import _native, _torch
+from argrad import _array, _cuda, _native, _torch
 from argrad._array import Array
-from argrad.sorting import _lists, _scans
+from argrad.sorting import _device_scans, _lists, _scans
 from argrad.sorting._lists import Lists
 
 _Arrays = tuple[np.ndarray[Any, Any], ...]
@@ -49,6 +49,23 @@ def _forward(
     descending: bool,
     sorts: bool,
 ) -> _Arrays:
+    if not _array.is_device(x):
+        return _on_host(x, strength, mask, offsets, function, descending, sorts)
+    arrays, fault = (x, strength, mask, offsets), _cuda.fault(x)
+    found = _device_scans.laplace_values(*arrays, descending, sorts, fault)
+    _cuda.confirm(fault, _on_host, *arrays, function, descending, sorts)
+    return found
+
+
+def _on_host(
+    x: np.ndarray[Any, Any],
+    strength: np.ndarray[Any, Any],
+    mask: np.ndarray[Any, Any] | None,
+    offsets: np.ndarray[Any, Any] | None,
+    function: str,
+    descending: bool,
+    sorts: bool,
+) -> _Arrays:
     if not (strength.min(initial=0.0) >= 0 and strength.max(initial=0.0) < np.inf):
         wrong = strength[~((strength >= 0) & (strength < np.inf))][0]
         raise ValueError(f"{function}: strength must be finite and >= 0, got {wrong}")
@@ -69,6 +86,11 @@ def _vjp(
     y_grad: np.ndarray[Any, Any],
     wanted: int,
 ) -> _Arrays:
+    if _array.is_device(x):
+        to_x, _, to_strength = _device_scans.laplace_gradients(
+            x, y_grad, strength, mask, offsets, places, descending, sorts
+        )
+        return to_x, to_strength
     bounds = _lists.bounds(function, x.shape, offsets)
     to_x, _, to_strength = _native.laplace_gradients(
         function, sorts, x, y_grad, strength, bounds, places, descending, None
@@ -89,6 +111,11 @@ def _second(
     x_tangent: np.ndarray[Any, Any],
     strength_tangent: np.ndarray[Any, Any],
 ) -> _Arrays:
+    if _array.is_device(x):
+        to_x, to_grad, to_strength = _device_scans.laplace_gradients(
+            x, y_grad, strength, mask, offsets, places, descending, sorts, (x_tangent, strength_tangent)
+        )
+        return to_x, to_strength, to_grad
     bounds = _lists.bounds(function, x.shape, offsets)
     to_x, to_grad, to_strength = _native.laplace_gradients(
         function, sorts, x, y_grad, strength, bounds, places, descending, (x_tangent, strength_tangent)
@@ -111,4 +138,5 @@ _torch.declare_smooth(
     differentiable=("x", "strength"),
     saved=("places",),
     values=1,
+    device=True,
 )

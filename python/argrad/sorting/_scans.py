@@ -48,7 +48,7 @@ def _forward(
 ) -> tuple[Any, ...]:
     if _array.is_device(x):
         arrays, fault = (x, v, temperature, mask, offsets), _cuda.fault(x)
-        found = _device_scans.product(*arrays, descending, transposed, fault)
+        found = _device_scans.product(method, *arrays, descending, transposed, fault)
         _cuda.confirm(fault, _on_host, *arrays, function, method, descending, transposed)
         return (*found, None) if memo else found
     return _on_host(x, v, temperature, mask, offsets, function, method, descending, transposed, memo=memo)
@@ -91,7 +91,7 @@ def _vjp(
     memo: Any = None,
 ) -> _Arrays:
     if _array.is_device(x):
-        return _vjp_on_device(x, v, temperature, mask, offsets, descending, transposed, places, y_grad, wanted)
+        return _vjp_on_device(method, x, v, temperature, mask, offsets, descending, transposed, places, y_grad, wanted)
     bounds = _lists.bounds(function, x.shape, offsets)
     if wanted == 2:  # the product is linear in v
         back, *_ = _native.scan_product(
@@ -107,6 +107,7 @@ def _vjp(
 
 
 def _vjp_on_device(
+    method: str,
     x: Array,
     v: Array,
     temperature: Array,
@@ -121,11 +122,11 @@ def _vjp_on_device(
     if wanted == 2:  # as on the host
         lists = _device.batch(x, offsets)
         a, u, t = _cuda.widen(x), _cuda.widen(y_grad), _cuda.widen(temperature)
-        back = _device_scans.multiply(a, u, t, mask, places, lists, not transposed, None)
+        back = _device_scans.multiply(method, a, u, t, mask, places, lists, not transposed, None)
         return _cuda.empty(x.shape, _array.computed(x), x), back, _cuda.empty(temperature.shape, _array.computed(x), x)
     items, rows = (y_grad, v) if transposed else (v, y_grad)
     to_x, to_items, to_rows, to_temperature = _device_scans.gradients(
-        x, items, rows, temperature, mask, offsets, places, descending
+        method, x, items, rows, temperature, mask, offsets, places, descending
     )
     return to_x, to_rows if transposed else to_items, to_temperature
 
@@ -149,7 +150,7 @@ def _second(
         to_scores, along, to_t = tangents
         moves = (to_scores, None, along, to_t) if transposed else (to_scores, along, None, to_t)
         to_x, to_items, to_rows, to_temperature = _device_scans.gradients(
-            x, items, rows, temperature, mask, offsets, places, descending, moves
+            method, x, items, rows, temperature, mask, offsets, places, descending, moves
         )
         return (to_x, *((to_rows, to_temperature, to_items) if transposed else (to_items, to_temperature, to_rows)))
     bounds = _lists.bounds(function, x.shape, offsets)
