@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from argrad import _check, _native, _torch
+from argrad import _array, _check, _cuda, _native, _torch
 from argrad._array import Array
-from argrad.sorting import _lists
+from argrad.sorting import _device_neuralsort, _lists
 from argrad.sorting._lists import Lists
 
 _PAPER = (30, 1e-6)
@@ -122,6 +122,17 @@ def _forward(
     x: Any, v: Any, temperature: Any, mask: Any, offsets: Any, *options: Any
 ) -> tuple[np.ndarray[Any, Any], ...]:
     """Return the product and, as residuals, the places in sorted order and the numbers of scaling steps."""
+    if not _array.is_device(x):
+        return _on_host(x, v, temperature, mask, offsets, *options)
+    arrays, fault = (x, v, temperature, mask, offsets), _cuda.fault(x)
+    found = _device_neuralsort.product(*arrays, options, fault)
+    _cuda.confirm(fault, _on_host, *arrays, *options)
+    return found
+
+
+def _on_host(
+    x: Any, v: Any, temperature: Any, mask: Any, offsets: Any, *options: Any
+) -> tuple[np.ndarray[Any, Any], ...]:
     name = "soft_permutation"
     wrong = temperature[~((temperature > 0) & (temperature < np.inf))]
     if wrong.size:
@@ -133,6 +144,9 @@ def _forward(
 
 def _vjp(x: Any, v: Any, temperature: Any, mask: Any, offsets: Any, *rest: Any) -> tuple[np.ndarray[Any, Any], ...]:
     *options, places, steps, grad, _ = rest
+    if _array.is_device(x):
+        kept = (tuple(options), places, steps, grad)
+        return _device_neuralsort.gradients(x, v, temperature, mask, offsets, *kept)
     bounds = _lists.bounds("soft_permutation", x.shape, offsets)
     found = _native.neuralsort_vjp("soft_permutation", x, v, temperature, bounds, (places, steps), grad, tuple(options))
     return tuple(y.reshape(like.shape) for y, like in zip(found, (x, v, temperature), strict=True))
@@ -140,8 +154,11 @@ def _vjp(x: Any, v: Any, temperature: Any, mask: Any, offsets: Any, *rest: Any) 
 
 def _second(x: Any, v: Any, temperature: Any, mask: Any, offsets: Any, *rest: Any) -> tuple[np.ndarray[Any, Any], ...]:
     *options, places, steps, grad, x_tangent, v_tangent, temperature_tangent = rest
-    bounds = _lists.bounds("soft_permutation", x.shape, offsets)
     tangents = (x_tangent, v_tangent, temperature_tangent)
+    if _array.is_device(x):
+        kept = (tuple(options), places, steps, grad, tangents)
+        return _device_neuralsort.gradients(x, v, temperature, mask, offsets, *kept)
+    bounds = _lists.bounds("soft_permutation", x.shape, offsets)
     found = _native.neuralsort_second(
         "soft_permutation", x, v, temperature, bounds, (places, steps), grad, tangents, tuple(options)
     )
@@ -163,4 +180,5 @@ _torch.declare_smooth(
     differentiable=("x", "v", "temperature"),
     saved=("places", "steps"),
     values=1,
+    device=True,
 )

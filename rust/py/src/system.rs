@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 /// The kernel sources, embedded so that wheels, sdists and editable installs behave alike.
 const CUDA_SOURCES: &[(&str, &str)] = &[
     ("adaptive.cuh", include_str!("../../../cuda/adaptive.cuh")),
+    ("band.cuh", include_str!("../../../cuda/band.cuh")),
     ("block.cuh", include_str!("../../../cuda/block.cuh")),
     ("canon.cuh", include_str!("../../../cuda/canon.cuh")),
     ("common.cuh", include_str!("../../../cuda/common.cuh")),
@@ -33,6 +34,7 @@ const CUDA_SOURCES: &[(&str, &str)] = &[
     ("sort.cuh", include_str!("../../../cuda/sort.cuh")),
     ("sorting_laplace.cu", include_str!("../../../cuda/sorting_laplace.cu")),
     ("sorting_laplace_product.cu", include_str!("../../../cuda/sorting_laplace_product.cu")),
+    ("sorting_neuralsort.cu", include_str!("../../../cuda/sorting_neuralsort.cu")),
     ("sorting_places.cu", include_str!("../../../cuda/sorting_places.cu")),
     ("sorting_scans.cu", include_str!("../../../cuda/sorting_scans.cu")),
     ("topology.cu", include_str!("../../../cuda/topology.cu")),
