@@ -44,6 +44,8 @@ KERNELS: dict[str, tuple[str, ...]] = {
     "sorting_laplace": ("laplace_values<T>", "laplace_vjp<T>", "laplace_second<T>"),
     "sorting_laplace_product": ("laplace_product<T>", "laplace_product_vjp<T>", "laplace_product_second<T>"),
     "sorting_neuralsort": ("neuralsort<T>", "neuralsort_vjp<T>", "neuralsort_second<T>"),
+    "sorting_pairs": ("pair_panels<T>", "pair_table", "pair_sums<T>"),
+    "sorting_pairs_ends": ("pair_gather<T>", "pair_values<T>", "pair_vjp<T>", "pair_second<T>"),
     "sorting_places": ("order_lists<T>", "hard_places<T>", "row_numbers"),
     "sorting_scans": ("softsort_product<T>", "softsort_vjp<T>", "softsort_second<T>"),
     "topology": ("image_keys<S>", "count_ranks", "write_ranks", "lowest_keys", "frame_keys"),

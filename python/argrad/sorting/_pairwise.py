@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from argrad import _array, _check, _native, _torch
+from argrad import _array, _check, _cuda, _native, _torch
 from argrad._array import Array
-from argrad.sorting import _lists
+from argrad.sorting import _device_pairs, _lists
 
 KERNELS = ("sigmoid", "softplus")
 
@@ -35,8 +35,8 @@ def pairwise_sum(
     each level of relevance.
 
     Args:
-        x: shape (*batch, n), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor. The last
-            dimension holds the lists.
+        x: shape (*batch, n), float16, bfloat16 (torch), float32 or float64; numpy array, torch tensor (CPU or CUDA)
+            or cupy array. The last dimension holds the lists.
         y: shape (*batch, m), of the kind and precision of `x`; it may be `x` itself. Leading dimensions broadcast.
         weights: w, like `y` or broadcast to its shape, of any sign, finite; None weighs each item by 1.
         kernel: K, `"sigmoid"` or `"softplus"`.
@@ -64,8 +64,8 @@ def pairwise_sum(
         TypeError: not arrays, arrays of two kinds, not floating, float64 together with a smaller dtype, a mask that is
             not boolean, or offsets that are not integers.
         ValueError: shapes that do not fit, an unknown kernel, a temperature that is not finite and > 0, or offsets that
-            do not rise from 0 to the number of items.
-        RuntimeError: an array on a device.
+            do not rise from 0 to the number of items. On a device lists with such a temperature or offsets get NaN
+            instead, see `argrad.set_device_validation`.
 
     Gradient:
         To x, y, weights and temperature, twice, exact up to errors like those of the values (B is at most 50 times
@@ -75,7 +75,7 @@ def pairwise_sum(
 
     Determinism:
         No randomness. A list gives the same bits on any number of threads, any instruction set, and with any other
-        lists in the batch.
+        lists in the batch. On a device the same bits from run to run, within the errors above of the host's.
 
     Cost:
         O(n + m) time and memory for each list, for any range of the items and any temperature, forward, backward and
@@ -99,14 +99,14 @@ def pairwise_sum(
     """
     name = "pairwise_sum"
     _check.choice(name, "kernel", kernel, KERNELS)
-    _lists.enter(name, x, mask=mask, offsets=offsets)
-    _lists.enter(name, y, mask=y_mask, offsets=y_offsets, name="y")
+    _lists.enter(name, x, mask=mask, offsets=offsets, device=True)
+    _lists.enter(name, y, mask=y_mask, offsets=y_offsets, name="y", device=True)
     _check.same_kind(name, {"x": x, "y": y, "weights": weights})
     _check.same_precision(name, {"x": x, "y": y})
     if weights is None:
         weights = _array.full(tuple(y.shape), 1.0, y)
     else:
-        _check.floating(name, "weights", weights)
+        _check.floating(name, "weights", weights, device=True)
         _check.same_precision(name, {"x": x, "weights": weights})
     _check_offsets(name, offsets, y_offsets)
     n, m = x.shape[-1], y.shape[-1]
@@ -150,7 +150,7 @@ def _batch(name: str, arrays: dict[str, Array]) -> tuple[int, ...]:
 def _expand(array: Array, shape: tuple[int, ...]) -> Array:
     if tuple(array.shape) == shape:
         return array
-    return array.expand(shape) if _array.is_tensor(array) else np.broadcast_to(array, shape)
+    return _array.spread(array, shape)
 
 
 _Floats = np.ndarray[Any, Any]
@@ -173,12 +173,24 @@ def _inputs(
 
 
 def _forward(x: _Floats, *args: Any) -> tuple[_Floats]:
+    if not _array.is_device(x):
+        return _on_host(x, *args)
+    *arrays, kernel = args
+    fault = _cuda.fault(x)
+    values = _device_pairs.Pairs((x, *arrays[:3]), arrays[3:], kernel, fault).values()
+    _cuda.confirm(fault, _on_host, x, *args)
+    return (values,)
+
+
+def _on_host(x: _Floats, *args: Any) -> tuple[_Floats]:
     *arrays, kernel = args
     return (_native.pair_sums("pairwise_sum", *_inputs(x, *arrays), kernel).reshape(x.shape),)
 
 
 def _vjp(*args: Any) -> tuple[_Floats, ...]:
     *arrays, kernel, grad, wanted = args
+    if _array.is_device(grad):
+        return _device_pairs.Pairs(arrays[:4], arrays[4:], kernel, None).vjp(_cuda.widen(grad))
     found = _native.pair_sums_vjp("pairwise_sum", *_inputs(*arrays), kernel, grad, wanted)
     return tuple(gradient.reshape(array.shape) for gradient, array in zip(found, arrays[:4], strict=True))
 
@@ -186,6 +198,8 @@ def _vjp(*args: Any) -> tuple[_Floats, ...]:
 def _second(*args: Any) -> tuple[_Floats, ...]:
     *arrays, kernel, grad, x_tangent, y_tangent, weights_tangent, temperature_tangent = args
     tangents = (x_tangent, y_tangent, weights_tangent, temperature_tangent)
+    if _array.is_device(grad):
+        return _device_pairs.Pairs(arrays[:4], arrays[4:], kernel, None).second(_cuda.widen(grad), tangents)
     found = _native.pair_sums_second("pairwise_sum", *_inputs(*arrays), kernel, grad, tangents)
     return tuple(gradient.reshape(array.shape) for gradient, array in zip(found, [*arrays[:4], grad], strict=True))
 
@@ -205,4 +219,5 @@ _torch.declare_smooth(
     differentiable=("x", "y", "weights", "temperature"),
     saved=(),
     values=1,
+    device=True,
 )
