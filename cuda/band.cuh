@@ -9,24 +9,6 @@
 #pragma once
 #include "scans.cuh"
 
-__device__ __forceinline__ double wide_of(float x) { return (double)x; }
-__device__ __forceinline__ double wide_of(double x) { return x; }
-__device__ __forceinline__ Dual wide_of(Dual x) { return x; }
-template <class E> struct Narrow {
-    static __device__ __forceinline__ E of(double x) { return (E)x; }
-};
-template <> struct Narrow<Dual> {
-    static __device__ __forceinline__ Dual of(Dual x) { return x; }
-};
-template <> __device__ __forceinline__ float constant<float>(double x) { return (float)x; }
-
-__device__ __forceinline__ float decay_of(float level) { return exp_exact(-level); }
-__device__ __forceinline__ double decay_of(double level) { return exp_exact(-level); }
-__device__ __forceinline__ Dual decay_of(Dual level) {
-    double e = exp_exact(-level.value);
-    return chain(level, e, -e);
-}
-
 // The band of one list, in the memory of a block.
 template <class E, class N> struct Band {
     i32 count;

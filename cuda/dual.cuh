@@ -1,7 +1,8 @@
 // Dual numbers, as in rust/core/src/dual.rs: a value and its derivative along one direction. What is written over a type N
 // of numbers runs on double, and on Dual for second derivatives.
 #pragma once
-#include "common.cuh"
+#include "block.cuh"
+#include "elementary.cuh"
 
 // value + slope e with e e = 0.
 struct Dual {
@@ -25,6 +26,7 @@ __device__ __forceinline__ double value_of(Dual x) { return x.value; }
 
 // A constant.
 template <class N> __device__ __forceinline__ N constant(double x);
+template <> __device__ __forceinline__ float constant<float>(double x) { return (float)x; }
 template <> __device__ __forceinline__ double constant<double>(double x) { return x; }
 template <> __device__ __forceinline__ Dual constant<Dual>(double x) { return {x, 0.0}; }
 
@@ -59,3 +61,32 @@ template <> struct Read<Dual> {
 // What is handed out: the value of a first derivative, the slope of a second.
 __device__ __forceinline__ double part_of(double x) { return x; }
 __device__ __forceinline__ double part_of(Dual x) { return x.slope; }
+
+// Elements of a type E, which may be float, and sums of them in a wider type.
+__device__ __forceinline__ double wide_of(float x) { return (double)x; }
+__device__ __forceinline__ double wide_of(double x) { return x; }
+__device__ __forceinline__ Dual wide_of(Dual x) { return x; }
+template <class E> struct Narrow {
+    static __device__ __forceinline__ E of(double x) { return (E)x; }
+};
+template <> struct Narrow<Dual> {
+    static __device__ __forceinline__ Dual of(Dual x) { return x; }
+};
+__device__ __forceinline__ float decay_of(float level) { return exp_exact(-level); }
+__device__ __forceinline__ double decay_of(double level) { return exp_exact(-level); }
+__device__ __forceinline__ Dual decay_of(Dual level) {
+    double e = exp_exact(-level.value);
+    return chain(level, e, -e);
+}
+
+// Item i as an element.
+template <class E> struct ReadAs {
+    template <class T> static __device__ __forceinline__ E at(Moving<T> x, i64 i) { return x.value[i]; }
+};
+template <> struct ReadAs<Dual> {
+    template <class T> static __device__ __forceinline__ Dual at(Moving<T> x, i64 i) { return Read<Dual>::at(x, i); }
+};
+
+// The sum over a block, to all threads.
+__device__ __forceinline__ double block_sum(double x) { return block_reduce(x, Sum()); }
+__device__ __forceinline__ Dual block_sum(Dual x) { return {block_sum(x.value), block_sum(x.slope)}; }

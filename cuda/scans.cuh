@@ -46,10 +46,6 @@ template <class N, int W> __device__ __forceinline__ Passage<N, W> shuffle_up(co
     return moved;
 }
 
-// The sum over a block, to all threads.
-__device__ __forceinline__ double block_sum(double x) { return block_reduce(x, Sum()); }
-__device__ __forceinline__ Dual block_sum(Dual x) { return {block_sum(x.value), block_sum(x.slope)}; }
-
 // Calls `out(i, side, x_i)` for i = 0 .. count: side_i = decay(i) (side_(i-1) + x_(i-1)), W sums at once; `x(i, entries)`
 // fills the entries of x_i. A thread takes 32 bytes of consecutive numbers of a tile, the width of a sector, or half of it
 // where there are many sums. Ends with the block in step.

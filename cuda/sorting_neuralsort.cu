@@ -201,13 +201,6 @@ __device__ N neuralsort_adjoint(const Band<E, N>& band, const Path<E, N>& path, 
     return block_sum(heat);
 }
 
-template <class E> struct ReadAs {
-    template <class T> static __device__ __forceinline__ E at(Moving<T> x, i64 i) { return x.value[i]; }
-};
-template <> struct ReadAs<Dual> {
-    template <class T> static __device__ __forceinline__ Dual at(Moving<T> x, i64 i) { return Read<Dual>::at(x, i); }
-};
-
 // What the kernels of both derivatives do; see there. E and N as in band.cuh.
 template <class E, class N, class T, class C>
 __device__ void neuralsort_derive(Moving<T> x, Moving<T> v, Moving<T> grad, Moving<T> temperature, const i32* places,

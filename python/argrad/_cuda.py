@@ -43,6 +43,7 @@ KERNELS: dict[str, tuple[str, ...]] = {
     "decoding": ("topk_rows<S>",),
     "sorting_laplace": ("laplace_values<T>", "laplace_vjp<T>", "laplace_second<T>"),
     "sorting_laplace_product": ("laplace_product<T>", "laplace_product_vjp<T>", "laplace_product_second<T>"),
+    "sorting_network": ("network_product<T>", "network_vjp<T>", "network_second<T>"),
     "sorting_neuralsort": ("neuralsort<T>", "neuralsort_vjp<T>", "neuralsort_second<T>"),
     "sorting_pairs": ("pair_panels<T>", "pair_table", "pair_sums<T>"),
     "sorting_pairs_ends": ("pair_gather<T>", "pair_values<T>", "pair_vjp<T>", "pair_second<T>"),

@@ -25,9 +25,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from argrad import _check, _native, _torch
+from argrad import _array, _check, _cuda, _native, _torch
 from argrad._array import Array
-from argrad.sorting import _lists
+from argrad.sorting import _device_network, _lists
 
 NETWORKS = ("odd_even", "bitonic")
 DISTRIBUTIONS = ("logistic", "logistic_art", "reciprocal", "cauchy", "gaussian", "optimal")
@@ -102,6 +102,22 @@ def _forward(
     offsets: np.ndarray[Any, Any] | None,
     *options: Any,
 ) -> tuple[np.ndarray[Any, Any]]:
+    if not _array.is_device(x):
+        return _on_host(x, v, steepness, mask, offsets, *options)
+    arrays, fault = (x, v, steepness, mask, offsets), _cuda.fault(x)
+    y = _device_network.product(*arrays, options[1:], fault)
+    _cuda.confirm(fault, _on_host, *arrays, *options)
+    return (y,)
+
+
+def _on_host(
+    x: np.ndarray[Any, Any],
+    v: np.ndarray[Any, Any],
+    steepness: np.ndarray[Any, Any],
+    mask: np.ndarray[Any, Any] | None,
+    offsets: np.ndarray[Any, Any] | None,
+    *options: Any,
+) -> tuple[np.ndarray[Any, Any]]:
     function, layout, rest = _arguments(x, mask, offsets, *options)
     return (_native.network_product(function, (x, v, steepness), layout, rest).reshape(v.shape),)
 
@@ -115,12 +131,40 @@ def _vjp(
     *rest: Any,
 ) -> tuple[np.ndarray[Any, Any], ...]:
     *options, gradient, wanted = rest
+    if _array.is_device(x):
+        return _on_device(x, v, steepness, mask, offsets, options, gradient, wanted=bool(wanted & 2))[:3]
     function, layout, options = _arguments(x, mask, offsets, *options)
     to_x, to_v, to_steepness = _native.network_vjp(
         function, (x, v, steepness), gradient, layout, options, bool(wanted & 2)
     )
     to_v = np.empty_like(v) if to_v is None else to_v.reshape(v.shape)
     return to_x.reshape(x.shape), to_v, to_steepness.reshape(steepness.shape)
+
+
+def _on_device(
+    x: Array,
+    v: Array,
+    steepness: Array,
+    mask: Array | None,
+    offsets: Array | None,
+    options: Any,
+    gradient: Array,
+    tangents: Any = (),
+    *,
+    wanted: bool = True,
+) -> tuple[Any, ...]:
+    """Return the gradients to x, v, steepness and `gradient`, or their derivatives along tangents."""
+    _, descending, network, distribution, transposed = options
+    factors, want = ((gradient, v), (False, wanted)) if transposed else ((v, gradient), (wanted, False))
+    if tangents:
+        p, q, r = tangents
+        tangents, want = (p, None, q, r) if transposed else (p, q, None, r), (True, True)
+    to_x, to_right, to_left, to_steepness = _device_network.gradients(
+        x, *factors, steepness, mask, offsets, (descending, network, distribution), want, tangents
+    )
+    to_v, to_gradient = (to_left, to_right) if transposed else (to_right, to_left)
+    to_v = _cuda.empty(v.shape, _array.computed(x), x) if to_v is None else to_v
+    return to_x, to_v, to_steepness, to_gradient
 
 
 def _second(
@@ -132,6 +176,9 @@ def _second(
     *rest: Any,
 ) -> tuple[np.ndarray[Any, Any], ...]:
     *options, gradient, x_tangent, v_tangent, steepness_tangent = rest
+    if _array.is_device(x):
+        tangents = (x_tangent, v_tangent, steepness_tangent)
+        return _on_device(x, v, steepness, mask, offsets, options, gradient, tangents)
     function, layout, options = _arguments(x, mask, offsets, *options)
     a, b, c, g, p, q, r = (
         array.astype(np.float64, copy=False)
@@ -155,4 +202,5 @@ _torch.declare_smooth(
     differentiable=("x", "v", "steepness"),
     saved=(),
     values=1,
+    device=True,
 )

@@ -50,7 +50,7 @@ def product_only(cls: Any, function: Any, types: Any, args: Any = (), kwargs: An
     return NotImplemented
 
 
-_ON_DEVICE = ("softsort", "laplace", "neuralsort")
+_ON_DEVICE = ("softsort", "laplace", "neuralsort", "network")
 """Methods whose products run on a GPU."""
 
 
@@ -304,7 +304,7 @@ def soft_permutation(
 
     Args:
         x: scores, shape (*batch, n), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU
-            tensor, for "softsort", "laplace" and "neuralsort" also CUDA tensor or cupy array.
+            tensor, for "softsort", "laplace", "neuralsort" and "network" also CUDA tensor or cupy array.
         method: see above.
         dim: the dimension that holds the lists.
         descending: whether row 1 belongs to the largest item (False: to the smallest).
@@ -329,7 +329,7 @@ def soft_permutation(
         TypeError: x not a floating array, arrays of two kinds, or a flag that is not a boolean.
         ValueError: an unknown method, an option out of range or given to a method without it, or shapes that do not
             fit. What only values tell (bad temperatures in an array, bad offsets) is raised by the products.
-        RuntimeError: an array on a device, for other methods than "softsort", "laplace" and "neuralsort".
+        RuntimeError: an array on a device, for "sinkhorn" and "ot".
 
     Gradient:
         Of the products, exact: to x, to V or U, and to the temperature (steepness), twice. At ties see the methods. A
