@@ -85,39 +85,57 @@ def _room(
     x: Array,
     lists: Batch,
     network: str,
-    columns_at_once: int,
+    m: int,
     record: tuple[int, int, int] | None,
     *,
     columns: int = 1,
     dual: bool = False,
 ) -> tuple[int, Room]:
-    """Return the layers of a segment and the memory of a block (`Tile` of `sorting_network.cu`).
+    """Return the layers of a segment and the memory of a block of `sorting_network.cu` for m columns at once."""
+    width = 16 if dual else 8 if _array.computed(x) == "float64" else 4
+    both = record is not None and record[0] > 0
+    state = _device.size_of(lists.n, 4, *[width] * (2 if both else 1), *[width * m] * (2 if both else 1))
+    return room(x, lists.total, lists.n, network, width, state, record, m if both else 0, columns=columns)
+
+
+def room(
+    x: Array,
+    lists: int,
+    n: int,
+    network: str,
+    width: int,
+    state: int,
+    record: tuple[int, int, int] | None,
+    kept: int,
+    *,
+    columns: int = 1,
+) -> tuple[int, Room]:
+    """Return the layers of a segment and the memory of a block for a `Tile` (`network_tile.cuh`).
 
     Args:
         x: scores.
-        lists: their lists.
+        lists: how many lists there are.
+        n: items of a list at most.
         network: its name.
-        columns_at_once: of the factors.
+        width: bytes of a number.
+        state: bytes of what is not recorded.
         record: arrays of distances, differences and weights for the way back; None: there is none.
+        kept: columns of the right factor that the way back takes.
         columns: blocks of the grid in its second dimension.
-        dual: whether numbers are dual.
     """
-    n, m, width = lists.n, columns_at_once, 16 if dual else 8 if _array.computed(x) == "float64" else 4
     bits = max(n - 1, 0).bit_length()
     depth, comparators = (bits * (bits + 1) // 2, 1 << max(bits - 1, 0)) if network == "bitonic" else (n, n // 2)
     depth = max(depth, 1)
-    gradient, factors = record is not None and record[0], 2 if record and record[0] else 1
-    state = _device.size_of(n, 4, *[width] * (2 if gradient else 1), *[width * m] * factors)
     if record is None:
-        return depth, _device.room(x, lists.total, state, columns=columns)
+        return depth, _device.room(x, lists, state, columns=columns)
 
     def size(segment: int) -> int:
-        kept = n * (1 + m * int(bool(gradient))) * (-(-depth // segment) - 1)
-        recorded = [segment * comparators * width * arrays for arrays in record]
-        return state + sum([-(-part // 16) * 16 for part in (*recorded, kept * width)])
+        states = n * (1 + kept) * (-(-depth // segment) - 1)
+        recorded = [segment * comparators * arrays for arrays in record]
+        return state + sum([-(-part * width // 16) * 16 for part in (*recorded, states)])
 
     segment = depth if size(depth) <= RECORD else math.isqrt(depth - 1) + 1
-    return segment, _device.room(x, lists.total, size(segment), columns=columns)
+    return segment, _device.room(x, lists, size(segment), columns=columns)
 
 
 def _columns(x: Array, v: Array) -> int:

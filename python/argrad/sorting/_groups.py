@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from argrad import _array, _check, _native, _torch
+from argrad import _array, _check, _cuda, _native, _torch
 from argrad._array import Array
-from argrad.sorting import _lists, _network
+from argrad.sorting import _device_groups, _lists, _network
 
 REDUCTIONS = ("none", "mean", "batch_mean")
 _NOTHING = np.zeros(0)
@@ -55,8 +55,8 @@ def group_order(
     All of them are near 1 where every positive is well above every negative, whatever the order inside a group.
 
     Args:
-        x: scores, shape (..., n), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor. Each
-            row along `dim` is a list.
+        x: scores, shape (..., n), float16, bfloat16 (torch), float32 or float64; numpy array, torch tensor (CPU or
+            CUDA) or cupy array. Each row along `dim` is a list.
         positive: booleans of the shape of `x`: which items should be above the others.
         dim: dimension along which the lists lie.
         negatives: how many of the largest negatives take part, >= 1; None: all.
@@ -79,7 +79,6 @@ def group_order(
     Raises:
         TypeError: not an array, not of a floating dtype, arrays of two kinds, or `positive` or `mask` not boolean.
         ValueError: `negatives` below 1, a steepness not finite and > 0, an unknown option, or shapes that do not fit.
-        RuntimeError: an array on a device.
 
     Gradient:
         Exact, to `x` and `steepness`, twice differentiable; see `soft_permutation` for its limits at infinite scores
@@ -87,7 +86,8 @@ def group_order(
         1e-12, and to `x` for how the items are ordered inside their group. Forward mode is not supported.
 
     Determinism:
-        No randomness; the same bits on any number of threads and in any batch.
+        No randomness; the same bits on any number of threads and in any batch. On a device a steepness in an array that
+        is not finite and > 0 gives NaN instead of an error, see `argrad.set_device_validation`.
 
     Cost:
         A sort, and one product of P^T with a vector: O(c^2) for c items that take part (odd-even), two products for
@@ -108,7 +108,7 @@ def group_order(
         (array([0.969, 0.998, 1.   , 0.971]), 3)
     """
     name = "group_order"
-    lists = _lists.enter(name, x, dim=dim, mask=mask)
+    lists = _lists.enter(name, x, dim=dim, mask=mask, device=True)
     label = _label(lists, positive)
     most = None if negatives is None else _check.integer(name, "negatives", negatives, low=1)
     _check.choice(name, "network", network, _network.NETWORKS)
@@ -126,7 +126,7 @@ def group_order(
 
 def _label(lists: _lists.Lists, positive: Array) -> Array:
     """Require booleans of the shape of x; return them with the lists in the last dimension."""
-    _check.array(lists.function, "positive", positive)
+    _check.array(lists.function, "positive", positive, device=True)  # it is where x is
     _check.same_kind(lists.function, {"x": lists.x, "positive": positive})
     if _check.dtype_name(positive) != "bool":
         raise TypeError(f"{lists.function}: positive must be of dtype bool, got {_check.dtype_name(positive)}")
@@ -154,6 +154,19 @@ def _slopes_shape(x: Any, slopes: bool) -> Any:
 
 def _forward(x: Any, positive: Any, steepness: Any, mask: Any, *options: Any) -> tuple[np.ndarray[Any, Any], ...]:
     """Return values and counts; for the derivatives the order of the items, and the slopes of means if kept."""
+    if not _array.is_device(x):
+        return _on_host(x, positive, steepness, mask, *options)
+    groups, fault = (
+        _device_groups.Groups(x, positive, steepness, options[:-1], _value_shape(x, options[-2])),
+        _cuda.fault(x),
+    )
+    order, count = groups.arrange(mask)
+    value, slopes = groups.values(order, count, options[-1], fault)
+    _cuda.confirm(fault, _on_host, x, positive, steepness, mask, *options)
+    return value, count, order, slopes
+
+
+def _on_host(x: Any, positive: Any, steepness: Any, mask: Any, *options: Any) -> tuple[np.ndarray[Any, Any], ...]:
     value, count, order, slopes = _native.group_order(
         "group_order", (x, steepness), (positive, mask), _native_options(x, options[:-1]), options[-1]
     )
@@ -172,6 +185,11 @@ def _shapes(x: Any, positive: Any, steepness: Any, mask: Any, *options: Any) -> 
 
 def _vjp(x: Any, positive: Any, steepness: Any, mask: Any, *rest: Any) -> tuple[np.ndarray[Any, Any], ...]:
     *options, order, slopes, gradient, wanted = rest
+    if _array.is_device(x):
+        groups = _device_groups.Groups(x, positive, steepness, options[:-1], _value_shape(x, options[-2]))
+        if options[-1] and wanted == 1:
+            return groups.scaled(slopes, gradient), _cuda.empty((0,), "float32", x)
+        return groups.gradients(order, gradient)
     if options[-1] and wanted == 1:  # to the scores alone
         return _native.group_order_scaled((slopes, gradient)).reshape(x.shape), _NOTHING
     found = _native.group_order_vjp(
@@ -182,6 +200,9 @@ def _vjp(x: Any, positive: Any, steepness: Any, mask: Any, *rest: Any) -> tuple[
 
 def _second(x: Any, positive: Any, steepness: Any, mask: Any, *rest: Any) -> tuple[np.ndarray[Any, Any], ...]:
     *options, order, _, gradient, x_tangent, steepness_tangent = rest
+    if _array.is_device(x):
+        groups = _device_groups.Groups(x, positive, steepness, options[:-1], _value_shape(x, options[-2]))
+        return groups.gradients(order, gradient, (x_tangent, steepness_tangent))
     a, s, g, p, q = (y.astype(np.float64, copy=False) for y in (x, steepness, gradient, x_tangent, steepness_tangent))
     given = _native_options(x, options[:-1])
     found = _native.group_order_second("group_order", (a, s), (positive, mask), given, order, (g, (p, q)))
@@ -203,4 +224,5 @@ _torch.declare_smooth(
     saved=("order", "slopes"),
     values=1,
     shown=2,
+    device=True,
 )
