@@ -141,6 +141,13 @@ def test_nan_and_infinities(log, dtype):
     assert tensor.grad[1].isnan().all()
 
 
+@pytest.mark.parametrize("k", [0.0, 1.0, 7.0])
+def test_nan_without_a_boundary_is_nan_in_gradients(k):
+    x = torch.tensor([1.0, np.nan, 2.0, np.inf], requires_grad=True)
+    soft_topk(x, k, kind="threshold").sum().backward()
+    assert x.grad.isnan().all()
+
+
 @pytest.mark.parametrize("kind", oracles.KINDS)
 def test_masks_and_ragged_lists_are_lists_of_their_own(kind, dtype, rng):
     x = rng.standard_normal((3, 12)).astype(dtype)

@@ -112,6 +112,11 @@ fn exact<T: Passes>(
     let (x, g) = (&problem.x[range.clone()], &g[range.clone()]);
     let mut dense = Dense::default();
     dense.gather(x, problem.mask.map(|mask| &mask[range.clone()]), largest);
+    if dense.nan {
+        dense.at.extend(dense.highest.iter().chain(&dense.lowest));
+        let gradient = Gradient::nan(dense.at.len());
+        return Found { at: dense.at, gradient };
+    }
     let sign = if largest { 1.0 } else { -1.0 };
     let pick = |from: &[T], sign: f64| dense.at.iter().map(|&i| sign * from[i as usize].wide()).collect::<Vec<_>>();
     let [slope_k, slope_tau] = tangents.map_or([0.0; 2], |[_, k, tau]| [k[list].wide(), tau[list].wide()]);
@@ -127,10 +132,6 @@ fn exact<T: Passes>(
     };
     let mut gradient = with_curve!(kind, curve => exact.gradient(curve));
     gradient.dx.iter_mut().for_each(|slope| (slope.value, slope.slope) = (sign * slope.value, sign * slope.slope));
-    if dense.nan {
-        dense.at.extend(dense.highest.iter().chain(&dense.lowest));
-        gradient = Gradient::nan(dense.at.len());
-    }
     Found { at: dense.at, gradient }
 }
 
