@@ -29,7 +29,8 @@ the host."""
 INSTALL = 'pip install "argrad[cuda13]" (or "argrad[cuda12]" for a driver of CUDA 12)'
 
 _NUMBERS = {"float16": "Half", "bfloat16": "BFloat", "float32": "float", "float64": "double"}
-_STATIC_SHARED = 48 * 1024
+_UNASKED_SHARED = 32 * 1024
+"""Dynamic shared memory that is there without being asked for: 48 KiB less what kernels declare themselves."""
 
 KERNELS: dict[str, tuple[str, ...]] = {
     "seeding": (
@@ -211,7 +212,7 @@ def launch(
     values = tuple([_argument(x) for x in args])
     with _current(like, device):
         kernel = function(file, name, device)
-        if shared > _STATIC_SHARED:
+        if shared > _UNASKED_SHARED:
             kernel.max_dynamic_shared_size_bytes = shared  # type: ignore[attr-defined]
         kernel((*blocks, 1), (block, 1, 1), values, shared_mem=shared)
 

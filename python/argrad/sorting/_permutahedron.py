@@ -7,7 +7,7 @@ import numpy as np
 
 from argrad import _array, _check, _native, _torch
 from argrad._array import Array
-from argrad.sorting import _laplace, _lists, _places
+from argrad.sorting import _device_soft, _laplace, _lists, _places
 
 REGULARIZATIONS = ("l2", "kl", "pnorm", "laplace")
 NAN = float("nan")
@@ -23,6 +23,8 @@ def _options(lists: _lists.Lists, options: Options) -> Options:
     for argument, flag in (("descending", descending), ("straight_through", straight_through)):
         _check.flag(function, argument, flag)
     _check.choice(function, "regularization", regularization, REGULARIZATIONS)
+    if regularization not in ("l2", "kl"):
+        _check.array(function, "x", lists.x)  # no kernels on a device
     p = _check.real(function, "p", p, low=1.1, high=2.0)
     if isinstance(fill, bool) or not isinstance(fill, int | float | np.integer | np.floating):
         raise TypeError(f"{function}: fill must be a number, got {fill!r}")
@@ -52,14 +54,18 @@ def project(operation: str, lists: _lists.Lists, strength: Any, options: Options
     )
 
 
-def count_blocks(operation: str, lists: _lists.Lists, strength: Any, options: Options) -> np.ndarray[Any, Any]:
-    """Return the number of blocks of each list, flat."""
+def count_blocks(operation: str, lists: _lists.Lists, strength: Any, options: Options) -> Any:
+    """Return the number of blocks of each list, flat on the host."""
     options = _options(lists, options)
     strengths = _array.raw(_strength(operation, lists, strength, options))
-    _check_strength(lists.function, strengths)
     mask, offsets = (None if array is None else _array.raw(array) for array in (lists.mask, lists.offsets))
+    x = _array.raw(lists.x)
+    if _array.is_device(x):
+        _, index, _ = _FORWARD[operation](x, strengths, mask, offsets, *options)
+        return _device_soft.count_blocks(index, offsets, lists.batch)
+    _check_strength(lists.function, strengths)
     how = _how(lists.function, operation, lists.x.shape, mask, offsets, *options)
-    return _native.soft_blocks(lists.function, [_array.raw(lists.x), strengths], how)
+    return _native.soft_blocks(lists.function, [x, strengths], how)
 
 
 def _lapsum(operation: str, lists: _lists.Lists, strength: Array, options: Options) -> Any:
@@ -101,38 +107,41 @@ def _how(
     fill: float,
 ) -> tuple[Any, ...]:
     """What the native functions take beside arrays of numbers."""
-    # q - 1 for 1/p + 1/q = 1; rounded, so that 4/3 gives the power 3 and not one that is slow.
-    degree = round(1 / (p - 1), 12)
     bounds = _lists.bounds(function, shape, offsets)
-    return operation, bounds, mask, descending, regularization, degree, straight_through, fill
+    return operation, bounds, mask, descending, regularization, _device_soft.degree(p), straight_through, fill
 
 
 def _forward(operation: str) -> Callable[..., tuple[np.ndarray[Any, Any], ...]]:
-    """Return the forward function of one operation: values, an integer for each item, weights."""
+    """Return the forward function of one operation: values, an integer for each item, weights.
+
+    What the integers and the weights say differs between host and device; only `_vjp` reads them.
+    """
     function = f"soft_{operation}"
 
-    def forward(x: Any, strength: Any, mask: Any, offsets: Any, *options: Any) -> tuple[np.ndarray[Any, Any], ...]:
+    def forward(x: Any, strength: Any, mask: Any, offsets: Any, *options: Any) -> tuple[Any, ...]:
+        if _array.is_device(x):
+            return _device_soft.forward(operation, on_host, x, strength, mask, offsets, *options)
+        return on_host(x, strength, mask, offsets, *options)
+
+    def on_host(x: Any, strength: Any, mask: Any, offsets: Any, *options: Any) -> tuple[np.ndarray[Any, Any], ...]:
         _check_strength(function, strength)
         how = _how(function, operation, x.shape, mask, offsets, *options)
         value, index, weight = _native.soft_forward(function, [x, strength], how)
-        return value.reshape(x.shape), index.reshape(x.shape), weight.reshape(_weights(x, options[1]))
+        return value.reshape(x.shape), index.reshape(x.shape), weight.reshape(_device_soft.weights(x.shape, options[1]))
 
     return forward
 
 
-def _weights(x: Any, regularization: str) -> tuple[int, ...]:
-    """Shape of the weights that are kept for backward: none for l2."""
-    return (*x.shape[:-1], 0 if regularization == "l2" else x.shape[-1])
-
-
 def _shapes(x: Any, strength: Any, mask: Any, offsets: Any, *options: Any) -> _torch.Shapes:
-    return (x.shape, None), (x.shape, "int32"), (_weights(x, options[1]), None)
+    return (x.shape, None), (x.shape, "int32"), (_device_soft.weights(x.shape, options[1]), None)
 
 
 def _vjp(operation: str) -> Callable[..., tuple[np.ndarray[Any, Any], ...]]:
     function = f"soft_{operation}"
 
-    def vjp(x: Any, strength: Any, mask: Any, offsets: Any, *rest: Any) -> tuple[np.ndarray[Any, Any], ...]:
+    def vjp(x: Any, strength: Any, mask: Any, offsets: Any, *rest: Any) -> tuple[Any, ...]:
+        if _array.is_device(x):
+            return _device_soft.vjp(operation, x, strength, mask, offsets, *rest)
         *options, index, weight, grad, wanted = rest
         how = _how(function, operation, x.shape, mask, offsets, *options)
         to_x, to_strength = _native.soft_vjp(function, [x, strength, weight, grad], index, bool(wanted & 2), how)
@@ -144,7 +153,9 @@ def _vjp(operation: str) -> Callable[..., tuple[np.ndarray[Any, Any], ...]]:
 def _second(operation: str) -> Callable[..., tuple[np.ndarray[Any, Any], ...]]:
     function = f"soft_{operation}"
 
-    def second(x: Any, strength: Any, mask: Any, offsets: Any, *rest: Any) -> tuple[np.ndarray[Any, Any], ...]:
+    def second(x: Any, strength: Any, mask: Any, offsets: Any, *rest: Any) -> tuple[Any, ...]:
+        if _array.is_device(x):
+            return _device_soft.second(operation, x, strength, mask, offsets, *rest)
         *options, _, _, grad, x_tangent, strength_tangent = rest
         how = _how(function, operation, x.shape, mask, offsets, *options)
         found = _native.soft_second(function, [x, strength, grad, x_tangent, strength_tangent], how)
@@ -155,8 +166,10 @@ def _second(operation: str) -> Callable[..., tuple[np.ndarray[Any, Any], ...]]:
 
 def _auto(x: Any, mask: Any, offsets: Any, operation: str, regularization: str, p: float) -> tuple[Any, ...]:
     function = f"soft_{operation}"
-    how = _how(function, operation, x.shape, mask, offsets, False, regularization, p, False, NAN)
     ((shape, _),) = _auto_shapes(x, mask, offsets)
+    if _array.is_device(x):
+        return (_device_soft.auto(x, mask, offsets, operation, regularization, p, shape),)
+    how = _how(function, operation, x.shape, mask, offsets, False, regularization, p, False, NAN)
     strength = _native.auto_strength(function, x, int(np.prod(shape, dtype=np.int64)), how)
     return (strength.reshape(shape),)
 
@@ -179,6 +192,7 @@ for _operation in ("rank", "sort"):
         differentiable=("x", "strength"),
         saved=("index", "weight"),
         values=1,
+        device=True,
     )
 
 _torch.declare(
@@ -190,4 +204,5 @@ _torch.declare(
     values=1,
     saved=(),
     folds=True,
+    device=True,
 )

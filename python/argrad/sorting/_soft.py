@@ -34,7 +34,8 @@ def soft_rank(
     draws them to the mean rank.
 
     Args:
-        x: scores, shape (*batch, n), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor.
+        x: scores, shape (*batch, n), float16, bfloat16 (torch), float32 or float64; numpy array, torch
+            tensor (CPU or CUDA) or cupy array.
         dim: the dimension that holds the lists.
         descending: give rank 1 to the largest score instead of the smallest.
         strength: eps >= 0, in units of x: a number, or an array of the shape of `x` without `dim` (with `offsets`,
@@ -59,8 +60,10 @@ def soft_rank(
     Raises:
         TypeError: not an array, a wrong dtype, or arrays of two kinds.
         ValueError: `dim`, `p` or an option out of range, `strength` negative, NaN or infinite, or `mask` or `offsets`
-            of a wrong shape or `offsets` that do not rise from 0 to n.
-        RuntimeError: an array on a device.
+            of a wrong shape or `offsets` that do not rise from 0 to n. (On a device faults of the values are told
+            only on request, see `argrad.set_device_validation`: a list with such a strength is NaN, and what no list
+            bounds is.)
+        RuntimeError: an array on a device, and a `regularization` without kernels there ("laplace", "pnorm").
 
     Gradient:
         Exact to `x` and `strength`, first and second, wherever no two blocks are about to merge. It couples only items
@@ -93,7 +96,7 @@ def soft_rank(
         >>> print(soft_rank(x, descending=True, mask=np.array([True, False, True])))
         [ 1. nan  2.]
     """
-    lists = _lists.enter("soft_rank", x, dim=dim, mask=mask, offsets=offsets)
+    lists = _lists.enter("soft_rank", x, dim=dim, mask=mask, offsets=offsets, device=True)
     return _permutahedron.project("rank", lists, strength, (descending, regularization, p, straight_through, fill))
 
 
@@ -124,7 +127,8 @@ def soft_sort(
     draws them to the mean.
 
     Args:
-        x: scores, shape (*batch, n), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor.
+        x: scores, shape (*batch, n), float16, bfloat16 (torch), float32 or float64; numpy array, torch
+            tensor (CPU or CUDA) or cupy array.
         dim: the dimension that holds the lists.
         descending: begin with the largest score instead of the smallest.
         strength: eps >= 0, in units of 1 / x: a number, or an array of the shape of `x` without `dim` (with `offsets`,
@@ -148,8 +152,10 @@ def soft_sort(
     Raises:
         TypeError: not an array, a wrong dtype, or arrays of two kinds.
         ValueError: `dim`, `p` or an option out of range, `strength` negative, NaN or infinite, or `mask` or `offsets`
-            of a wrong shape or `offsets` that do not rise from 0 to n.
-        RuntimeError: an array on a device.
+            of a wrong shape or `offsets` that do not rise from 0 to n. (On a device faults of the values are told
+            only on request, see `argrad.set_device_validation`: a list with such a strength is NaN, and what no list
+            bounds is.)
+        RuntimeError: an array on a device, and a `regularization` without kernels there ("laplace", "pnorm").
 
     Gradient:
         Exact to `x` and `strength`, first and second, wherever no two blocks are about to merge. An item alone in its
@@ -177,7 +183,7 @@ def soft_sort(
         >>> print(soft_sort(x, strength=1.0, descending=True).round(2))
         [2.4 1.4 0.4]
     """
-    lists = _lists.enter("soft_sort", x, dim=dim, mask=mask, offsets=offsets)
+    lists = _lists.enter("soft_sort", x, dim=dim, mask=mask, offsets=offsets, device=True)
     return _permutahedron.project("sort", lists, strength, (descending, regularization, p, straight_through, fill))
 
 
@@ -241,6 +247,6 @@ def permutahedron_blocks(
     name = "permutahedron_blocks"
     operation = _check.choice(name, "operation", operation, ("rank", "sort"))
     _check.choice(name, "regularization", regularization, ("l2", "kl", "pnorm"))
-    lists = _lists.enter(name, x, dim=dim, mask=mask, offsets=offsets)
+    lists = _lists.enter(name, x, dim=dim, mask=mask, offsets=offsets, device=True)
     counts = _permutahedron.count_blocks(operation, lists, strength, (descending, regularization, p, False, NAN))
     return _array.like(counts.reshape(lists.batch if offsets is not None else lists.batch[:-1]), x)

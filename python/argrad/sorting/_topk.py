@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from argrad import _check, _native, _torch
+from argrad import _array, _check, _native, _torch
 from argrad._array import Array
-from argrad.sorting import _lists
+from argrad.sorting import _device_topk, _lists
 
 KINDS = ("logistic", "laplace", "l2", "pnorm", "gaussian", "threshold")
 
@@ -43,8 +43,8 @@ def soft_topk(
     ============== ================================ ====================================================================
 
     Args:
-        x: scores, shape (..., n), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor. Each
-            row along `dim` is a list.
+        x: scores, shape (..., n), float16, bfloat16 (torch), float32 or float64; numpy array, torch tensor (CPU or
+            CUDA) or cupy array. Each row along `dim` is a list.
         k: what each list's values sum to, a real number >= 0, or an array of one number per list (the shape of `x`
             without `dim`; with `offsets`, followed by the number of lists). `"threshold"` takes whole numbers only.
         dim: dimension along which the lists lie.
@@ -68,8 +68,9 @@ def soft_topk(
     Raises:
         TypeError: not an array, not of a floating dtype, arrays of two kinds, or `mask` not boolean.
         ValueError: k negative, NaN or infinite, `temperature` not finite and > 0, `p` out of range, an unknown `kind`,
-            a `k` that is not whole with `"threshold"`, or shapes that do not fit.
-        RuntimeError: an array on a device.
+            a `k` that is not whole with `"threshold"`, or shapes that do not fit. (On a device faults of the values
+            are told only on request, see `argrad.set_device_validation`: a list with such a number is NaN, and what no
+            list bounds is.)
 
     Gradient:
         Exact, to `x`, `k` and `temperature`, twice differentiable. With f_i = F'(t_i) and m the mean of the upstream
@@ -107,7 +108,7 @@ def soft_topk(
         >>> soft_topk(x, 1.5, temperature=0.01).round(3)
         array([0. , 1. , 0. , 0.5])
     """
-    lists = _lists.enter("soft_topk", x, dim=dim, mask=mask, offsets=offsets)
+    lists = _lists.enter("soft_topk", x, dim=dim, mask=mask, offsets=offsets, device=True)
     kind = _check.choice("soft_topk", "kind", kind, KINDS)
     p = _check.real("soft_topk", "p", p, low=1.0, high=2.0, open_low=True)
     for argument, flag in (("largest", largest), ("log", log), ("straight_through", straight_through)):
@@ -134,6 +135,15 @@ def _forward(
     x: Any, k: Any, temperature: Any, mask: Any, offsets: Any, kind: str, p: float, largest: bool, log: bool, hard: bool
 ) -> tuple[Any, ...]:
     """Return the values and each list's threshold: the bits of two float64, whatever is computed in."""
+    if _array.is_device(x):
+        options = (kind, p, largest, log, hard)
+        return _device_topk.forward(_forward_on_host, x, k, temperature, mask, offsets, options)
+    return _forward_on_host(x, k, temperature, mask, offsets, kind, p, largest, log, hard)
+
+
+def _forward_on_host(
+    x: Any, k: Any, temperature: Any, mask: Any, offsets: Any, kind: str, p: float, largest: bool, log: bool, hard: bool
+) -> tuple[Any, ...]:
     bounds = _lists.bounds("soft_topk", x.shape, offsets)
     y, theta = _native.soft_topk("soft_topk", x, k, temperature, bounds, mask, (kind, p, largest, log, hard))
     return y.reshape(x.shape), theta.view(np.int64).reshape(*k.shape, 2)
@@ -158,7 +168,10 @@ def _vjp(
     g: Any,
     wanted: int,
 ) -> tuple[Any, ...]:
-    bounds, options = _lists.bounds("soft_topk", x.shape, offsets), (kind, p, largest, log, hard)
+    options = (kind, p, largest, log, hard)
+    if _array.is_device(x):
+        return _device_topk.vjp(x, k, temperature, mask, offsets, options, theta, g)
+    bounds = _lists.bounds("soft_topk", x.shape, offsets)
     found = _native.soft_topk_vjp("soft_topk", x, k, temperature, bounds, mask, options, theta.view(np.float64), g)
     return tuple(y.reshape(like.shape) for y, like in zip(found, (x, k, temperature), strict=True))
 
@@ -178,7 +191,10 @@ def _second(
     g: Any,
     *tangents: Any,
 ) -> tuple[Any, ...]:
-    bounds, options = _lists.bounds("soft_topk", x.shape, offsets), (kind, p, largest, log, hard)
+    options = (kind, p, largest, log, hard)
+    if _array.is_device(x):
+        return _device_topk.second(x, k, temperature, mask, offsets, options, theta, g, tangents)
+    bounds = _lists.bounds("soft_topk", x.shape, offsets)
     found = _native.soft_topk_second(
         "soft_topk", x, k, temperature, bounds, mask, options, theta.view(np.float64), g, tangents
     )
@@ -196,4 +212,5 @@ _torch.declare_smooth(
     differentiable=("x", "k", "temperature"),
     saved=("theta",),
     values=1,
+    device=True,
 )
