@@ -41,7 +41,8 @@ __device__ inline Draw draw_from_whole(const Row& row, const Statistics& found, 
 // seed[rows], number[rows], step[rows] -> token[rows], size[rows], log_probability[rows]; -1, -1 and NaN for rows that the host
 // refuses. `near` tokens have room in shared memory, `far` in each block's part of `scratch`, 48 bytes each. One block a row:
 // reads what reaches the k-th largest maximum, or one leaf where all tokens are kept; O(k log k) beyond.
-extern "C" __global__ void __launch_bounds__(128, 3) bregman_decode(const void* x, i64 storage, const Leaf* leaves, const u64* maxima, i64 fold, i64 rows,
+extern "C" __global__ void __launch_bounds__(128, 3)
+    bregman_decode(const void* x, i64 storage, const Leaf* leaves, const u64* maxima, i64 fold, i64 rows,
                                           i64 v, const double* temperature, const double* penalty, const i64* k, double alpha,
                                           i64 dual, i64 most, i64 near, unsigned char* scratch, i64 far, const i64* seed,
                                           const i64* number, const i64* step, i64* token, i64* size, double* log_probability,
@@ -72,6 +73,47 @@ extern "C" __global__ void __launch_bounds__(128, 3) bregman_decode(const void* 
             token[i] = drawn.token;
             size[i] = drawn.size;
             log_probability[i] = drawn.log_probability;
+        }
+        __syncthreads();
+    }
+}
+
+// As `bregman_decode` -> the tokens that each row keeps: places[rows][most], what they get in q[rows][most] and once more as a
+// float (`storage` 3: double) in values[rows][most], size[rows], and the largest logit and the normaliser (0 where it is not
+// needed) in sums[rows][2]. Beyond the size -1 and 0; -1 and NaN for rows that the host refuses.
+extern "C" __global__ void __launch_bounds__(128, 3)
+    bregman_project(const void* x, i64 storage, const Leaf* leaves, const u64* maxima, i64 fold, i64 rows, i64 v,
+                    const double* temperature, const double* penalty, const i64* k, double alpha, i64 dual, i64 most, i64 near,
+                    unsigned char* scratch, i64 far, void* values, i64* places, i64* size, double* q, double* sums, u32* fault) {
+    DYNAMIC_SHARED(memory);
+    const Rows all = {{x, (int)storage, v, leaves, maxima, (int)fold}};
+    const Request request = {temperature, penalty, k, {alpha, dual != 0}, (u32)most};
+    const Room near_room = {memory, (u32)near}, far_room = {scratch + (i64)blockIdx.x * far * 48, (u32)far};
+    const Sums wanted_sums = request.rule.is_proportional() ? NOTHING : NORMALIZER;
+    for (i64 i = blockIdx.x; i < rows; i += gridDim.x) {
+        Wanted wanted = wanted_of(request, i);
+        bool bad;
+        Statistics found = join_leaves(all[i], wanted.temperature, wanted_sums, bad);
+        bad |= !wanted.apt;
+        Prefix prefix(all[i], found, request.rule, (u32)most, near_room, far_room);
+        u32 kept = 0;
+        if (bad) {
+            report(fault);
+        } else {
+            kept = prefix.keep(wanted);
+        }
+        for (i64 j = threadIdx.x; j < most; j += blockDim.x) {
+            bool there = j < kept;
+            double value = bad ? not_a_number<double>() : there ? prefix.q[j] : 0.0;
+            places[i * most + j] = there ? (i64)prefix.tokens[j].place : -1;
+            q[i * most + j] = value;
+            if (storage == 3) ((double*)values)[i * most + j] = value;
+            else ((float*)values)[i * most + j] = (float)value;
+        }
+        if (threadIdx.x == 0) {
+            size[i] = bad ? -1 : (i64)kept;
+            sums[2 * i] = bad ? not_a_number<double>() : found.maximum;
+            sums[2 * i + 1] = found.z0;
         }
         __syncthreads();
     }

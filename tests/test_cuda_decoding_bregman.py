@@ -1,11 +1,13 @@
 """The kernels of Bregman decoding give what the host gives, run on the host by the emulator."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
 
 import argrad
-from argrad.decoding import bregman_decode
+from argrad.decoding import bregman_decode, bregman_project
 
 PRIMAL = [0.3, 0.7, 0.9, 1.0, 1.1, 1.5, 1.9, 2.0, 2.5, 3.0, 5.0]
 DUAL = [1.05, 1.2, 1.5, 2.0, 2.5, 3.0, 6.0]
@@ -133,5 +135,103 @@ def test_rows_that_the_host_refuses(device, rng, change, message):
         try:
             with pytest.raises(ValueError, match=message):
                 bregman_decode(logits, **options)
+        finally:
+            argrad.set_device_validation(False)
+
+
+def projected(device, logits, upstream=None, **options):
+    """Values, indices and sizes on the host and on the device; with an upstream gradient, derivatives too."""
+    outcomes = []
+    for place in (contextlib.nullcontext, device):
+        x = logits.clone().requires_grad_(upstream is not None)
+        with place():
+            indices, values, size = bregman_project(x, **options)
+            width = int(size.max())
+            found = [indices[..., :width], values[..., :width].detach(), size]
+            if upstream is not None:
+                g = upstream[..., :width].clone().requires_grad_()
+                (first,) = torch.autograd.grad(values[..., :width], x, g, create_graph=True)
+                assert first.dtype == x.dtype
+                if first.requires_grad:
+                    second = torch.autograd.grad((first * direction(first)).sum(), (x, g), allow_unused=True)
+                    found += [y for y in second if y is not None]
+                found.append(first.detach())
+        outcomes.append(found)
+    return outcomes
+
+
+def direction(x):
+    """Some tangent."""
+    return torch.linspace(-1, 1, x.numel()).reshape(x.shape).to(x.dtype)
+
+
+def close(found, expected, tolerance):
+    """Whether two lists of tensors agree: integers exactly, numbers relative to the largest of the tensor."""
+    assert len(found) == len(expected)
+    for y, x in zip(found, expected, strict=True):
+        assert (y.dtype, y.shape) == (x.dtype, x.shape)
+        if not x.is_floating_point():
+            assert torch.equal(y, x)
+        elif x.numel():
+            scale = x.double().abs().max()
+            assert ((y.double() - x.double()).abs() <= tolerance * scale).all()
+
+
+@pytest.mark.parametrize(("alpha", "dual"), MEMBERS)
+def test_project_with_penalties(device, rng, alpha, dual):
+    logits = torch.tensor(rng.normal(size=(2, 2, 120)) * np.array([[[1.0], [3.0]], [[0.3], [30.0]]]))
+    upstream = torch.tensor(rng.normal(size=(2, 2, 120)))
+    expected, found = projected(device, logits, upstream, alpha=alpha, dual=dual, penalty=0.004, temperature=1.2)
+    close(found, expected, 1e-12)
+
+
+@pytest.mark.parametrize(("alpha", "dual"), [*MEMBERS, *FIXED])
+def test_project_on_so_many_tokens(device, rng, alpha, dual):
+    logits = torch.tensor(2 * rng.normal(size=(3, 50)))
+    logits[1, 3:] = -torch.inf
+    logits[2, 1:] = -torch.inf
+    upstream = torch.tensor(rng.normal(size=(3, 20)))
+    k = torch.tensor([20, 20, 7])
+    expected, found = projected(device, logits, upstream, alpha=alpha, dual=dual, k=k, max_k=20)
+    close(found, expected, 1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("options", [{"k": 30}, {"k": 30, "alpha": 1.5}, {"k": 600, "alpha": 2.0}], ids=str)
+def test_project_long_rows(device, rng, dtype, options):
+    logits = torch.tensor(2 * rng.normal(size=(2, 9000))).to(dtype)
+    upstream = torch.tensor(rng.normal(size=(2, 600))).to(dtype)
+    expected, found = projected(device, logits, upstream, **options)
+    close(found, expected, 1e-12 if dtype == torch.float64 else 2e-6 if dtype == torch.float32 else 1e-2)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float64])
+def test_project_numpy_arrays(device, rng, kind):
+    logits = rng.normal(size=(3, 60)).astype(kind)
+    expected = bregman_project(logits, penalty=0.01, alpha=1.5)
+    with device():
+        indices, values, size = bregman_project(logits, penalty=0.01, alpha=1.5)
+        empty = bregman_project(logits[:0], k=5)
+    assert values.dtype == kind
+    assert np.array_equal(indices, expected[0])
+    assert np.array_equal(size, expected[2])
+    np.testing.assert_allclose(values, expected[1], rtol=1e-13 if kind == np.float64 else 1e-3)
+    assert [x.shape for x in empty] == [(0, 5), (0, 5), (0,)]
+
+
+def test_project_refuses_rows_as_the_host(device, rng):
+    logits = torch.tensor(rng.normal(size=(3, 8)))
+    logits[1, 3] = torch.nan
+    x = logits.clone().requires_grad_()
+    with device():
+        indices, values, size = bregman_project(x, k=4, alpha=2.0)
+        (gradient,) = torch.autograd.grad(values[:, 0].sum(), x)
+        assert values.isnan().all(1).tolist() == gradient.isnan().all(1).tolist() == [False, True, False]
+        assert size.tolist() == [4, -1, 4]
+        assert (indices[1] == -1).all()
+        argrad.set_device_validation(True)
+        try:
+            with pytest.raises(ValueError, match="logits must be finite or -inf, got NaN at row 1, column 3"):
+                bregman_project(logits, k=4)
         finally:
             argrad.set_device_validation(False)

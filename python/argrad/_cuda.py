@@ -135,6 +135,8 @@ KERNELS: dict[str, tuple[str, ...]] = {
         "shuffle_keys",
         "finish_rows<S>",
     ),
+    "decoding_bregman": ("bregman_decode", "bregman_project"),
+    "decoding_derivative": ("average_tangent<S>", "derive_support", "spread_derivative<S>"),
 }
 """The kernels of each file in `cuda/`. T stands for float and double, S for the types of storage: these and both of
 half precision."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from argrad import _array, _check, _native, _torch
 from argrad._array import Array
-from argrad.decoding import _draws, _rows
+from argrad.decoding import _device_bregman, _draws, _rows
 
 LEAST = 1e-12
 """Penalties below it are refused: gains of double precision cannot be told apart there."""
@@ -129,8 +129,8 @@ def bregman_project(
     kept.
 
     Args:
-        logits: shape (*batch, v), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor. -inf
-            masks a token. To project probabilities, pass their logarithms.
+        logits: shape (*batch, v), float16, bfloat16 (torch), float32 or float64; numpy array, torch tensor (CPU or
+            CUDA) or cupy array. -inf masks a token. To project probabilities, pass their logarithms.
         alpha: member of the family, one number for all rows. Primal: any number or infinity with `k`, finite and > 0
             with `penalty`. Dual: at least 1.05, or 1 with `k`.
         penalty: price of a token, 0 or at least 1e-12; 0 keeps all tokens, inf one. A number or one for each row, shape
@@ -144,14 +144,15 @@ def bregman_project(
         Indices, shape (*batch, K), int64; values, the same shape, dtype and kind of `logits`; size, shape batch, int64:
         how many tokens the row keeps. Values decrease, tokens of equal logits are in the order of their indices; places
         beyond the size hold index -1 and value 0. K is `k`, or the bound above for the smallest penalty, and at most v
-        and `max_k`: it does not depend on logits. Where `torch.compile`, `vmap` or another transform sees an array of
-        `penalty` or `k`, K is `max_k`, or v without one. Tokens whose probability is 0 in float64 are not kept.
+        and `max_k`: it does not depend on logits. Where an array of `penalty` or `k` is seen by `torch.compile`, `vmap`
+        or another transform, or is on a device, which nothing here waits for, K is `max_k`, or v without one. Tokens
+        whose probability is 0 in float64 are not kept.
 
     Raises:
         TypeError: not an array, not of a floating dtype, or a parameter of another kind.
         ValueError: a row without numbers, of -inf alone, or with a NaN or +inf (row and column are named), both or
-            neither of `penalty` and `k`, or a parameter out of range (the row is named where it is an array).
-        RuntimeError: an array on a device.
+            neither of `penalty` and `k`, or a parameter out of range (the row is named where it is an array). On a
+            device such a row gives NaN, the index -1 and the size -1, see `argrad.set_device_validation`.
 
     Gradient:
         Exact, to `logits`, on the support that was chosen, twice differentiable; none to the parameters. Where a token
@@ -188,9 +189,12 @@ def bregman_project(
     request = enter(rows, alpha, penalty, k, dual, temperature, max_k)
     recorded = lent is None and _array.is_tensor(logits) and _torch.is_recorded(logits)
     host = None if recorded else memory(logits, lent, *request[:3])
-    if host is None:
+    if host is None and _array.is_tensor(logits):
         values, indices, size = _torch.bregman_project(logits, *request.spread(rows))
         return indices, values, size
+    if host is None:
+        values, indices, size, *_ = _forward(_array.raw(logits), *request.spread(rows))
+        return indices, _array.like(values, logits, logits.dtype), size
     values, indices, size, *_ = _native.bregman_project("bregman_project", host, request.options(), False)
     if not _array.is_tensor(logits):
         return indices, _array.like(values, logits, logits.dtype), size
@@ -297,6 +301,8 @@ def _forward(
 ) -> tuple[Any, Any, Any, Any, Any]:
     """Return values, indices and sizes; the bits of the values in float64, and of maximum and normaliser."""
     request = Request(temperature, penalty, k, alpha, dual, width)
+    if _array.is_device(x):
+        return _device_bregman.project(x, request)
     values, indices, size, exact, sums = _native.bregman_project("bregman_project", x, request.options(), True)
     return values, indices, size, exact.view(np.int64), sums.view(np.int64)
 
@@ -323,6 +329,9 @@ def _vjp(
     g: Any,
     wanted: int,
 ) -> tuple[Any, ...]:
+    if _array.is_device(x):
+        point = _device_bregman.Point(x, temperature, alpha, dual, width, indices, exact, sums)
+        return (_device_bregman.derive(point, g)[0],)
     saved = (indices, exact.view(np.float64), sums.view(np.float64))
     dx = _native.bregman_project_vjp("bregman_project", x, _rows.flat(temperature), saved, g, (alpha, dual, width))
     return (dx.reshape(x.shape),)
@@ -342,6 +351,9 @@ def _second(
     g: Any,
     tangent: Any,
 ) -> tuple[Any, ...]:
+    if _array.is_device(x):
+        point = _device_bregman.Point(x, temperature, alpha, dual, width, indices, exact, sums)
+        return _device_bregman.derive(point, g, tangent)
     saved = (indices, exact.view(np.float64), sums.view(np.float64))
     dx, dg = _native.bregman_project_second(
         "bregman_project", x, _rows.flat(temperature), saved, g, tangent, (alpha, dual, width)
@@ -360,5 +372,6 @@ _torch.declare_smooth(
     differentiable=("x",),
     saved=("indices", "exact", "sums"),
     values=1,
+    device=True,
     shown=3,
 )

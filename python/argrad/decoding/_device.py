@@ -39,8 +39,12 @@ class Read(NamedTuple):
 
     def arguments(self) -> tuple[Any, ...]:
         """Return what kernels take that look at the rows again."""
-        storage = _STORAGE[_cuda.number(self.x)]
-        return self.x, storage, self.leaves, self.maxima, self.fold, self.rows, self.v
+        return self.x, storage(self.x), self.leaves, self.maxima, self.fold, self.rows, self.v
+
+
+def storage(x: Any) -> int:
+    """Return the number of the type of storage, as kernels that take any type know it."""
+    return _STORAGE[_cuda.number(x)]
 
 
 def read(x: Any, temperature: Any, sums: int, k: int, *, sign: float = 1.0) -> Read:

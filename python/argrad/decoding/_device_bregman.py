@@ -1,15 +1,16 @@
 """Sparse Bregman projections on a device, and draws from them."""
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from argrad import _cuda, _native
+from argrad import _array, _cuda, _native
 from argrad.decoding import _device, _rows
 
 if TYPE_CHECKING:
     from argrad.decoding._bregman import Request
     from argrad.decoding._draws import Place
 
-_FILE, _THREADS = "decoding_bregman", 128
+_FILE, _DERIVATIVE, _THREADS = "decoding_bregman", "decoding_derivative", 128
 _FIRST = 64
 """Tokens that are asked for first where the penalty decides, as in `adaptive.cuh`."""
 _BYTES, _NEAR = 48, 512
@@ -27,6 +28,58 @@ def decode(x: Any, request: "Request", place: "Place") -> tuple[Any, Any, Any]:
 
     _cuda.confirm(fault, on_host, x, *_parameters(request), *places)
     return token, size, logs
+
+
+def project(x: Any, request: "Request") -> tuple[Any, Any, Any, Any, Any]:
+    """Return values, indices and sizes; the bits of the values in float64, and of maximum and normaliser."""
+    batch = x.shape[:-1]
+    kept = (*batch, request.most)
+    values = _cuda.empty(kept, _array.computed(x), x)
+    indices, exact, size, sums = [_cuda.empty(shape, "int64", x) for shape in (kept, kept, batch, (*batch, 2))]
+    fault = _cuda.fault(x)
+    _launch("bregman_project", x, request, values, indices, size, exact, sums, fault)
+
+    def on_host(x: Any, *parameters: Any) -> object:
+        return _native.bregman_project("bregman_project", x, (*parameters, *request[3:]))
+
+    _cuda.confirm(fault, on_host, x, *_parameters(request))
+    return values, indices, size, exact, sums
+
+
+class Point(NamedTuple):
+    """Where derivatives are taken: arrays of the forward pass, and what it was asked for."""
+
+    x: Any
+    temperature: Any
+    alpha: float
+    dual: bool
+    width: int
+    indices: Any
+    exact: Any
+    sums: Any
+
+
+def derive(point: Point, g: Any, tangent: Any = None) -> tuple[Any, Any]:
+    """Return the gradient to the logits; with a tangent, those of <tangent, gradient> to the logits and to `g`."""
+    x, g, v = point.x, _cuda.widen(g), point.x.shape[-1]
+    rows, parts, number = math.prod(x.shape[:-1]), -(-v // _device.LEAF), _cuda.number(x)
+    tau, wide = _rows.flat(point.temperature), _cuda.number(g) == "double"
+    kept, line = [_cuda.empty((rows, n), "float64", x) for n in (point.width, 2)]
+    partial = moved = None
+    blocks = min(rows * parts, 32 * _cuda.processors(x))
+    if tangent is not None:
+        tangent = _cuda.widen(tangent)
+        partial, moved = _cuda.empty((rows, parts), "float64", x), _cuda.empty(g.shape, "float64", x)
+        _cuda.launch(
+            x, _DERIVATIVE, f"average_tangent<{number}>", blocks, 256, x, tangent, tau, point.sums, partial, rows, v
+        )
+    support = (tau, point.alpha, point.dual, point.width, point.indices, point.exact, point.sums)
+    upstream = (g, wide, tangent, partial, kept, line, moved)
+    _cuda.launch(x, _DERIVATIVE, "derive_support", rows, _THREADS, x, _device.storage(x), rows, v, *support, *upstream)
+    dx = _cuda.empty(x.shape, _array.computed(x), x)
+    found = (tau, point.sums, point.indices, kept, line, dx, rows, v, point.width)
+    _cuda.launch(x, _DERIVATIVE, f"spread_derivative<{number}>", blocks, 256, x, tangent, *found)
+    return dx, moved
 
 
 def _parameters(request: "Request") -> list[Any]:

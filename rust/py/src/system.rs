@@ -15,6 +15,7 @@ const CUDA_SOURCES: &[(&str, &str)] = &[
     ("decoding.cu", include_str!("../../../cuda/decoding.cu")),
     ("decoding_bregman.cu", include_str!("../../../cuda/decoding_bregman.cu")),
     ("dual.cuh", include_str!("../../../cuda/dual.cuh")),
+    ("decoding_derivative.cu", include_str!("../../../cuda/decoding_derivative.cu")),
     ("elementary.cuh", include_str!("../../../cuda/elementary.cuh")),
     ("lists.cuh", include_str!("../../../cuda/lists.cuh")),
     ("network.cuh", include_str!("../../../cuda/network.cuh")),
