@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import processes
 import torch_checks
 from argrad.decoding import to_dense, truncate, truncated_decode
 from test_decoding_truncate import NUMBERS
@@ -62,10 +63,24 @@ def test_gradients_are_those_of_a_softmax_over_what_is_kept():
     indices, values, _ = truncate(x, temperature=0.0)
     assert torch.autograd.grad(values.sum(), x)[0].abs().max() == 0
     temperature = torch.tensor([0.0, 1.0, 0.5, 0.0], dtype=torch.float64)
-    (found,) = torch.autograd.grad(truncate(x, temperature=temperature, top_k=9)[1].square().sum(), x)
-    assert torch.isfinite(found).all()
-    assert (found[[0, 3]] == 0).all()
+    kept = truncate(x, temperature=temperature, top_k=9)[1]
+    (found,) = torch.autograd.grad(kept.square().sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(found.square().sum(), x)
+    for gradient in (found, second):
+        assert torch.isfinite(gradient).all()
+        assert (gradient[[0, 3]] == 0).all()
     assert (found[1] != 0).sum() == 9
+
+
+def test_the_first_call_of_a_process_is_as_the_others():
+    program = """
+        import torch
+        from argrad.decoding import truncate
+
+        for _ in range(2):
+            print([tuple(x.shape) for x in truncate(torch.tensor([[0.0, 5.0, 1.0]]), top_p=0.5)])
+    """
+    assert processes.python(program).splitlines() == ["[(1, 1), (1, 1), (1,)]"] * 2
 
 
 def test_drawing_inside_compilers_and_transforms():

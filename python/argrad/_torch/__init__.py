@@ -286,7 +286,13 @@ def is_direct(arrays: Sequence[Any]) -> bool:
         return True
     torch = sys.modules["torch"]
     plain = (torch.Tensor, torch.nn.Parameter)
-    return not torch.compiler.is_compiling() and not _special() and all([type(x) in plain for x in tensors])  # noqa: C419
+    if torch.compiler.is_compiling():
+        return False
+    if isinstance(_special, partial):  # no operator was used yet
+        from argrad._torch import _build
+
+        globals()["_special"] = _build.special_route()
+    return not _special() and all([type(x) in plain for x in tensors])  # noqa: C419
 
 
 def __getattr__(name: str) -> Any:

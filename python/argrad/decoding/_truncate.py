@@ -365,12 +365,12 @@ def _forward(x: Any, *args: Any) -> tuple[Any, Any, Any]:
 def _backward(held: Mapping[str, Any], upstream: Sequence[Any], wanted: Sequence[str]) -> dict[str, Any]:
     logits, indices, temperature = held["logits"], held["indices"], held["temperature"][..., None]
     absent, places = indices < 0, indices.clamp(min=0)
-    z = (logits.gather(-1, places).double() / temperature.masked_fill(temperature == 0, 1.0)).masked_fill(
-        absent, -np.inf
-    )
+    cold = temperature == 0
+    warm = temperature.masked_fill(cold, 1.0)  # a division by 0 would make the second derivative NaN
+    z = (logits.gather(-1, places).double() / warm).masked_fill(absent, -np.inf)
     q = z.softmax(-1)
     g = upstream[0].double()
-    slope = (q * (g - (q * g).sum(-1, keepdim=True)) / temperature).masked_fill(temperature == 0, 0.0)
+    slope = (q * (g - (q * g).sum(-1, keepdim=True)) / warm).masked_fill(cold, 0.0)
     return {"logits": logits.new_zeros(logits.shape).scatter_add(-1, places, slope.to(logits.dtype))}
 
 
