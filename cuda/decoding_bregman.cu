@@ -2,14 +2,6 @@
 // takes one row at a time; memory for more tokens than fit into shared memory is given for each block.
 #include "adaptive.cuh"
 
-#define DECODE 0x400  // the stream of draws, as in draw.rs
-
-// A token, how many there were to choose from, and the logarithm of its probability.
-struct Draw {
-    i64 token, size;
-    double log_probability;
-};
-
 // Draws from all tokens of a row, in the order of their places: a leaf by its mass, then a token of it. Reads one leaf, and
 // those where a weight may be 0, which are not counted.
 __device__ inline Draw draw_from_whole(const Row& row, const Statistics& found, double u) {

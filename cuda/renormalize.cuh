@@ -1,7 +1,7 @@
 // What the tokens of a support get: a Bregman projection of a distribution onto the simplex over these tokens, by one block, in
 // double precision. The solvers, their unknowns and starts are those of renormalize/*.rs; sums are in the order of the block.
 #pragma once
-#include "elementary.cuh"
+#include "draw.cuh"
 #include "row.cuh"
 
 #define LITTLE 1e-9  // less than this is handed out in proportion
@@ -43,12 +43,6 @@ template <class Term> __device__ __forceinline__ Pair sum_pairs(u32 n, Term term
     Pair found = parts[0];
     for (int w = 1; w < warps_of_block(); ++w) found = {found.value + parts[w].value, found.slope + parts[w].slope};
     return found;
-}
-
-template <class Term> __device__ __forceinline__ double sum_terms(u32 n, Term term) {
-    double sum = 0.0;
-    for (u32 i = threadIdx.x; i < n; i += blockDim.x) sum += term(i);
-    return block_reduce(sum, Sum());
 }
 
 // ln(1 + x): the second term is what the sum's rounding took.

@@ -136,6 +136,7 @@ KERNELS: dict[str, tuple[str, ...]] = {
         "finish_rows<S>",
     ),
     "decoding_bregman": ("bregman_decode", "bregman_project"),
+    "decoding_truncate": ("truncated_decode", "truncate_rows", "sample"),
     "decoding_derivative": ("average_tangent<S>", "derive_support", "spread_derivative<S>"),
 }
 """The kernels of each file in `cuda/`. T stands for float and double, S for the types of storage: these and both of

@@ -7,7 +7,7 @@ import numpy as np
 
 from argrad import _array, _check, _native, _torch
 from argrad._array import Array
-from argrad.decoding import _draws, _rows
+from argrad.decoding import _device_truncate, _draws, _rows
 
 
 def sample(
@@ -26,8 +26,9 @@ def sample(
 
     Args:
         indices: tokens, int64, shape (*batch, K).
-        values: their probabilities, >= 0, of the same shape: float16, bfloat16 (torch), float32 or float64; numpy array
-            or torch CPU tensor. Those of a row need not sum to 1; a draw is in proportion to them.
+        values: their probabilities, >= 0, of the same shape: float16, bfloat16 (torch), float32 or float64; numpy
+            array, torch tensor (CPU or CUDA) or cupy array. Those of a row need not sum to 1; a draw is in proportion
+            to them.
         size: how many places of each row count, int64, shape batch; an integer for one row.
         seed: None (fresh entropy), an integer of 64 bits, a numpy `Generator` or `RandomState`, a `torch.Generator`, or
             an integer array of one seed for each row.
@@ -42,8 +43,7 @@ def sample(
         TypeError: not arrays of one kind, of another dtype, or a seed, row or step of another type.
         ValueError: shapes that do not fit, a size that is not from 1 to K, a value that is negative or not finite,
             values whose sum is not positive, a drawn index below 0 (the row is named), or a seed, row or step out of
-            range.
-        RuntimeError: an array on a device.
+            range. On a device a row that is refused gives the token -1 and NaN, see `argrad.set_device_validation`.
 
     Gradient:
         None: the results are constants.
@@ -65,13 +65,18 @@ def sample(
         >>> sample(*kept, seed=1)[0]
         array([3, 3, 3, 1])
     """
-    rows, size = _lists("sample", indices, values, size)
+    rows, size = _lists("sample", indices, values, size, device=True)
     place = _draws.place(rows, seed, row, step)
-    if not _array.is_tensor(values) or _torch.is_direct([indices, values, size, *place.arrays()]):
-        found = _native.sample("sample", _array.raw(indices), _array.raw(values), _array.raw(size), place.plain())
-        token, _, logs = _draws.leave(rows, found)
-        return token, logs
-    token, bits = _torch.sample(values, indices, size, *_draws.spread(rows, place))
+    if _torch.is_direct([indices, values, size, *place.arrays()]):
+        places, weights, sizes = (_array.raw(x) for x in (indices, values, size))
+        if not _array.is_device(weights):
+            token, _, logs = _draws.leave(rows, _native.sample("sample", places, weights, sizes, place.plain()))
+            return token, logs
+    numbers = _draws.spread(rows, place)
+    if _array.is_tensor(values):
+        token, bits = _torch.sample(values, indices, size, *numbers)
+    else:
+        token, bits = _forward(weights, places, sizes, *numbers)
     return token, _rows.wide(bits)
 
 
@@ -81,7 +86,7 @@ def to_dense(indices: Array, values: Array, size: Array, v: int) -> Any:
     Args:
         indices: tokens, int64, shape (*batch, K).
         values: their probabilities, >= 0, of the same shape: float16, bfloat16 (torch), float32 or float64; numpy array
-            or torch CPU tensor. Those of a row need not sum to 1.
+            or torch tensor. Those of a row need not sum to 1.
         size: how many places of each row count, int64, shape batch; an integer for one row.
         v: numbers in a dense row, at least 1. A row names no token twice.
 
@@ -92,7 +97,7 @@ def to_dense(indices: Array, values: Array, size: Array, v: int) -> Any:
         TypeError: not arrays of one kind, or of another dtype.
         ValueError: shapes that do not fit, `v` < 1, or an index that counts and is not below `v` (numpy; torch says so
             itself, in its own words, as `RuntimeError`).
-        RuntimeError: an array on a device.
+        RuntimeError: a cupy array.
 
     Gradient:
         To `values`: the upstream gradient at their indices.
@@ -120,7 +125,7 @@ def to_logits(indices: Array, values: Array, size: Array, v: int) -> Any:
     Args:
         indices: tokens, int64, shape (*batch, K).
         values: their probabilities, >= 0, of the same shape: float16, bfloat16 (torch), float32 or float64; numpy array
-            or torch CPU tensor. Those of a row need not sum to 1.
+            or torch tensor. Those of a row need not sum to 1.
         size: how many places of each row count, int64, shape batch; an integer for one row.
         v: numbers in a dense row, at least 1. A row names no token twice.
 
@@ -131,7 +136,7 @@ def to_logits(indices: Array, values: Array, size: Array, v: int) -> Any:
         TypeError: not arrays of one kind, or of another dtype.
         ValueError: shapes that do not fit, `v` < 1, or an index that counts and is not below `v` (numpy; torch says so
             itself, in its own words, as `RuntimeError`).
-        RuntimeError: an array on a device.
+        RuntimeError: a cupy array.
 
     Gradient:
         To `values`: the upstream gradient at their indices, over the value.
@@ -151,13 +156,13 @@ def to_logits(indices: Array, values: Array, size: Array, v: int) -> Any:
     return _spread("to_logits", indices, values, size, v, logarithm=True)
 
 
-def _lists(function: str, indices: Array, values: Array, size: Array) -> tuple[_rows.Rows, Array]:
+def _lists(function: str, indices: Array, values: Array, size: Array, *, device: bool) -> tuple[_rows.Rows, Array]:
     """Require indices, values and sizes that fit, of one kind; return the values as rows, and the sizes as an array."""
-    rows = _rows.enter(function, "values", values)
+    rows = _rows.enter(function, "values", values, device=device)
     if isinstance(size, int | np.integer):  # that of one row, taken out of an array of sizes
         size = _array.like(np.asarray(size, np.int64), values)
     for argument, x, shape in (("indices", indices, tuple(values.shape)), ("size", size, rows.batch)):
-        _check.numbers(function, argument, x)
+        _check.numbers(function, argument, x, device=device)
         _check.same_kind(function, {"values": values, argument: x})
         if _check.dtype_name(x) != "int64":
             raise TypeError(f"{function}: {argument} must be of dtype int64, got {_check.dtype_name(x)}")
@@ -167,7 +172,7 @@ def _lists(function: str, indices: Array, values: Array, size: Array) -> tuple[_
 
 
 def _spread(function: str, indices: Array, values: Array, size: Array, v: int, *, logarithm: bool) -> Any:
-    rows, size = _lists(function, indices, values, size)
+    rows, size = _lists(function, indices, values, size, device=_array.is_tensor(values))
     if type(v).__name__ != "SymInt":  # the size of a dimension that a compiler keeps open
         v = _check.integer(function, "v", v, low=1, high=_rows.MOST)
     empty = -math.inf if logarithm else 0.0
@@ -197,6 +202,8 @@ def _spread_tensor(rows: _rows.Rows, indices: Any, size: Any, v: int, logarithm:
 
 
 def _forward(values: Any, indices: Any, size: Any, seed: Any, row: Any, step: Any) -> tuple[Any, Any]:
+    if _array.is_device(values):
+        return _device_truncate.sample(values, indices, size, _draws.Place(seed, row, step))
     place = (_rows.flat(seed), _rows.flat(row), _rows.flat(step))
     token, _, logs = _native.sample("sample", indices, values, size, place)
     return token, logs.view(np.int64)
@@ -211,4 +218,5 @@ _torch.declare(
     values=2,
     saved=(),
     folds=True,
+    device=True,
 )

@@ -8,7 +8,7 @@ import numpy as np
 
 from argrad import _array, _check, _native, _torch
 from argrad._array import Array
-from argrad.decoding import _draws, _rows
+from argrad.decoding import _device_truncate, _draws, _rows
 
 ORDER = (
     "top_h",
@@ -83,7 +83,7 @@ def enter(
     function: str, logits: Array, temperature: object, rules: Sequence[object], order: object, max_k: object
 ) -> Request:
     """Require logits, a temperature, and the numbers of the rules as in `ORDER`; one that is None is not there."""
-    rows = _rows.enter(function, "logits", logits)
+    rows = _rows.enter(function, "logits", logits, device=True)
     checked = [(name, _number(rows, name, x)) for name, x in zip(ORDER, rules, strict=True) if x is not None]
     if order is not None:
         names = _order(function, order, [name for name, _ in checked])
@@ -146,8 +146,8 @@ def truncate(
     `typical_p` an interval, so the row is read once and neither sorted nor written.
 
     Args:
-        logits: shape (*batch, v), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor. -inf
-            masks a token: it is never kept, nor counted.
+        logits: shape (*batch, v), float16, bfloat16 (torch), float32 or float64; numpy array, torch tensor (CPU or
+            CUDA) or cupy array. -inf masks a token: it is never kept, nor counted.
         temperature: >= 0, of the softmax; 0 keeps the largest logit alone. This and the numbers below are one number,
             or an array of one for each row, shape batch, kind of `logits`.
         top_h: 0 to 1; keep the longest prefix whose entropy is at most `top_h` times the entropy.
@@ -173,8 +173,8 @@ def truncate(
     Raises:
         TypeError: not an array, not of a floating dtype, a number of another type, or arrays of two kinds.
         ValueError: a row without numbers, a NaN or +inf (row and column are named), a row of -inf alone, a number out
-            of its range, or an `order` that does not fit.
-        RuntimeError: an array on a device.
+            of its range, or an `order` that does not fit. On a device a row with such a number gives NaN, the index -1
+            and the size -1, see `argrad.set_device_validation`.
 
     Gradient:
         To `logits`, of the values, with what is kept held fixed: that of a softmax over the kept tokens. Differentiable
@@ -186,7 +186,8 @@ def truncate(
     Cost:
         One read of the logits, and sums only where a rule needs them (`top_k` and `min_p` need none). A prefix beyond
         the largest 64 tokens is found by one or two more passes, in O(v); the kept tokens are sorted. Masses of such
-        long prefixes have a relative error of 1e-7 in float32; all others are sums in float64.
+        long prefixes have a relative error of 1e-7 in float32; all others are sums in float64. On a device masses are
+        sums of integers, and the largest size is waited for, except inside `torch.compile` and transforms.
 
     References:
         top-k: Fan et al. 2018, arXiv:1805.04833; top-p: Holtzman et al. 2020, arXiv:1904.09751; min-p: Nguyen et al.
@@ -213,13 +214,14 @@ def truncate(
     less = None if p_less is False else p_less
     rules = (top_h, top_k, top_p, min_p, typical_p, epsilon, eta, top_n_sigma, less, surprise)
     request = enter("truncate", logits, temperature, rules, order, max_k)
-    if not _array.is_tensor(logits):
-        indices, values, size = _native.truncate("truncate", _array.raw(logits), request.options(), None)
-        return indices, _array.like(values, logits, logits.dtype), size
-    direct = _torch.is_direct(request.arrays())
-    if direct and not _torch.is_recorded(logits):
-        found = _native.truncate("truncate", _array.memory(logits), request.options(), None)
-        return _array.tensor(found[0]), _array.tensor(found[1], logits.dtype), _array.tensor(found[2])
+    direct, tensor = _torch.is_direct(request.arrays()), _array.is_tensor(logits)
+    array = _array.raw(logits) if direct and not (tensor and _torch.is_recorded(logits)) else None
+    if array is not None and not (tensor and _array.is_device(array)):
+        if _array.is_device(array):
+            values, indices, size = _forward(array, *request.spread()[1:], None)
+        else:
+            indices, values, size = _native.truncate("truncate", array, request.options(), None)
+        return _array.like(indices, logits), _array.like(values, logits, logits.dtype), _array.like(size, logits)
     # Compilers and transforms have to know shapes before they know numbers.
     values, indices, size = _torch.truncate(*request.spread(), None if direct else request.width())
     return indices, values, size
@@ -251,8 +253,8 @@ def truncated_decode(
     reading the logits.
 
     Args:
-        logits: shape (*batch, v), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor. -inf
-            masks a token: it is never drawn.
+        logits: shape (*batch, v), float16, bfloat16 (torch), float32 or float64; numpy array, torch tensor (CPU or
+            CUDA) or cupy array. -inf masks a token: it is never drawn.
         temperature: >= 0, of the softmax; 0 keeps the largest logit alone. This and the numbers below are one number,
             or an array of one for each row, shape batch, kind of `logits`.
         top_h: 0 to 1; keep the longest prefix whose entropy is at most `top_h` times the entropy.
@@ -280,8 +282,8 @@ def truncated_decode(
 
     Raises:
         TypeError: as `truncate`, or a seed, row or step of another type.
-        ValueError: as `truncate`, or a seed, row or step out of range.
-        RuntimeError: an array on a device.
+        ValueError: as `truncate`, or a seed, row or step out of range. On a device a row that is refused gives the
+            token -1, the size -1 and NaN, see `argrad.set_device_validation`.
 
     Gradient:
         None: the results are constants.
@@ -321,11 +323,15 @@ def truncated_decode(
         return _draws.tensors(_native.truncated_decode("truncated_decode", array, plain, where))
     request = enter("truncated_decode", logits, temperature, rules, order, max_k)
     place = _draws.place(request.rows, seed, row, step)
-    if not _array.is_tensor(logits) or _torch.is_direct([*request.arrays(), *place.arrays()]):
-        options = request.options()
-        found = _native.truncated_decode("truncated_decode", _array.raw(logits), options, place.plain())
+    direct = _torch.is_direct([*request.arrays(), *place.arrays()])
+    if direct and not _array.is_device(host := _array.raw(logits)):
+        found = _native.truncated_decode("truncated_decode", host, request.options(), place.plain())
         return _draws.leave(request.rows, found)
-    token, size, bits = _torch.truncated_decode(*request.spread(), *_draws.spread(request.rows, place))
+    numbers = (*request.spread()[1:], *_draws.spread(request.rows, place))
+    if _array.is_tensor(logits):
+        token, size, bits = _torch.truncated_decode(logits, *numbers)
+    else:
+        token, size, bits = _decode(host, *numbers)
     return token, size, _rows.wide(bits)
 
 
@@ -358,6 +364,9 @@ def _options(temperature: Any, *rest: Any) -> tuple[Any, list[tuple[str, Any]], 
 
 def _forward(x: Any, *args: Any) -> tuple[Any, Any, Any]:
     *options, width = args
+    if _array.is_device(x):
+        indices, values, size = _device_truncate.truncate(x, *_options(*options), width)
+        return values, indices, size
     indices, values, size = _native.truncate("truncate", x, _options(*options), width)
     return values, indices, size
 
@@ -376,6 +385,8 @@ def _backward(held: Mapping[str, Any], upstream: Sequence[Any], wanted: Sequence
 
 def _decode(x: Any, *args: Any) -> tuple[Any, Any, Any]:
     *options, seed, row, step = args
+    if _array.is_device(x):
+        return _device_truncate.decode(x, *_options(*options), _draws.Place(seed, row, step))
     place = (_rows.flat(seed), _rows.flat(row), _rows.flat(step))
     token, size, logs = _native.truncated_decode("truncated_decode", x, _options(*options), place)
     return token, size, logs.view(np.int64)
@@ -397,6 +408,7 @@ _torch.declare(
     values=1,
     saved=("logits", "indices", "temperature"),
     folds=True,
+    device=True,
     shown=3,
 )
 _torch.declare(
@@ -409,4 +421,5 @@ _torch.declare(
     values=3,
     saved=(),
     folds=True,
+    device=True,
 )
