@@ -40,7 +40,7 @@ def project(x: Any, request: "Request") -> tuple[Any, Any, Any, Any, Any]:
     _launch("bregman_project", x, request, values, indices, size, exact, sums, fault)
 
     def on_host(x: Any, *parameters: Any) -> object:
-        return _native.bregman_project("bregman_project", x, (*parameters, *request[3:]))
+        return _native.bregman_project("bregman_project", x, (*parameters, *request[3:]), False)
 
     _cuda.confirm(fault, on_host, x, *_parameters(request))
     return values, indices, size, exact, sums
