@@ -33,7 +33,7 @@ class Lists(NamedTuple):
 def lists(function: str, scores: Tensor, mask: Tensor | None) -> Lists:
     """Require a floating tensor of at least one dimension, and a mask of its shape or None."""
     tensor(function, "scores", scores)
-    _check.floating(function, "scores", scores)
+    _check.floating(function, "scores", scores, device=True)
     if scores.ndim == 0:
         raise ValueError(f"{function}: scores must have at least one dimension, got a 0-dimensional tensor")
     if mask is not None:
