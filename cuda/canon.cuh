@@ -82,7 +82,7 @@ __device__ __forceinline__ T canon_of_lanes(const S* row, const S* center, i64 d
 #define DEPTH 4           // pieces of 64 bytes of each row that are held at a time
 
 // What a block holds of the rows and of the centres of a tile: lanes side by side, so that reads meet in no bank.
-template <class T> struct Panels {
+template <class T> struct __align__(16) Panels {
     T row[DEPTH][TILE][Lanes<T>::COUNT];
     T center[DEPTH][TILE][Lanes<T>::COUNT];
 };

@@ -34,7 +34,8 @@ template <class Count> __device__ void sum_before(Count* counts, i64 n) {
     }
 }
 
-// Moves keys and places to where the starts of their digit in their tile say, in order. Blocks as in `count_digits`.
+// Moves keys and places (0, 1, ... where null) to where the starts of their digit in their tile say, in order. Blocks as in
+// `count_digits`.
 __device__ void move_digits(const u64* keys, const u32* places, u64* moved, u32* moved_places, const u32* starts, i64 n,
                             int shift) {
     __shared__ u32 next[RADIX_THREADS / WARP][RADIX];  // counts of each warp; then where its items go
@@ -70,7 +71,7 @@ __device__ void move_digits(const u64* keys, const u32* places, u64* moved, u32*
             if (first + j * WARP >= n) continue;
             u32 to = next[warp][(u32)(key[j] >> shift) & (RADIX - 1)] + rank[j];
             moved[to] = key[j];
-            moved_places[to] = places[first + j * WARP];
+            moved_places[to] = places ? places[first + j * WARP] : (u32)(first + j * WARP);
         }
         __syncthreads();
     }

@@ -80,7 +80,7 @@ __global__ void envelope_rows(const S* x, typename Computed<S>::Number* bound, d
 __global__ void sum_prefix(const double* blocks, double* prefix, Walk* walk, i64 count, i64 batch) {
     __shared__ double held[BLOCK_ROWS];
     __shared__ double total;
-    if (batch && walk->processed == 0) return;
+    if (batch && walk->processed == 0 && !walk->refresh) return;
     if (threadIdx.x == 0) prefix[0] = total = 0.0;
     for (i64 first = 0; first < count; first += BLOCK_ROWS) {
         i64 here = min(count - first, (i64)BLOCK_ROWS);

@@ -5,7 +5,7 @@ import numpy as np
 from argrad import _array, _check, _cuda, _native
 from argrad._array import Array
 from argrad._progress import Progress, reporting
-from argrad.seeding import _device
+from argrad.seeding import _device, _device_lloyd
 from argrad.seeding._options import check_clusters
 from argrad.seeding._plusplus import kmeans_plusplus
 
@@ -101,7 +101,8 @@ def kmeans(
     a_i D^2.
 
     Args:
-        X: points, shape (n, d), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor.
+        X: points, shape (n, d), float16, bfloat16 (torch), float32 or float64; numpy array, torch tensor
+            (CPU or CUDA) or cupy array.
         n_clusters: number of centers k, 1 <= k <= n.
         init: a method of `kmeans_plusplus`, or the first centers, shape (k, d), in the kind of `X`.
         sample_weight: weights a_i, shape (n,), finite, >= 0, not all zero; None weighs each row by 1.
@@ -117,16 +118,18 @@ def kmeans(
     Raises:
         TypeError: as `kmeans_plusplus`.
         ValueError: as `kmeans_plusplus`; `max_iter` or `tol` negative; centers of another shape.
-        RuntimeError: an array on a device.
+        RuntimeError: an array on a device with a method of `kmeans_plusplus` that has no kernels.
 
     Gradient:
         None; `kmeans_potential` is the differentiable form.
 
     Determinism:
-        The same result for the same seed on any number of threads and any instruction set. The potential never rises.
+        The same result for the same seed on any number of threads, any instruction set and a device. The potential
+        never rises.
 
     Cost:
-        O(n k d) time an iteration; 20 n bytes beside the result.
+        O(n k d) time an iteration; 20 n bytes beside the result. On a device the host waits once for each iteration, to
+        learn whether it was the last.
 
     References:
         Lloyd, "Least squares quantization in PCM", IEEE Trans. Inf. Theory 28, 1982.
@@ -139,18 +142,37 @@ def kmeans(
         ([0.5, 8.5], 1.0)
     """
     name = "kmeans"
-    _check.matrix(name, "X", X)
+    _check.matrix(name, "X", X, device=True)
+    rows = _array.raw(X)
+    on_device = _array.is_device(rows)
     k = check_clusters(name, n_clusters, X.shape[0])
-    weights = _check.weights(name, "sample_weight", sample_weight, X.shape[0])
+    _check.weights_form(name, "sample_weight", sample_weight, X.shape[0], device=on_device)
+    weights = None if on_device else _check.weights(name, "sample_weight", sample_weight, X.shape[0])
     max_iter = _check.integer(name, "max_iter", max_iter, low=0)
     tol = _check.real(name, "tol", tol, low=0.0)
     seed = _check.seed(name, random_state)
     if isinstance(init, str):
         init, _ = kmeans_plusplus(X, k, sample_weight=sample_weight, random_state=seed, method=init)
-    _check_centers(name, X, init)
+    _check_centers(name, X, init, device=True)
     if init.shape[0] != k:
         raise ValueError(f"{name}: init must be of n_clusters = {k} rows, got {init.shape[0]}")
-    centers, labels, potential, n_iter = _native.kmeans(
-        name, _array.raw(X), weights, _array.raw(init), max_iter, tol, seed
-    )
+    if on_device:
+        _check.same_kind(name, {"X": X, "sample_weight": sample_weight})
+        given = None if sample_weight is None else _array.raw(sample_weight)
+        centers, labels, potential, n_iter = _improve(rows, given, _array.raw(init), max_iter, tol, seed)
+        return _array.like(centers, X, X.dtype), _array.like(labels, X), potential, n_iter
+    centers, labels, potential, n_iter = _native.kmeans(name, rows, weights, _array.raw(init), max_iter, tol, seed)
     return _array.like(np.asarray(centers), X, X.dtype), _array.like(labels, X), potential, n_iter
+
+
+def _improve(
+    X: Array, weights: Array | None, centers: Array, max_iter: int, tol: float, seed: int
+) -> tuple[Array, Array, float, int]:
+    wide = None if weights is None else _array.cast(weights, "float64")
+    found = _device_lloyd.lloyd(_cuda.widen(X), wide, _cuda.widen(centers), max_iter, tol, seed)
+    if found is None:  # the host says what is wrong
+        checked = None if wide is None else _array.to_host(wide)
+        checked = _check.weights("kmeans", "sample_weight", checked, X.shape[0])
+        _native.kmeans("kmeans", _array.to_host(X), checked, _array.to_host(centers), 0, tol, seed)
+        raise RuntimeError("argrad: a kernel has reported a fault that the host does not see; please report this")
+    return found

@@ -25,12 +25,10 @@ def together(X: Any, centers: Any) -> tuple[Any, Any]:
     return (X, centers) if X.dtype == centers.dtype else (_cuda.widen(X), _cuda.widen(centers))
 
 
-def assign(X: Any, centers: Any, *, root: bool, none: int, fault: Any) -> tuple[Any, Any]:
-    """Return the labels and the squares, or with `root` the distances; `none` is the label of rows without any."""
+def nearest(X: Any, centers: Any, fault: Any) -> tuple[Any, Any, Any]:
+    """Return the labels (-1 for none), the squares times that of a scale, and what tells that scale."""
     (n, d), k, number = X.shape, centers.shape[0], _cuda.number(X)
-    computed = _array.computed(X)
-    kind = "double" if computed == "float64" else "float"
-    labels, squares = _cuda.empty((n,), "int64", X), _cuda.empty((n,), computed, X)
+    labels, squares = _cuda.empty((n,), "int64", X), _cuda.empty((n,), _array.computed(X), X)
     extent = _cuda.full((RANGE_WORDS,), 0, "int64", X)
     tiles = min(-(-n // TILE), MOST_BLOCKS)
     _cuda.launch(X, FILE, f"check_finite<{number}>", per_item(k * d, X), 256, centers, extent, k * d, fault)
@@ -42,6 +40,13 @@ def assign(X: Any, centers: Any, *, root: bool, none: int, fault: Any) -> tuple[
                 _cuda.launch(X, FILE, name, per_item(count, X), 256, rows, centers, None, extent, count, d)
         name, block = f"assign<{number}>", TILE_THREADS
         _cuda.launch(X, FILE, name, tiles, block, X, centers, labels, squares, extent, n, k, d, turn)
+    return labels, squares, extent
+
+
+def assign(X: Any, centers: Any, *, root: bool, none: int, fault: Any) -> tuple[Any, Any]:
+    """Return the labels and the squares, or with `root` the distances; `none` is the label of rows without any."""
+    n, kind = X.shape[0], "double" if _array.computed(X) == "float64" else "float"
+    labels, squares, extent = nearest(X, centers, fault)
     name = f"finish_assign<{kind}>"
     _cuda.launch(X, FILE, name, per_item(n, X), 256, labels, squares, extent, n, int(root), none, fault)
     return labels, squares

@@ -107,16 +107,21 @@ class Seeder:
         """Choose the first center, and make the envelope of it."""
         groups, blocks, before = self.sums
         if self.weights is not None:
-            rows = min(self.row_blocks, MOST_BLOCKS)
-            self.launch("sum_weights", rows, 256, self.weights, groups, blocks, self.walk, self.n)
-            self.launch("sum_prefix", 1, 256, blocks, before, self.walk, self.row_blocks, 0)
-        first = (groups, blocks, before, self.weights, self.walk, self.indices, _word(self.seed), FIRST, self.n)
+            self._sum_weights()
+        first = (groups, blocks, before, self.weights, self.walk, self.indices, word(self.seed), FIRST, self.n)
         self.launch("first_center", 1, 32, *first)
         self._measure(0)
         count = self.n * self.d
         reach = (self.X, self.X, self.indices, self.walk, count, self.d)
         self.launch("measure_reach<S>", per_item(count, self.X), 256, *reach, file=FILE)
         self._measure(1)
+        self.launch("sum_prefix", 1, 256, blocks, before, self.walk, self.row_blocks, 0)
+
+    def _sum_weights(self) -> None:
+        """Make the sums of the weights, and look for bad ones."""
+        groups, blocks, before = self.sums
+        rows = min(self.row_blocks, MOST_BLOCKS)
+        self.launch("sum_weights", rows, 256, self.weights, groups, blocks, self.walk, self.n)
         self.launch("sum_prefix", 1, 256, blocks, before, self.walk, self.row_blocks, 0)
 
     def _measure(self, turn: int) -> None:
@@ -134,8 +139,7 @@ class Seeder:
     def one_by_one(self) -> State:
         """Draw each center with a pass over the rows."""
         self.begin()
-        word = _word(self.seed)
-        draw = (self.bound, *self.sums, self.weights, self.walk, self.indices, word, PROPOSAL, self.n)
+        draw = (self.bound, *self.sums, self.weights, self.walk, self.indices, word(self.seed), PROPOSAL, self.n)
         for _ in range(self.k - 1):
             self.launch("draw_center<T>", 1, 32, *draw)
             self._lower()
@@ -146,8 +150,7 @@ class Seeder:
         self.begin()
         rows, sums = self._empty((trials,), "int32"), self._empty((self.row_blocks, trials), "float64")
         totals = self._empty((trials,), "float64")
-        word = _word(self.seed)
-        draw = (self.bound, *self.sums, self.weights, self.walk, rows, word, TRIAL, self.n, trials)
+        draw = (self.bound, *self.sums, self.weights, self.walk, rows, word(self.seed), TRIAL, self.n, trials)
         measure = (self.X, self.bound, self.weights, self.walk, rows, sums, self.n, self.d, trials)
         take = (self.walk, sums, totals, rows, self.indices, self.row_blocks, trials)
         for _ in range(self.k - 1):
@@ -185,7 +188,7 @@ class Seeder:
         score = partial(self.launch, "score<S>", fill, TILE_THREADS, X, walk, indices, rows, alive, squares, d)
 
         def batch() -> None:
-            draws = (rows, limits, alive, _word(self.seed), PROPOSAL, ACCEPT, n, k)
+            draws = (rows, limits, alive, word(self.seed), PROPOSAL, ACCEPT, n, k)
             self.launch("propose<T>", min(most, fill), 256, *envelope, *draws)
             for stage in range(_stages(k)):
                 score(stage)
@@ -212,7 +215,7 @@ class Seeder:
             self.launch("free_rows", blocks, 256, used, self.weights, counts, target, n, blocks, file=GREEDY)
             if target is None:
                 self.launch("free_starts", 1, 256, counts, sizes, blocks, file=GREEDY)
-        args = (self.walk, sizes, free, self.indices, _word(self.seed), FILL, self.k)
+        args = (self.walk, sizes, free, self.indices, word(self.seed), FILL, self.k)
         self.launch("fill_up", 1, 32, *args, file=GREEDY)
 
     def uniform(self) -> State:
@@ -221,11 +224,14 @@ class Seeder:
         args = (self.X, self.walk, count, None)
         self.launch("check_finite<S>", per_item(count, self.X), 256, *args, file=FILE)
         if self.weights is not None:
-            groups, blocks, before = self.sums
-            rows = min(self.row_blocks, MOST_BLOCKS)
-            self.launch("sum_weights", rows, 256, self.weights, groups, blocks, self.walk, self.n)
-            self.launch("sum_prefix", 1, 256, blocks, before, self.walk, self.row_blocks, 0)
+            self._sum_weights()
         return State.of(self.walk)
+
+    def weights_are_good(self) -> bool:
+        """Tell whether the weights are finite, not negative and of a positive, finite sum."""
+        self._sum_weights()
+        state = State.of(self.walk)
+        return not state.bad and 0 < state.total < math.inf
 
 
 def _stages(k: int) -> int:
@@ -237,7 +243,7 @@ def _stages(k: int) -> int:
     return stages
 
 
-def _word(seed: int) -> int:
+def word(seed: int) -> int:
     """The 64 bits of a seed as a signed number."""
     return seed - 2**64 if seed >= 2**63 else seed
 

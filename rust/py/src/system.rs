@@ -37,6 +37,7 @@ const CUDA_SOURCES: &[(&str, &str)] = &[
     ("scores.cuh", include_str!("../../../cuda/scores.cuh")),
     ("seeding.cu", include_str!("../../../cuda/seeding.cu")),
     ("seeding_greedy.cu", include_str!("../../../cuda/seeding_greedy.cu")),
+    ("seeding_lloyd.cu", include_str!("../../../cuda/seeding_lloyd.cu")),
     ("seeding_plusplus.cu", include_str!("../../../cuda/seeding_plusplus.cu")),
     ("segments.cuh", include_str!("../../../cuda/segments.cuh")),
     ("select.cuh", include_str!("../../../cuda/select.cuh")),
