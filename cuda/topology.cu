@@ -69,29 +69,33 @@ __global__ void lowest_keys(const u32* keys, const u32* constants, u64* lowest, 
     }
 }
 
-// keys[sides x images][height][width], constants[2] (threshold, ring), lowest[sides x images][2] -> framed[segments][h][w] of
-// sides x images segments; of two sides, a third part is their comparison (smaller or larger keys). `ring`: 0 none, 1 of the
-// lowest key, 2 of the constant; `full` turns the order round and adds a ring of key 0. Rings have `up` rows and `across`
-// columns. One thread a voxel.
+// keys[sides x images][depth][height][width], constants[2] (threshold, ring), lowest[sides x images][2] -> framed[segments]
+// [planes][h][w] of sides x images segments; of two sides, a third part is their comparison (smaller or larger keys). `ring`: 0
+// none, 1 of the lowest key, 2 of the constant; `full` turns the order round and adds a ring of key 0. Rings have `deep` planes,
+// `up` rows and `across` columns. One thread a voxel.
 __global__ void frame_keys(const u32* keys, const u32* constants, const u64* lowest, u32* framed, i64 images, i64 sides,
-                           i64 height, i64 width, i64 up, i64 across, i64 superlevel, i64 censored, i64 ring, i64 full,
-                           i64 larger) {
+                           i64 depth, i64 height, i64 width, i64 deep, i64 up, i64 across, i64 superlevel, i64 censored,
+                           i64 ring, i64 full, i64 larger) {
     const u32 flip = superlevel ? 0xFFFFFFFFu : 0, most = censored ? constants[0] ^ flip : ABSENT;
     const u32 constant = ring == 2 ? min(constants[1] ^ flip, most) : 0;
-    const i64 rings = (ring > 0) + full, h = height + 2 * up * rings, w = width + 2 * across * rings, n = h * w;
+    const i64 rings = (ring > 0) + full, h = height + 2 * up * rings, w = width + 2 * across * rings;
+    const i64 n = (depth + 2 * deep * rings) * h * w;
     for (i64 at = thread_in_grid(); at < images * n; at += threads_in_grid()) {
-        i64 image = at / n, i = at % n / w - up * rings, j = at % w - across * rings;
-        bool inside = i >= 0 && i < height && j >= 0 && j < width;
-        bool ringed = i >= -up && i < height + up && j >= -across && j < width + across && ring > 0;
+        i64 image = at / n, p = at % n;
+        i64 i = p / (h * w) - deep * rings, j = p / w % h - up * rings, k = p % w - across * rings;
+        auto within = [=](i64 planes, i64 rows, i64 columns) {
+            return i >= -planes && i < depth + planes && j >= -rows && j < height + rows && k >= -columns && k < width + columns;
+        };
+        bool inside = within(0, 0, 0), ringed = ring > 0 && within(deep, up, across);
         u32 both[2];
         for (int side = 0; side < 2; ++side) {
             if (side >= sides) break;
             i64 from = side * images + image;
-            u32 key = inside    ? min(keys[(from * height + i) * width + j] ^ flip, most)
+            u32 key = inside    ? min(keys[((from * depth + i) * height + j) * width + k] ^ flip, most)
                       : !ringed ? ABSENT
                       : ring == 1 ? (u32)(lowest[2 * from] >> 32) : constant;
             both[side] = full ? ~key : key;
-            framed[from * n + at % n] = both[side];
+            framed[from * n + p] = both[side];
         }
         if (sides == 2) framed[2 * images * n + at] = larger ? max(both[0], both[1]) : min(both[0], both[1]);
     }

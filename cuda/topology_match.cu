@@ -1,16 +1,16 @@
 // The kernels of `argrad.topology` that match the bars of two images (compare.rs).
 #include "plane.cuh"
 
-// trees, labelled, at_edges and label_at_edges as `join_edges` and `note_ends` leave them, edge_keys by rank -> match[2 kinds]
+// trees, labelled, at_links and label_at_links as `join_links` and `note_ends` leave them, link_keys by rank -> match[2 kinds]
 // [images][n], NONE at first: the second image's cell for a cell of the first. Cells of the kind `shared` are matched if they
-// lose their titles at one edge of the comparison, others if their components have one elder in its order; `strict` demands
+// lose their titles at one link of the comparison, others if their components have one elder in its order; `strict` demands
 // that the image pairs are not empty, otherwise that the comparison's bar is not. One thread a cell and kind.
-__global__ void match_cells(const u64* trees, const u64* labelled, const u32* keys, const u32* squares, const u32* edge_keys,
-                            const u32* order, const i64* starts, const u32* at_edges, const u32* label_at_edges, u32* match,
-                            i64 images, i64 n, i64 shared, i64 strict) {
+__global__ void match_cells(const u64* trees, const u64* labelled, const u32* keys, const u32* squares, const u32* link_keys,
+                            const u32* order, const i64* starts, const u32* at_links, const u32* label_at_links, u32* match,
+                            i64 images, i64 n, i64 lists, i64 shared, i64 strict) {
     const Values values = {keys, squares, n};
-    const Edges edges = {nullptr, edge_keys, order, starts};
     const i64 segments = 3 * images;
+    const Links links = {nullptr, link_keys, order, starts, lists};
     auto labels = [=](i64 label, i64 image) { return labelled + (label * images + image) * (n + 1); };
     for (i64 at = thread_in_grid(); at < 2 * images * n; at += threads_in_grid()) {
         i64 image = at / n % images, comparison = 2 * images + image;
@@ -19,10 +19,10 @@ __global__ void match_cells(const u64* trees, const u64* labelled, const u32* ke
         if (kind == shared) {
             u64 way = labels(2, image)[cell];
             if (way == NEVER) continue;
-            i64 edge = edges.at(comparison, kind, rank_of(way)), place = starts[comparison] + order[edge];
-            u32 other = label_at_edges[place], key = edge_keys[edge];
+            i64 place = links.place(kind, comparison, rank_of(way));
+            u32 other = label_at_links[place], key = link_keys[links.at(kind, comparison, rank_of(way))];
             bool good = strict ? values.lasts(kind, image, cell, key) && values.lasts(kind, images + image, other, key)
-                               : values.lasts(kind, comparison, at_edges[place] & 0x7FFFFFFFu, key);
+                               : values.lasts(kind, comparison, at_links[place] & 0x7FFFFFFFu, key);
             if (good) match[at] = other;
         } else {
             u32 ends[2];
@@ -33,15 +33,16 @@ __global__ void match_cells(const u64* trees, const u64* labelled, const u32* ke
                     good = false;
                     break;
                 }
-                i64 segment = side * images + image, edge = edges.at(segment, kind, rank_of(way));
-                ends[side] = at_edges[starts[segment] + order[edge]] & 0x7FFFFFFFu;
-                good &= values.lasts(kind, segment, ends[side], edge_keys[edge]) &&
-                        (!strict || values.lasts(kind, comparison, cell, edge_keys[edge]));
+                i64 segment = side * images + image;
+                u32 key = link_keys[links.at(kind, segment, rank_of(way))];
+                ends[side] = at_links[links.place(kind, segment, rank_of(way))] & 0x7FFFFFFFu;
+                good &= values.lasts(kind, segment, ends[side], key) &&
+                        (!strict || values.lasts(kind, comparison, cell, key));
             }
             if (good && !strict) {
                 u64 way = trees[(kind * segments + comparison) * (n + 1) + cell];
                 good = way != NEVER && rank_of(way) > 0 &&
-                       values.lasts(kind, comparison, cell, edge_keys[edges.at(comparison, kind, rank_of(way))]);
+                       values.lasts(kind, comparison, cell, link_keys[links.at(kind, comparison, rank_of(way))]);
             }
             if (good) match[((i64)kind * images + image) * n + ends[0]] = ends[1];
         }

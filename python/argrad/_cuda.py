@@ -129,6 +129,7 @@ KERNELS: dict[str, tuple[str, ...]] = {
     "sorting_topk": ("soft_topk<T>", "soft_topk_vjp<T>", "soft_topk_second<T>"),
     "topology": ("image_keys<S>", "count_ranks", "write_ranks", "lowest_keys", "frame_keys"),
     "topology_bars": ("find_bars", "write_bars"),
+    "topology_join": ("join_links", "note_ends"),
     "topology_masks": (
         "count_cells",
         "write_levels",
@@ -140,7 +141,8 @@ KERNELS: dict[str, tuple[str, ...]] = {
         "count_roots",
     ),
     "topology_match": ("match_cells", "pair_bars", "split_bars"),
-    "topology_plane": ("local_pairs", "count_edges", "list_edges", "join_edges", "note_ends"),
+    "topology_plane": ("local_pairs", "count_edges", "list_edges"),
+    "topology_volume": ("local_pairs_of_volume", "count_links", "list_links"),
     "decoding": ("read_rows<S>", "topk_rows<S>", "logit_statistics"),
     "decoding_bregman": ("bregman_decode", "bregman_project"),
     "decoding_derivative": ("average_tangent<S>", "derive_support", "spread_derivative<S>"),

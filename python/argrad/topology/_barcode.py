@@ -101,11 +101,12 @@ def barcode(
     Args:
         x: an image of 1 to 3 axes, or images of shape (n, *S) or (n, c, *S), any floating, integer or boolean dtype;
             numpy array, torch tensor (CPU or CUDA) or cupy array; or a list of them, of any shapes. Axes of size 1
-            count for nothing. On a device at most two other axes.
+            count for nothing.
         filtration: "sublevel", or "superlevel": {x >= t} with t falling, so that deaths are below births.
         connectivity: "face": voxels of the set are connected through faces (4 neighbors in a plane, 6 in a volume: the
             V-construction); "full": through corners as well (8 or 26: the T-construction).
-        dims: which degrees, an integer or several; all of 0 to d - 1 by default.
+        dims: which degrees, an integer or several; all of 0 to d - 1 by default. There are no kernels for degree 1 of
+            volumes on a device: ask for (0, 2) there.
         essential: whether the one class that never dies, the oldest component, is a bar.
         min_persistence: leave out bars shorter than this.
         threshold: where the filtration ends: voxels at it or beyond it are in no set, and bars that are alive there end
@@ -119,7 +120,7 @@ def barcode(
         TypeError: not an array, or a dtype without an order.
         ValueError: NaN or an integer beyond 2^53 (with the position), a shape that is none of the above, an axis of
             size 0, or an option out of range. Infinite values are allowed.
-        RuntimeError: volumes on a device; `torch.vmap`, because images have different numbers of bars.
+        RuntimeError: degree 1 of volumes on a device; `torch.vmap`, because images have different numbers of bars.
         MemoryError: images that need more working memory than there is, known before work starts.
 
     Gradient:
@@ -134,8 +135,8 @@ def barcode(
 
     Cost:
         O(n log n) time for n voxels in one and two dimensions and, in practice, nearly so in three; O(n) memory. On a
-        device some 75 bytes a voxel, and one wait for the device: the host has to know how many bars there are. Images
-        of a list come one after the other there.
+        device some 75 bytes a voxel (175 of a volume), and one wait for the device: the host has to know how many bars
+        there are. Images of a list come one after the other there.
 
     References:
         Edelsbrunner, Letscher and Zomorodian, "Topological Persistence and Simplification", FOCS 2000. Garin et al.,

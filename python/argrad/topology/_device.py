@@ -1,14 +1,15 @@
-"""Barcodes and matchings of images of one or two axes on a device: the launches of the kernels in `cuda/topology*.cu`.
+"""Barcodes and matchings of images on a device: the launches of the kernels in `cuda/topology*.cu`.
 
     numbers -> keys -> the engine's image        image_keys (float64: ranks by a sort), lowest_keys, frame_keys
-    -> local pairs, critical edges, sorted       local_pairs, count_edges, list_edges, radix sort
-    -> merge trees of vertices and of squares    join_edges: one thread an edge, all images at once
+    -> local pairs, critical links, sorted       local_pairs, count_edges, list_edges, radix sort
+    -> merge trees of degree 0 and of the top    join_links: one thread a link, all images at once
     -> matches (of two images)                   note_ends, match_cells
     -> how many bars: the one synchronisation    find_bars
     -> bars, sorted                              find_bars, radix sort, write_bars, pair_bars, split_bars
 
 The steps and their rules for ties are those of `rust/core/src/topology`, and so are the results. All images of a batch,
-and of a matching both images and their comparison, go through each launch together, as segments of one list.
+and of a matching both images and their comparison, go through each launch together, as segments of one list. Of volumes
+degree 1 is missing: a reduction of columns has no such form.
 """
 
 import math
@@ -28,30 +29,35 @@ RINGS = ("none", "lowest", "constant")
 _SMALL = ("bool", "int8", "uint8", "int16", "uint16")
 
 
-class Plane(NamedTuple):
+class Shapes(NamedTuple):
     """The shapes of a stack of images, and of the engine's images with their rings.
 
     Attributes:
         images: how many there are in an array.
         sides: 1, or 3 for two images and their comparison.
         axes: how many axes an image has, and how many of them are longer than 1.
-        shape: height and width of an image.
-        up: rows of a ring, one or none; `across`: its columns.
+        shape: planes, rows and columns of an image.
+        ring: planes, rows and columns of a ring at one end, 1 or 0 of each.
         rings: how many rings there are.
     """
 
     images: int
     sides: int
     axes: tuple[int, int]
-    shape: tuple[int, int]
-    up: int
-    across: int
+    shape: tuple[int, int, int]
+    ring: tuple[int, int, int]
     rings: int
 
     @property
-    def framed(self) -> tuple[int, int]:
-        """Height and width with the rings."""
-        return self.shape[0] + 2 * self.up * self.rings, self.shape[1] + 2 * self.across * self.rings
+    def framed(self) -> tuple[int, int, int]:
+        """Planes, rows and columns with the rings."""
+        planes, rows, columns = [s + 2 * r * self.rings for s, r in zip(self.shape, self.ring, strict=True)]
+        return planes, rows, columns
+
+    @property
+    def volume(self) -> bool:
+        """Whether images have three axes."""
+        return self.axes[1] == 3
 
     @property
     def n(self) -> int:
@@ -64,10 +70,14 @@ class Plane(NamedTuple):
         return self.sides * self.images
 
     @property
-    def edges(self) -> int:
-        """Edges of an engine's image, none of which has to be critical."""
-        h, w = self.framed
-        return 2 * h * w - h - w
+    def lists(self) -> int:
+        """How many lists of links there are: volumes have one for each degree."""
+        return self.segments * (2 if self.volume else 1)
+
+    @property
+    def links(self) -> int:
+        """A bound for the links of a list."""
+        return (3 if self.volume else 2) * self.n
 
 
 class Keys(NamedTuple):
@@ -81,7 +91,7 @@ class Keys(NamedTuple):
 class Pairing(NamedTuple):
     """What the kernels know after the pairing; arrays as their comments say."""
 
-    plane: Plane
+    shapes: Shapes
     source: Keys
     lowest: Array | None
     keys: Array
@@ -89,11 +99,11 @@ class Pairing(NamedTuple):
     trees: Array
     labelled: Array | None
     ids: Array
-    edge_keys: Array
+    link_keys: Array
     order: Array
     starts: Array
-    at_edges: Array
-    label_at_edges: Array
+    at_links: Array
+    label_at_links: Array
 
 
 class Asked(NamedTuple):
@@ -110,25 +120,25 @@ class Asked(NamedTuple):
         return int(self.larger)
 
 
-def shape_of(function: str, argument: str, x: Array, lead: int, kind: Filtration, sides: int) -> Plane:
+def shapes_of(function: str, argument: str, x: Array, lead: int, kind: Filtration, sides: int) -> Shapes:
     """Return the shapes of a stack of images.
 
     Raises:
         ValueError: an image with too many voxels.
-        RuntimeError: volumes, for which there is no kernel.
+        RuntimeError: degree 1 of volumes, for which there is no kernel.
     """
     bounded(function, x, lead)
-    images = _images.spatial(x, lead)[0]
     long = [int(s) for s in x.shape[lead:] if s != 1]
-    if len(long) == 3:
+    if len(long) == 3 and kind.degrees[1]:
         raise RuntimeError(
-            f"{function}: {argument} must be in host memory where images have three axes, got {tuple(x.shape)} on a "
-            f"device; {_array.way_to_host(x, argument)}"
+            f"{function}: {argument} must be in host memory for degree 1 of volumes, got {tuple(x.shape)} on a device; "
+            f"{_array.way_to_host(x, argument)}, or leave it out with dims=(0, 2)"
         )
-    shape = (1, *long) if len(long) == 1 else (1, 1) if not long else (long[0], long[1])
-    up, across = int(len(long) == 2), int(len(long) > 0)
+    planes, rows, columns = [1] * (3 - len(long)) + long
     rings = int(kind.ring != "none") + int(kind.full)
-    return Plane(images, sides, (x.ndim - lead, len(long)), (shape[0], shape[1]), up, across, rings)
+    ring = (int(len(long) == 3), int(len(long) > 1), int(len(long) > 0))
+    images = _images.spatial(x, lead)[0]
+    return Shapes(images, sides, (x.ndim - lead, len(long)), (planes, rows, columns), ring, rings)
 
 
 def bounded(function: str, x: Array, lead: int) -> None:
@@ -195,55 +205,79 @@ def _ranks(keys: Array, count: int) -> Array:
     return ranks
 
 
-def _frame(source: Keys, plane: Plane, asked: Asked) -> tuple[Array, Array | None]:
+def _frame(source: Keys, shapes: Shapes, asked: Asked) -> tuple[Array, Array | None]:
     """Make the engine's images; and where each image is lowest, if that is needed."""
     kind, lowest = asked.kind, None
     ring, censored = RINGS.index(kind.ring), int(kind.threshold is not None)
-    like, sides, voxels = source.keys, min(plane.sides, 2), math.prod(plane.shape)
+    like, sides, voxels = source.keys, min(shapes.sides, 2), math.prod(shapes.shape)
     if kind.essential or kind.ring == "lowest":
-        lowest = _cuda.full((sides * plane.images * 2,), -1, "int64", like)
-        given = (source.keys, source.constants, lowest, sides * plane.images, voxels, int(kind.superlevel), censored)
-        launch(like, "topology", "lowest_keys", sides * plane.images * chunks(voxels), *given)
-    framed = _cuda.empty((plane.segments * plane.n,), "int32", like)
+        lowest = _cuda.full((sides * shapes.images * 2,), -1, "int64", like)
+        given = (source.keys, source.constants, lowest, sides * shapes.images, voxels, int(kind.superlevel), censored)
+        launch(like, "topology", "lowest_keys", sides * shapes.images * chunks(voxels), *given)
+    framed = _cuda.empty((shapes.segments * shapes.n,), "int32", like)
     options = (int(kind.superlevel), censored, ring, int(kind.full), int(asked.larger))
-    shapes = (plane.images, sides, *plane.shape, plane.up, plane.across)
+    sizes = (shapes.images, sides, *shapes.shape, *shapes.ring)
     arrays = (source.keys, source.constants, lowest, framed)
-    launch(like, "topology", "frame_keys", blocks(plane.images * plane.n), *arrays, *shapes, *options)
+    launch(like, "topology", "frame_keys", blocks(shapes.images * shapes.n), *arrays, *sizes, *options)
     return framed, lowest
 
 
-def pair(images: Sequence[Array], plane: Plane, asked: Asked, fault: Array) -> Pairing:
+class _Links(NamedTuple):
+    """The critical links of all lists, one after the other, with room for more, and where each list begins."""
+
+    ids: Array
+    keys: Array
+    starts: Array
+
+
+def _links(keys: Array, ways: Array, trees: Array, shapes: Shapes) -> _Links:
+    """List the links that nobody leaves by, ascending by their numbers."""
+    like, capacity, parts = keys, shapes.lists * shapes.links, shapes.lists * chunks(shapes.n)
+    counts, starts = _cuda.empty((parts,), "int64", like), _cuda.full((shapes.lists + 1,), 0, "int64", like)
+    ids, link_keys = (_cuda.empty((capacity,), "int32", like) for _ in range(2))
+    if shapes.volume:
+        file, names = "topology_volume", ("count_links", "list_links")
+        arrays: tuple[Array, ...] = (keys, ways, trees)
+        sizes: tuple[int, ...] = (shapes.segments, *shapes.framed)
+    else:
+        file, names = "topology_plane", ("count_edges", "list_edges")
+        arrays, sizes = (keys, ways), (shapes.segments, *shapes.framed[1:])
+    launch(like, file, names[0], parts, *arrays, counts, *sizes)
+    _radix.scan(counts, shapes.lists, totals=starts)
+    _radix.scan(starts, 1)
+    launch(like, file, names[1], parts, *arrays, counts, starts, ids, link_keys, *sizes)
+    return _Links(ids, link_keys, starts)
+
+
+def pair(images: Sequence[Array], shapes: Shapes, asked: Asked, fault: Array) -> Pairing:
     """Pair the cells of all images, and for a matching those of their comparisons."""
     source = _order(images, asked.kind, fault)
-    keys, lowest = _frame(source, plane, asked)
-    like, n, segments, capacity = keys, plane.n, plane.segments, plane.segments * plane.edges
-    sizes = (segments, *plane.framed)
-
+    keys, lowest = _frame(source, shapes, asked)
+    like, n, segments = keys, shapes.n, shapes.segments
     ways, squares = _cuda.empty((segments * n,), "uint8", like), _cuda.empty((segments * n,), "int32", like)
     trees = _cuda.empty((2 * segments * (n + 1),), "int64", like)
-    tail = (plane.images, plane.sides, *plane.framed, asked.shared)
-    launch(like, "topology_plane", "local_pairs", blocks(segments * n), keys, ways, squares, trees, *tail)
+    whole = (shapes.images, shapes.sides, *shapes.framed, asked.shared)
+    if shapes.volume:
+        launch(
+            like, "topology_volume", "local_pairs_of_volume", blocks(segments * n), keys, ways, squares, trees, *whole
+        )
+    else:
+        flat = (shapes.images, shapes.sides, *shapes.framed[1:], asked.shared)
+        launch(like, "topology_plane", "local_pairs", blocks(segments * n), keys, ways, squares, trees, *flat)
 
-    starts = _cuda.full((segments + 1,), 0, "int64", like)
-    counts = _cuda.empty((segments * chunks(n),), "int64", like)
-    launch(like, "topology_plane", "count_edges", segments * chunks(n), ways, counts, *sizes)
-    _radix.scan(counts, segments, totals=starts)
-    _radix.scan(starts, 1)
-    ids, *lists = [_cuda.empty((capacity,), "int32", like) for _ in range(5)]
-    given = (ways, keys, counts, starts, ids, lists[0], *sizes)
-    launch(like, "topology_plane", "list_edges", segments * chunks(n), *given)
-    edge_keys, order = _radix.sort((lists[0], lists[1]), (lists[2], lists[3]), starts, segments, plane.edges, bits=32)
-    at_edges, label_at_edges = lists[1], lists[3]  # free after four passes
-
-    labelled = _cuda.full((4 * plane.images * (n + 1),), -1, "int64", like) if plane.sides == 3 else None
-    parts = max(1, min(-(-plane.edges // BLOCK), -(-8 * _cuda.processors(like) // segments)))
-    joined = (trees, labelled, keys, squares, ids, order, starts)
-    launch(like, "topology_plane", "join_edges", 2 * segments * parts, *joined, *tail)
-    ends = (trees, labelled, order, starts, at_edges, label_at_edges, plane.images, plane.sides, n, asked.shared)
-    launch(like, "topology_plane", "note_ends", blocks(2 * segments * n), *ends)
-    return Pairing(
-        plane,
-        source,
-        lowest,
-        *(keys, squares, trees, labelled, ids, edge_keys, order, starts, at_edges, label_at_edges),
+    links = _links(keys, ways, trees, shapes)
+    spare, order, places = (_cuda.empty(links.ids.shape, "int32", like) for _ in range(3))
+    link_keys, order = _radix.sort(
+        (links.keys, spare), (order, places), links.starts, shapes.lists, shapes.links, bits=32
     )
+    # Free after four passes; of volumes there are links that join nothing.
+    at_links = _cuda.full(spare.shape, 0, "int32", like) if shapes.volume else spare
+    labelled = _cuda.full((4 * shapes.images * (n + 1),), -1, "int64", like) if shapes.sides == 3 else None
+    parts = max(1, min(-(-shapes.links // BLOCK), -(-8 * _cuda.processors(like) // segments)))
+    joined = (trees, labelled, keys, squares, links.ids, order, links.starts)
+    launch(like, "topology_join", "join_links", 2 * segments * parts, *joined, *whole)
+    lists = segments if shapes.volume else 0
+    ends = (trees, labelled, order, links.starts, at_links, places, shapes.images, shapes.sides, n, lists, asked.shared)
+    launch(like, "topology_join", "note_ends", blocks(2 * segments * n), *ends)
+    found = (keys, squares, trees, labelled, links.ids, link_keys, order, links.starts, at_links, places)
+    return Pairing(shapes, source, lowest, *found)

@@ -30,11 +30,11 @@ class Bars(NamedTuple):
 
 def barcodes(function: str, x: Array, lead: int, asked: Asked, refuse: Callable[[], object]) -> Array:
     """Return the bars of a stack of images as `_barcode._forward` does; `refuse` raises the error for a NaN."""
-    plane = _device.shape_of(function, "x", x, lead, asked.kind, 1)
-    if plane.images == 0:
+    shapes = _device.shapes_of(function, "x", x, lead, asked.kind, 1)
+    if shapes.images == 0:
         return _cuda.empty((4, 0), "int64", x)
-    summary = _cuda.full((plane.images * plane.axes[0] + 2,), 0, "int64", x)
-    found = _device.pair([x], plane, asked, summary[-1:])
+    summary = _cuda.full((shapes.images * shapes.axes[0] + 2,), 0, "int64", x)
+    found = _device.pair([x], shapes, asked, summary[-1:])
     return _listed(found, asked, None, summary, refuse).tables[0]
 
 
@@ -42,16 +42,17 @@ def matchings(
     function: str, f: Array, g: Array, lead: int, asked: Asked, refuse: Callable[[], object]
 ) -> tuple[Array, ...]:
     """Return the matchings of two stacks of images as `_matching._forward` does; `refuse` as above."""
-    plane = _device.shape_of(function, "prediction", f, lead, asked.kind, 3)
-    images, n, columns = plane.images, plane.n, plane.axes[0]
+    shapes = _device.shapes_of(function, "prediction", f, lead, asked.kind, 3)
+    images, n, columns = shapes.images, shapes.n, shapes.axes[0]
     if images == 0:
-        shapes = ((4, 0), (4, 0), (0, 2), (0,), (0,), (3, 0, columns))
-        return tuple([_cuda.empty(shape, "int64", f) for shape in shapes])
+        empty = ((4, 0), (4, 0), (0, 2), (0,), (0,), (3, 0, columns))
+        return tuple([_cuda.empty(shape, "int64", f) for shape in empty])
     summary = _cuda.full((3 * images * columns + 2,), 0, "int64", f)
-    found = _device.pair([f, g], plane, asked, summary[-1:])
+    found = _device.pair([f, g], shapes, asked, summary[-1:])
     match = _cuda.full((2 * images * n,), -1, "int32", f)
-    given = (found.trees, found.labelled, found.keys, found.squares, found.edge_keys, found.order, found.starts)
-    tail = (found.at_edges, found.label_at_edges, match, images, n, asked.shared, int(asked.strict))
+    given = (found.trees, found.labelled, found.keys, found.squares, found.link_keys, found.order, found.starts)
+    lists = shapes.segments if shapes.volume else 0
+    tail = (found.at_links, found.label_at_links, match, images, n, lists, asked.shared, int(asked.strict))
     launch(f, "topology_match", "match_cells", blocks(2 * images * n), *given, *tail)
     bars = _listed(found, asked, match, summary, refuse)
 
@@ -90,17 +91,17 @@ def _listed(found: Pairing, asked: Asked, match: Array | None, summary: Array, r
             the note of a NaN.
         refuse: raises the error for a NaN.
     """
-    plane, kind, like = found.plane, asked.kind, found.keys
-    sides, (columns, d) = min(plane.sides, 2), plane.axes
-    rows, every, parts = sides * plane.images * columns, summary.shape[0] - 2, chunks(2 * plane.n)
+    shapes, kind, like = found.shapes, asked.kind, found.keys
+    sides, (columns, d) = min(shapes.sides, 2), shapes.axes
+    rows, every, parts = sides * shapes.images * columns, summary.shape[0] - 2, chunks(shapes.links)
     counts, starts = _cuda.empty((every * parts,), "int64", like), summary[: every + 1]
-    arrays = (found.keys, found.squares, found.trees, found.ids, found.order, found.at_edges, found.starts)
+    arrays = (found.keys, found.squares, found.trees, found.ids, found.order, found.at_links, found.starts)
     source = (found.source.constants, found.source.keys, found.source.exact, found.lowest, match, counts)
-    shapes = (plane.images, sides, plane.segments, columns, *plane.framed, *plane.shape, plane.up, plane.across)
+    sizes = (shapes.images, sides, shapes.segments, columns, *shapes.framed, *shapes.shape, *shapes.ring)
     wanted = sum([degree << k for k, degree in enumerate(kind.degrees)])
     end = kind.threshold if kind.threshold is not None else -math.inf if kind.superlevel else math.inf
     rings = (RINGS.index(kind.ring), int(kind.full), int(kind.superlevel), int(kind.threshold is not None))
-    options = (*shapes, *rings, d, wanted, int(kind.essential), end, asked.shortest)
+    options = (*sizes, *rings, d, wanted, int(kind.essential), end, asked.shortest)
 
     launch(like, "topology_bars", "find_bars", rows * parts, *arrays, *source, None, None, None, *options)
     _radix.scan(counts, every, totals=starts)
@@ -113,7 +114,7 @@ def _listed(found: Pairing, asked: Asked, match: Array | None, summary: Array, r
     total, half, matched = int(known[rows]), int(known[rows // sides]), int(known[every]) - int(known[rows])
 
     bars, roots = ([_cuda.empty((total,), dtype, like) for _ in range(2)] for dtype in ("int64", "int32"))
-    voxels = math.prod(plane.shape)
+    voxels = math.prod(shapes.shape)
     if total:
         outputs = (starts, bars[0], roots[0])
         launch(like, "topology_bars", "find_bars", rows * parts, *arrays, *source, *outputs, *options)
@@ -126,9 +127,9 @@ def _listed(found: Pairing, asked: Asked, match: Array | None, summary: Array, r
         bits=((voxels + 2) ** 2 - 1).bit_length(),
         numbered=True,
     )
-    places = None if match is None else _cuda.full(((2 * plane.n + 1) * plane.images,), -1, "int32", like)
+    places = None if match is None else _cuda.full(((2 * shapes.n + 1) * shapes.images,), -1, "int32", like)
     table = _cuda.empty((4 * total,), "int64", like)
-    given = (ordered, cells, starts, table, places, plane.images, sides, columns, voxels, plane.n)
+    given = (ordered, cells, starts, table, places, shapes.images, sides, columns, voxels, shapes.n)
     launch(like, "topology_bars", "write_bars", blocks(total), *given)
     tables = [table[: 4 * half].reshape(4, half), table[4 * half :].reshape(4, total - half)]
     return Bars(tuple(tables[:sides]), cells, lengths, matched, places)

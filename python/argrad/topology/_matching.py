@@ -69,7 +69,7 @@ def betti_matching(
     Args:
         prediction: an image of 1 to 3 axes, or images of shape (n, *S) or (n, c, *S), any floating, integer or boolean
             dtype; numpy array, torch tensor (CPU or CUDA) or cupy array; or a list of them, of any shapes. Axes of size
-            1 count for nothing. On a device at most two other axes.
+            1 count for nothing.
         target: the second images, of the shape of the first and of the same precision (half precision counts as
             float32); a boolean or integer target beside a floating prediction is cast to its dtype, exactly.
         filtration: "superlevel": {x >= t} with t falling, for probabilities of the foreground; or "sublevel".
@@ -87,7 +87,8 @@ def betti_matching(
             are always matched, wherever they lie**, unless a `threshold` leaves one of the images empty.
         threshold: where the filtration ends: voxels at it or beyond it are in no set, and bars that are alive there end
             at the threshold (with `death_index` -1).
-        dims: which degrees, an integer or several; all of 0 to d - 1 by default.
+        dims: which degrees, an integer or several; all of 0 to d - 1 by default. There are no kernels for degree 1 of
+            volumes on a device: ask for (0, 2) there.
         spatial_dims: how many of the last axes are an image's; by default all are, so that each argument is one image.
 
     Returns:
@@ -98,7 +99,7 @@ def betti_matching(
         TypeError: not an array, arrays of two kinds, or of dtypes that do not go together.
         ValueError: NaN or an integer that the common dtype does not have (with the position), shapes that differ, a
             shape that is none of the above, an axis of size 0, or an option out of range. Infinite values are allowed.
-        RuntimeError: volumes on a device; `torch.vmap`, because images have different numbers of bars.
+        RuntimeError: degree 1 of volumes on a device; `torch.vmap`, because images have different numbers of bars.
         MemoryError: images that need more working memory than there is, known before work starts.
 
     Gradient:
@@ -113,8 +114,8 @@ def betti_matching(
 
     Cost:
         O(n log n) time for n voxels in one and two dimensions and, in practice, nearly so in three; O(n) memory. On a
-        device some 250 bytes a voxel, and one wait for the device: the host has to know how many bars there are. Pairs
-        of a list come one after the other there.
+        device some 250 bytes a voxel (560 of a volume), and one wait for the device: the host has to know how many bars
+        there are. Pairs of a list come one after the other there.
 
     References:
         Stucki, Paetzold, Shit, Menze and Bauer, "Topologically Faithful Image Segmentation via Induced Matching of

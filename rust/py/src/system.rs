@@ -25,6 +25,7 @@ const CUDA_SOURCES: &[(&str, &str)] = &[
     ("network_tile.cuh", include_str!("../../../cuda/network_tile.cuh")),
     ("order.cuh", include_str!("../../../cuda/order.cuh")),
     ("pairs.cuh", include_str!("../../../cuda/pairs.cuh")),
+    ("merge.cuh", include_str!("../../../cuda/merge.cuh")),
     ("plane.cuh", include_str!("../../../cuda/plane.cuh")),
     ("pool.cuh", include_str!("../../../cuda/pool.cuh")),
     ("prefix.cuh", include_str!("../../../cuda/prefix.cuh")),
@@ -63,9 +64,11 @@ const CUDA_SOURCES: &[(&str, &str)] = &[
     ("threshold_gradient.cuh", include_str!("../../../cuda/threshold_gradient.cuh")),
     ("topology.cu", include_str!("../../../cuda/topology.cu")),
     ("topology_bars.cu", include_str!("../../../cuda/topology_bars.cu")),
+    ("topology_join.cu", include_str!("../../../cuda/topology_join.cu")),
     ("topology_masks.cu", include_str!("../../../cuda/topology_masks.cu")),
     ("topology_match.cu", include_str!("../../../cuda/topology_match.cu")),
     ("topology_plane.cu", include_str!("../../../cuda/topology_plane.cu")),
+    ("topology_volume.cu", include_str!("../../../cuda/topology_volume.cu")),
 ];
 
 #[pyfunction]
