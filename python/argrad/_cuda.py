@@ -50,6 +50,7 @@ KERNELS: dict[str, tuple[str, ...]] = {
         "free_starts",
         "fill_up",
     ),
+    "seeding_lloyd": ("sort_labels", "means<T>", "reseed_empty<T>", "sum_squares<T>", "add_potential<T>"),
     "seeding_plusplus": (
         "sum_weights",
         "envelope_rows<S>",
@@ -66,16 +67,6 @@ KERNELS: dict[str, tuple[str, ...]] = {
         "sum_groups<T>",
         "sum_blocks",
     ),
-    "seeding_greedy": (
-        "draw_trials<T>",
-        "trial_potentials<S>",
-        "take_trial",
-        "mark_used",
-        "free_rows",
-        "free_starts",
-        "fill_up",
-    ),
-    "seeding_lloyd": ("sort_labels", "means<T>", "reseed_empty<T>", "sum_squares<T>", "add_potential<T>"),
     "selection": (
         "weigh<S>",
         "count_keys<S>",
