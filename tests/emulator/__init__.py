@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from argrad import _array, _cuda, _torch
+from argrad import _array, _check, _cuda, _torch
 
 HEADER = Path(__file__).parent / "on_host.h"
 COMPILER = os.environ.get("CXX", "c++")
@@ -85,6 +85,8 @@ def device(monkeypatch, order):
     with monkeypatch.context() as patch:
         patch.setattr(_array, "is_device", lambda x: True)
         patch.setattr(_torch, "lend", lambda x: None)
+        for name in ("array", "floating", "numbers", "matrix"):
+            patch.setattr(_check, name, refusing(getattr(_check, name)))
         if order == "gpu":
             patch.setattr(_cuda, "launch", functools.partial(launch_on_copies, _cuda.launch))
         else:
@@ -93,6 +95,17 @@ def device(monkeypatch, order):
             patch.setattr(_cuda, "_processors", lambda index: PROCESSORS)
             patch.setattr(_cuda, "_current", lambda like, index: contextlib.nullcontext())
         yield
+
+
+def refusing(check):
+    """A check of arrays that refuses those of the host where it would refuse them on a device."""
+
+    def checked(function, argument, x, *, device=False, **options):
+        if not device and _array.kind_of(x) is not None:
+            raise RuntimeError(f"{function}: {argument} must be in host memory, got an array of the emulated device")
+        return check(function, argument, x, device=device, **options)
+
+    return checked
 
 
 def launch_on_copies(launch, like, file, name, grid, block, *args, shared=0):
