@@ -51,3 +51,14 @@ def test_degree_1_is_sent_to_the_host(device):
             barcode(x)
         with pytest.raises(RuntimeError, match=f"betti_matching: prediction {sentence}"):
             betti_matching(x, x, dims=1)
+
+
+def test_cavities_of_both_images(device, rng):
+    f, g = 1 - rng.random((2, 5, 5, 7)).round(1) / 2
+    for x in (f, g):
+        x[1::2, 1::2, 1::2] = rng.random((2, 2, 3)).round(1) * 0.7  # holes, some of which open into others
+    for rule in ("refined", "strict"):
+        expected = betti_matching(f, g, dims=2, rule=rule)
+        assert len(expected.pairs) > 3
+        with device():
+            assert same(betti_matching(f, g, dims=2, rule=rule), expected)
