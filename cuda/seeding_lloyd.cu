@@ -1,18 +1,8 @@
 // The kernels of `argrad.seeding.kmeans` beside the assignment: averages, new centres for empty clusters, and the potential, all
 // added in the order of the host (rust/core/src/seeding/lloyd.rs).
 #include "envelope.cuh"
-#include "radix.cuh"
 
 #define SHARE 4  // coordinates of a thread
-
-// One pass of a sort of rows by 8 bits of their labels, keys[n]: `turn` 0 counts into counts[RADIX][tiles], 1 adds up (one block),
-// 2 moves keys and rows. RADIX_THREADS threads, a block for RADIX_TILE rows; where `rows` is null, row i is i.
-__global__ void sort_labels(const u64* keys, const u32* rows, u64* moved, u32* moved_rows, u32* counts, i64 n, i64 shift,
-                            i64 turn) {
-    if (turn == 0) count_digits(keys, counts, n, (int)shift);
-    if (turn == 1) sum_before(counts, RADIX * ((n + RADIX_TILE - 1) / RADIX_TILE));
-    if (turn == 2) move_digits(keys, rows, moved, moved_rows, counts, n, (int)shift);
-}
 
 // The first of `labels[n]`, ascending, that is not below `label`.
 __device__ __forceinline__ i64 first_of(const i64* labels, i64 n, i64 label) {

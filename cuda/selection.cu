@@ -2,8 +2,8 @@
 // E_i = -ln(1 - V_i), and the rows of the smallest keys are the sample. The threshold is found digit by digit from histograms,
 // keys are made anew in each pass, and most rows need no logarithm: as E >= V, a key can be below a limit only if
 // V <= w limit; only the first pass takes all logarithms.
+#include "block.cuh"
 #include "elementary.cuh"
-#include "radix.cuh"
 
 #define BINS 8192    // of a histogram: 13 bits of a key
 #define LEVELS 5     // histograms until all 63 bits are known
@@ -141,20 +141,6 @@ __global__ void collect_keys(const S* weights, const Draw* draw, i64* starts, u6
             found[1] += total & 0xFFFFu;
         }
         if (!keys && threadIdx.x < 2) starts[threadIdx.x * blocks + block] = found[threadIdx.x];
-    }
-}
-
-// counts[n] -> the sums of those before each. One block of 1024 threads.
-template <class Count> __global__ void add_up(Count* counts, i64 n) { sum_before(counts, n); }
-
-// One pass of a sort by 8 bits of the keys: first the counts, for `add_up`; then, where `moved` is given, the move. A block of
-// RADIX_THREADS threads for RADIX_TILE keys; the counts are [RADIX][tiles].
-__global__ void sort_keys(const u64* keys, const u32* places, u64* moved, u32* moved_places, u32* counts, i64 n,
-                          i64 shift) {
-    if (moved) {
-        move_digits(keys, places, moved, moved_places, counts, n, (int)shift);
-    } else {
-        count_digits(keys, counts, n, (int)shift);
     }
 }
 

@@ -3,14 +3,11 @@
 import struct
 from typing import Any, NamedTuple
 
-from argrad import _array, _cuda
+from argrad import _array, _cuda, _radix
 from argrad.seeding._device import MOST_BLOCKS, nearest
 from argrad.seeding._device_plusplus import BLOCK_ROWS, Seeder, word
 
 FILE = "seeding_lloyd"
-RADIX, RADIX_TILE = 256, 2048
-"""As in `radix.cuh`."""
-
 EMPTY = 0x108
 """The stream of random numbers of new centers, as `rust/core/src/seeding/mod.rs` has it."""
 
@@ -62,16 +59,12 @@ def _assign(seeder: Seeder, centers: Any, before: Any) -> Assigned | None:
 
 def _sorted(seeder: Seeder, labels: Any) -> tuple[Any, Any]:
     """Return the labels in ascending order and their rows, equal ones in the order of the rows."""
-    X, n, rows = seeder.X, seeder.n, None
-    tiles = -(-n // RADIX_TILE)
-    counts = _cuda.empty((RADIX * tiles,), "int32", X)
-    for shift in range(0, max((seeder.k - 1).bit_length(), 1), 8):
-        moved, moved_rows = _cuda.empty((n,), "int64", X), _cuda.empty((n,), "int32", X)
-        for turn, blocks in enumerate((tiles, 1, tiles)):
-            args = (labels, rows, moved, moved_rows, counts, n, shift, turn)
-            seeder.launch("sort_labels", blocks, RADIX, *args, file=FILE)
-        labels, rows = moved, moved_rows
-    return labels, rows
+    X, n = seeder.X, seeder.n
+    ends = _cuda.full((2,), 0, "int64", X)
+    ends[1] = n
+    keys = labels + 0, _cuda.empty((n,), "int64", X)  # a copy, because the sort overwrites it
+    rows = _cuda.empty((n,), "int32", X), _cuda.empty((n,), "int32", X)
+    return _radix.sort(keys, rows, ends, 1, n, bits=max((seeder.k - 1).bit_length(), 1))
 
 
 def _means(seeder: Seeder, centers: Any, now: Assigned, iteration: int) -> Any:

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from argrad import _array, _cuda
+from argrad import _array, _cuda, _radix
 
 FILE, STEPS = "selection", "selection_steps"
 BINS, LEVELS, TASK = 8192, 5, 4096
-RADIX, RADIX_TILE, RADIX_THREADS = 256, 2048, 256
-"""As in `selection.cu` and `radix.cuh`."""
+"""As in `selection.cu`."""
 
 BLOCK_ROWS, MOST_BLOCKS = 1024, 1 << 20
 """Rows that are summed one after the other, as in `selection_steps.cu`; and the blocks of a launch."""
@@ -30,16 +29,10 @@ def word(seed: int) -> int:
 def sort(keys: Any, places: Any, bits: int) -> tuple[Any, Any]:
     """Sort keys of 64 bits by the lower `bits` of them, with their places; stable. Overwrites both."""
     n = keys.shape[0]
-    tiles = -(-n // RADIX_TILE)
-    moved, moved_places = _cuda.empty((n,), "int64", keys), _cuda.empty((n,), "int32", keys)
-    counts = _cuda.empty((RADIX * tiles,), "int32", keys)
-    for shift in range(0, bits, 8):
-        args = (counts, n, shift)
-        _cuda.launch(keys, FILE, "sort_keys", tiles, RADIX_THREADS, keys, places, None, None, *args)
-        _cuda.launch(keys, FILE, "add_up<u32>", 1, 1024, counts, RADIX * tiles)
-        _cuda.launch(keys, FILE, "sort_keys", tiles, RADIX_THREADS, keys, places, moved, moved_places, *args)
-        keys, places, moved, moved_places = moved, moved_places, keys, places
-    return keys, places
+    ends = _cuda.full((2,), 0, "int64", keys)
+    ends[1] = n
+    spare = _cuda.empty((n,), "int64", keys), _cuda.empty((n,), "int32", keys)
+    return _radix.sort((keys, spare[0]), (places, spare[1]), ends, 1, n, bits=bits, numbered=True)
 
 
 def keys(weights: Any, size: int, seed: int, *, inverse: bool, in_order: bool, fault: Any) -> tuple[Any, Any]:
@@ -59,7 +52,7 @@ def keys(weights: Any, size: int, seed: int, *, inverse: bool, in_order: bool, f
         args = (weights, draw, starts, *places, n, size, *stream)
         _cuda.launch(weights, FILE, f"collect_keys<{number}>", tasks, 256, *args)
         if places[0] is None:
-            _cuda.launch(weights, FILE, "add_up<i64>", 1, 1024, starts, 2 * tasks)
+            _radix.scan(starts, 1)
     found, rows = sort(found, rows, 64)
     drawn = _cuda.empty((size,), "int64", weights)
     chances = _cuda.empty((size,), "float64", weights) if inverse else None
