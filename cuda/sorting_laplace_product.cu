@@ -177,7 +177,8 @@ __device__ void laplace_derive(Moving<T> x, Moving<T> items, Moving<T> rows, Mov
     links.take(room, batch.n);
     Roots<N> roots;
     roots.take(room, batch.n);
-    const Products<N> memory(room, batch.n, m == 1 ? 2 : LAPLACE_COLUMNS);
+    const int wide = sizeof(N) == sizeof(double) ? LAPLACE_COLUMNS : 2;  // dual numbers take twice the registers
+    const Products<N> memory(room, batch.n, m == 1 ? 2 : wide);
     for (i64 list = blockIdx.x; list < lists; list += gridDim.x) {
         const Sorted<T> sorted(batch, list, x.value, places, temperature.value, nullptr);
         const i32* order = sorted.order;
@@ -193,8 +194,8 @@ __device__ void laplace_derive(Moving<T> x, Moving<T> items, Moving<T> rows, Mov
         auto to_rank = [=](i32 i, i64 c, N y) { to_rows[(start + i) * m + c] = (T)part_of(y); };
         auto to_item = [=](i32 i, i64 c, N y) { to_items[(start + order[i]) * m + c] = (T)part_of(y); };
         links.join(sorted.count, t, score);
-        if (m == 1) laplace_forces<N, 2>(links, roots, memory, m, item, rank, to_rank, to_item);
-        else laplace_forces<N, LAPLACE_COLUMNS>(links, roots, memory, m, item, rank, to_rank, to_item);
+        if (m == 1 || wide == 2) laplace_forces<N, 2>(links, roots, memory, m, item, rank, to_rank, to_item);
+        else laplace_forces<N, wide>(links, roots, memory, m, item, rank, to_rank, to_item);
         // Scores and temperature scaled together change nothing.
         lay_out(links, memory.mean);
         N total = constant<N>(0.0);

@@ -159,7 +159,8 @@ __device__ void softsort_derive(Moving<T> x, Moving<T> items, Moving<T> rows, Mo
                                 T* to_temperature, Room room) {
     Links<N> links;
     links.take(room, batch.n);
-    const Forces<N> forces(room, batch.n, m == 1 ? 2 : FORCE_COLUMNS);
+    const int wide = sizeof(N) == sizeof(double) ? FORCE_COLUMNS : 2;  // dual numbers take twice the registers
+    const Forces<N> forces(room, batch.n, m == 1 ? 2 : wide);
     for (i64 list = blockIdx.x; list < lists; list += gridDim.x) {
         const Sorted<T> sorted(batch, list, x.value, places, temperature.value, nullptr);
         const i32* order = sorted.order;
@@ -175,8 +176,9 @@ __device__ void softsort_derive(Moving<T> x, Moving<T> items, Moving<T> rows, Mo
         auto to_rank = [=](i32 i, i64 c, N y) { to_rows[(start + i) * m + c] = (T)part_of(y); };
         auto to_item = [=](i32 i, i64 c, N y) { to_items[(start + order[i]) * m + c] = (T)part_of(y); };
         links.join(sorted.count, t, score);
-        const N total = m == 1 ? softsort_forces<N, 2>(links, forces, m, item, rank, to_rank, to_item)
-                               : softsort_forces<N, FORCE_COLUMNS>(links, forces, m, item, rank, to_rank, to_item);
+        const N total = m == 1 || wide == 2
+                            ? softsort_forces<N, 2>(links, forces, m, item, rank, to_rank, to_item)
+                            : softsort_forces<N, wide>(links, forces, m, item, rank, to_rank, to_item);
         if (threadIdx.x == 0) to_temperature[list] = (T)part_of(total / t);
         const N scale = constant<N>(descending ? 1.0 : -1.0) / t;
         for (i32 i = threadIdx.x; i < sorted.count; i += blockDim.x)

@@ -87,7 +87,7 @@ def gradients(
     found = [_device.outputs(y.shape, x, lists, mask) for y in (x, items, rows)]
     to_temperature = _cuda.empty(temperature.shape, _array.computed(x), x)
     size, suffix = (16, "second") if tangents else (8, "vjp")
-    wide = size * (2 if m == 1 else _COLUMNS)
+    wide = size * (2 if m == 1 or tangents else _COLUMNS)
     if method == "softsort":
         widths = (*_links(size), size, size, size, wide, wide, wide, wide)
     else:
