@@ -94,8 +94,8 @@ __device__ void run_networks(Moving<T> x, Moving<T> right, Moving<T> left, Movin
 
 // x[rows][n], v[rows][n][m], steepness[lists] -> y[rows][n][m] = P v, or P^T v if `transposed`; NaN for lists with a NaN or a
 // bad steepness; what does not count is left as it is. One block a list and `most` columns; a meeting for each layer. The
-// transposed product goes back over at most `segment` recorded layers at a time. `scratch` has `bytes` for each block, null where
-// shared memory is enough.
+// transposed product goes back over at most `segment` recorded layers at a time. `scratch` has `bytes` for each block, null
+// where shared memory is enough.
 template <class T>
 __global__ void network_product(const T* x, const T* v, const T* steepness, const u8* mask, const i64* offsets, i64 stride,
                                 i64 per_row, i64 n, i64 lists, i64 m, i64 most, i64 descending, i64 bitonic,
