@@ -2,6 +2,7 @@
 // tangents, and the values there, as dual numbers; from the order that the forward kernels kept.
 #pragma once
 #include "dual.cuh"
+#include "power.cuh"
 #include "soft_gradient.cuh"
 
 __device__ __forceinline__ Dual exponential(Dual x) {
@@ -165,4 +166,89 @@ __device__ void move_lists(Problem<T> problem, const i32* index, const T* grad, 
         if (threadIdx.x == 0) to_strength[number] = poisoned ? not_a_number<T>() : (T)slope;
         __syncthreads();
     }
+}
+
+// A p-norm projection of ranks (`RANKS`) or sorts. `roots` has room for the places of the list.
+template <bool RANKS, class T> __device__ Dual power_second(Moved<T> list, Roots roots) {
+    // Only the places of finite scores; the infinite ones at both ends have no entries.
+    u32 first = list.n, end = 0;
+    for (u32 i = threadIdx.x; i < list.n; i += blockDim.x) {
+        if (list.index[i] == -1) continue;
+        first = min(first, i);
+        end = max(end, i + 1);
+    }
+    first = block_reduce(first, Least());
+    end = block_reduce(end, Largest());
+    if (first >= end) return Dual{0.0, 0.0};
+    list.index += first;
+    list.n = end - first;
+    list.count -= first;
+    if (!RANKS) {
+        list.grad += first;
+        list.to_grad += first;
+    }
+    const double sign = (double)list.sign, strength = list.strength.value, degree = roots.degree;
+    auto is_head = [=](u32 i) { return list.is_head(i); };
+    auto s = [=](u32 i, u32 head) {
+        return (RANKS ? list.distance(i, head) : Dual{-(double)(i - head), 0.0}) / list.strength;
+    };
+    auto score = [=](u32 i, const T* from) { return sign * (double)from[item_of(list.index[i])]; };
+    auto w = [=](u32 i) { return RANKS ? (double)list.count - (double)i : score(i, list.x); };
+    auto size = [=](double t) { return magnitude(t, degree - 1.0); };
+    Stretch own = stretch_of(list.n, is_head);
+    auto ones = [=](u32 i, u32) { return Sums<2>{{w(i), 1.0}}; };
+    over_segments<2>(own, is_head, ones, [=](u32 i, u32 head, Sums<2> sums) {
+        if (i != head) return;
+        if (sums.of[1] > 1.0 && strength > 0.0) {
+            roots.begin(i, s(i + (u32)sums.of[1] - 1, i).value, sums.of[0], sums.of[1]);
+        } else {
+            roots.close(i);
+        }
+    });
+    __syncthreads();
+    find_roots(own, is_head, roots, [=](u32 i, u32 head) { return s(i, head).value; }, w);
+    // The slopes of the gammas, from sums of the slopes of psi, of these times those of s, and of the slopes of w.
+    auto slopes = [=](u32 i, u32 head) {
+        Dual at = s(i, head);
+        double a = degree * size(at.value - roots.gamma[head]);
+        return Sums<3>{{a, a * at.slope, RANKS ? 0.0 : score(i, list.x_tangent)}};
+    };
+    over_segments<3>(own, is_head, slopes, [=](u32 i, u32 head, Sums<3> sums) {
+        if (i == head) roots.low[i] = (sums.of[1] - sums.of[2]) / sums.of[0];
+    });
+    __syncthreads();
+    auto argument = [=](u32 i, u32 head) { return s(i, head) - Dual{roots.gamma[head], roots.low[head]}; };
+    auto weight = [=](Dual t) {
+        double slope = degree == 1.0 ? 0.0 : (degree - 1.0) * psi(t.value, degree - 2.0);
+        return chain(t, size(t.value), slope);
+    };
+    auto upstream = [=](u32 i) {
+        return RANKS ? (double)list.grad[item_of(list.index[i])] : sign * (double)list.grad[i];
+    };
+    Dual along = {0.0, 0.0};
+    // Sums of the weights, and of these times g.
+    auto weights = [=](u32 i, u32 head) {
+        Dual a = weight(argument(i, head));
+        double g = upstream(i);
+        return Sums<4>{{a.value, a.slope, a.value * g, a.slope * g}};
+    };
+    over_segments<4>(own, is_head, weights, [&](u32 i, u32 head, Sums<4> sums) {
+        u32 item = item_of(list.index[i]);
+        if (list.is_alone(i)) {
+            if (!RANKS) list.to_grad[i] = list.x_tangent[item];
+            return;
+        }
+        Dual t = argument(i, head), a = weight(t), mean = Dual{sums.of[2], sums.of[3]} / Dual{sums.of[0], sums.of[1]};
+        Dual ds = Dual{degree, 0.0} * a * (Dual{upstream(i), 0.0} - mean), y = t * a;
+        if (RANKS) {
+            list.to_x[item] = (T)(sign * (ds / list.strength).slope);
+            list.to_grad[item] = (T)y.slope;
+            along = along + ds * list.distance(i, head);
+        } else {
+            list.to_x[item] = (T)(sign * mean.slope);
+            list.to_grad[i] = (T)(sign * y.slope);
+            along = along - ds * Dual{(double)(i - head), 0.0};
+        }
+    });
+    return along;
 }

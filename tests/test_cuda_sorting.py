@@ -9,7 +9,7 @@ import torch
 import argrad
 from argrad.sorting import _device, permutahedron_blocks, soft_rank, soft_sort
 
-EACH = [(call, how) for call in (soft_rank, soft_sort) for how in ("l2", "kl")]
+EACH = [(call, how) for call in (soft_rank, soft_sort) for how in ("l2", "kl", "pnorm")]
 
 
 def derivatives(call, x, strength, **options):
@@ -49,6 +49,7 @@ def both(device, tolerance, call, x, strength, **options):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("n", [1, 2, 31, 33, 150])
 def test_values_and_derivatives(device, rng, call, how, dtype, n):
+    n = min(n, 70) if how == "pnorm" else n  # it takes long
     x = torch.tensor(rng.normal(size=(3, n))).to(dtype)
     # From no block of two to one block of all.
     strength = torch.tensor([0.2 / n, 3.0 / n, 20.0 / n]).to(dtype)
@@ -62,7 +63,7 @@ def test_values_and_derivatives(device, rng, call, how, dtype, n):
 def test_values_are_the_hosts_to_the_last_digits(device, rng, call, how):
     x = rng.normal(size=(4, 200))
     strength = np.array([0.001, 0.02, 0.1, 1.0]) if call is soft_rank else np.array([1.0, 10.0, 50.0, 1e3])
-    for dtype, tolerance in ((np.float32, 2e-7), (np.float64, 1e-13)):
+    for dtype, tolerance in ((np.float32, 2e-7), (np.float64, 1e-12 if how == "pnorm" else 1e-13)):
         arguments = {"strength": strength.astype(dtype), "regularization": how}
         expected = call(x.astype(dtype), **arguments)
         with device():

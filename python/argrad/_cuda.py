@@ -117,6 +117,12 @@ KERNELS: dict[str, tuple[str, ...]] = {
     "sorting_pairs": ("pair_panels<T>", "pair_table", "pair_sums<T>"),
     "sorting_pairs_ends": ("pair_gather<T>", "pair_values<T>", "pair_vjp<T>", "pair_second<T>"),
     "sorting_places": ("order_lists<T>", "hard_places<T>", "row_numbers"),
+    "sorting_power": (
+        "soft_rank_power<T>",
+        "soft_sort_power<T>",
+        "soft_rank_power_second<T>",
+        "soft_sort_power_second<T>",
+    ),
     "sorting_scans": ("softsort_product<T>", "softsort_vjp<T>", "softsort_second<T>"),
     "sorting_topk": ("soft_topk<T>", "soft_topk_vjp<T>", "soft_topk_second<T>"),
     "topology": ("image_keys<S>", "count_ranks", "write_ranks", "lowest_keys", "frame_keys"),

@@ -25,22 +25,24 @@ def forward(
         offsets: of ragged lists, or None.
         options: as in `_permutahedron.Options`.
     """
-    descending, regularization, _, straight_through, fill = options
+    descending, regularization, p, straight_through, fill = options
     scores, lists = _cuda.widen(x), _device.batch(x, offsets)
     number, dtype = _cuda.number(scores), _array.computed(x)
     value, index = (outputs(x.shape, name, x, lists) for name in (dtype, "int32"))
     weight = _cuda.empty(weights(x.shape, regularization), dtype, x)
     kept = () if regularization == "l2" else (weight,)
     blocks, scratch, shared = _memory(x, lists, 16 + (8 if number == "double" else 4))
+    power = regularization == "pnorm"
+    blocks, *more = _roots(x, lists, blocks, p) if power else (blocks,)
     fault = _cuda.fault(x)
     _cuda.launch(
         x,
-        "sorting",
+        "sorting_power" if power else "sorting",
         f"soft_{operation}{_FORMS[regularization]}<{number}>",
         blocks,
         _device.threads(lists.n),
         *(scores, strength, mask, *lists.arguments, int(descending), int(straight_through), float(fill)),
-        *(value, index, *kept, scratch, _device.SHORT, fault),
+        *(value, index, *kept, scratch, _device.SHORT, fault, *more),
         shared=shared,
     )
     _cuda.confirm(fault, host, x, strength, mask, offsets, *options)
@@ -62,6 +64,12 @@ def _memory(x: Array, lists: _device.Batch, bytes_of_item: int) -> tuple[int, Ar
         return lists.blocks, None, shared
     held = _device.room(x, lists.total, max(bytes_of_item * (lists.n + lists.n % 2), _device.SHARED + 1))
     return held.blocks, held.scratch, shared
+
+
+def _roots(x: Array, lists: _device.Batch, blocks: int, p: float) -> tuple[int, float, Array]:
+    """Return the number of blocks, the degree, and the state of the roots of p-norm projections."""
+    blocks = max(1, min(blocks, max(2 * _cuda.processors(x), _device.SCRATCH // (24 * max(lists.n, 1)))))
+    return blocks, degree(p), _cuda.empty((blocks, 3, lists.n), "float64", x)
 
 
 def weights(shape: tuple[int, ...], regularization: str) -> tuple[int, ...]:
@@ -91,19 +99,22 @@ def vjp(operation: str, x: Any, strength: Any, mask: Any, offsets: Any, *rest: A
 
 def second(operation: str, x: Any, strength: Any, mask: Any, offsets: Any, *rest: Any) -> tuple[Any, ...]:
     """Return the gradients of <tangents, gradients> to the scores, the strengths and the upstream gradient."""
-    descending, regularization, _, _, _, index, _, grad, x_tangent, strength_tangent = rest
+    descending, regularization, p, _, _, index, _, grad, x_tangent, strength_tangent = rest
     lists = _device.batch(x, offsets)
     x, grad, x_tangent = _cuda.widen(x), _cuda.widen(grad), _cuda.widen(x_tangent)
     to_x, to_grad = (outputs(x.shape, _array.computed(x), x, lists) for _ in range(2))
     to_strength = _cuda.empty(strength.shape, _array.computed(x), x)
+    power = regularization == "pnorm"
+    blocks, *more = _roots(x, lists, lists.blocks, p) if power else (lists.blocks,)
+    form = () if power else (list(_FORMS).index(regularization),)
     _cuda.launch(
         x,
-        "sorting",
-        f"soft_{operation}_second<{_cuda.number(x)}>",
-        lists.blocks,
+        "sorting_power" if power else "sorting",
+        f"soft_{operation}{'_power' if power else ''}_second<{_cuda.number(x)}>",
+        blocks,
         _device.threads(lists.n),
-        *(x, strength, mask, *lists.arguments, int(descending), list(_FORMS).index(regularization), index, grad),
-        *(x_tangent, strength_tangent, to_x, to_strength, to_grad),
+        *(x, strength, mask, *lists.arguments, int(descending), *form, index, grad),
+        *(x_tangent, strength_tangent, to_x, to_strength, to_grad, *more),
     )
     return to_x, to_strength, to_grad
 

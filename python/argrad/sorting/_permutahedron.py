@@ -23,7 +23,7 @@ def _options(lists: _lists.Lists, options: Options) -> Options:
     for argument, flag in (("descending", descending), ("straight_through", straight_through)):
         _check.flag(function, argument, flag)
     _check.choice(function, "regularization", regularization, REGULARIZATIONS)
-    if regularization not in ("l2", "kl"):
+    if regularization == "laplace":
         _check.array(function, "x", lists.x)  # no kernels on a device
     p = _check.real(function, "p", p, low=1.1, high=2.0)
     if isinstance(fill, bool) or not isinstance(fill, int | float | np.integer | np.floating):
