@@ -152,6 +152,12 @@ KERNELS: dict[str, tuple[str, ...]] = {
     "topology_bars": ("find_bars", "write_bars"),
     "topology_match": ("match_cells", "pair_bars", "split_bars"),
     "topology_plane": ("local_pairs", "count_edges", "list_edges", "join_edges", "note_ends"),
+    "decoding": ("read_rows<S>", "topk_rows<S>", "logit_statistics"),
+    "decoding_bregman": ("bregman_decode",),
+    "decoding_conjugate": ("entmax_conjugate<S>", "entmax_conjugate_vjp<S>", "entmax_conjugate_second<T>"),
+    "decoding_entmax": ("entmax<S>", "entmax_vjp<S>", "entmax_second<T>"),
+    "decoding_topk_softmax": ("topk_softmax<S>", "topk_softmax_vjp<S>", "topk_softmax_second<T>"),
+    "radix": ("scan_rows", "radix_count<u32>", "radix_count<u64>", "radix_move<u32>", "radix_move<u64>"),
 }
 """The kernels of each file in `cuda/`. T stands for float and double, S for the types of storage: these and both of
 half precision."""

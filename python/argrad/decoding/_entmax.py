@@ -6,7 +6,7 @@ import numpy as np
 
 from argrad import _array, _check, _native, _torch
 from argrad._array import Array
-from argrad.decoding import _rows
+from argrad.decoding import _device_simplex, _rows
 
 
 def sparsemax(x: Array, *, dim: int = -1) -> Any:
@@ -17,8 +17,8 @@ def sparsemax(x: Array, *, dim: int = -1) -> Any:
         p = argmin_{p >= 0, SUM p = 1} |p - x|^2,    p_i = max(x_i - tau, 0).
 
     Args:
-        x: scores, float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor of at least one
-            dimension. -inf masks an item: it gets 0.
+        x: scores, float16, bfloat16 (torch), float32 or float64; numpy array, torch tensor (CPU or CUDA) or cupy
+            array of at least one dimension. -inf masks an item: it gets 0.
         dim: dimension along which the distributions lie.
 
     Returns:
@@ -26,8 +26,8 @@ def sparsemax(x: Array, *, dim: int = -1) -> Any:
 
     Raises:
         TypeError: not an array, or not of a floating dtype.
-        ValueError: rows without numbers, a NaN, +inf or only -inf in a row (the row is named), or `dim` out of range.
-        RuntimeError: an array on a device.
+        ValueError: rows without numbers, a NaN, +inf or only -inf in a row (the row is named; on a device it gives NaN,
+            see `argrad.set_device_validation`), or `dim` out of range.
 
     Gradient:
         To `x`, exact: on the support of p the upstream gradient less its mean there, zero elsewhere. Where an item
@@ -66,8 +66,8 @@ def entmax(x: Array, alpha: float | Array = 1.5, *, dim: int = -1) -> Any:
     items are not zero: those within 1 / (alpha - 1) of the largest can be.
 
     Args:
-        x: scores, float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor of at least one
-            dimension. -inf masks an item: it gets 0.
+        x: scores, float16, bfloat16 (torch), float32 or float64; numpy array, torch tensor (CPU or CUDA) or cupy
+            array of at least one dimension. -inf masks an item: it gets 0.
         alpha: >= 1, a number, or an array of numbers of the kind of `x`, floating, that broadcasts to the shape of `x`
             without `dim`: one for each distribution.
         dim: dimension along which the distributions lie.
@@ -78,8 +78,8 @@ def entmax(x: Array, alpha: float | Array = 1.5, *, dim: int = -1) -> Any:
     Raises:
         TypeError: not an array, not of a floating dtype, or arrays of two kinds.
         ValueError: rows without numbers; a NaN, +inf or only -inf in a row, or an alpha below 1 or not finite (the row
-            is named); shapes that do not fit, or `dim` out of range.
-        RuntimeError: an array on a device.
+            is named; on a device it gives NaN, see `argrad.set_device_validation`); shapes that do not fit, or `dim`
+            out of range.
 
     Gradient:
         Exact, to `x` and `alpha`, and twice differentiable. With s = p^(2 - alpha) on the support of p and 0 elsewhere:
@@ -127,8 +127,8 @@ def entmax_conjugate(x: Array, alpha: float | Array = 1.5, *, target: Array | No
     of large numbers that the formula has for confident rows, and its gradient is made in one pass.
 
     Args:
-        x: scores, float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor of at least one
-            dimension. -inf masks an item.
+        x: scores, float16, bfloat16 (torch), float32 or float64; numpy array, torch tensor (CPU or CUDA) or cupy
+            array of at least one dimension. -inf masks an item.
         alpha: as in `entmax`.
         target: None; class indices, of an integer dtype and the shape of `x` without `dim`; or distributions of the
             shape of `x` and a floating dtype, whose sum is taken to be 1.
@@ -141,7 +141,6 @@ def entmax_conjugate(x: Array, alpha: float | Array = 1.5, *, target: Array | No
     Raises:
         TypeError: not an array, not of a floating dtype, or arrays of two kinds.
         ValueError: as for `entmax`; a class out of range, or a share that is negative or not finite (the row is named).
-        RuntimeError: an array on a device.
 
     Gradient:
         To `x`: entmax(x, alpha), less the target. To `alpha`: the derivative of Omega(y) - Omega(p), exactly. Twice
@@ -175,17 +174,21 @@ def entmax_conjugate(x: Array, alpha: float | Array = 1.5, *, target: Array | No
 def enter(function: str, x: Array, dim: int) -> tuple[_rows.Rows, Any]:
     """Return the rows along `dim`, and a function that puts them back there."""
     if dim == -1:
-        return _rows.enter(function, "x", x), lambda y: y
-    _check.floating(function, "x", x)
+        return _rows.enter(function, "x", x, device=True), lambda y: y
+    _check.floating(function, "x", x, device=True)
     dim = _check.integer(function, "dim", dim, low=-max(x.ndim, 1), high=max(x.ndim, 1) - 1)
     turned = moved(x, dim, -1)
-    return _rows.enter(function, "x", turned), lambda y: moved(y, -1, dim)
+    return _rows.enter(function, "x", turned, device=True), lambda y: moved(y, -1, dim)
 
 
 def moved(x: Array, source: int, target: int) -> Array:
     if x.ndim == 0:
         return x
-    return x.movedim(source, target) if _array.is_tensor(x) else np.moveaxis(x, source, target)
+    if _array.is_tensor(x):
+        return x.movedim(source, target)
+    order = list(range(x.ndim))
+    order.insert(target % x.ndim, order.pop(source))
+    return x.transpose(order)
 
 
 def spread(function: str, argument: str, value: Array, x: Array, name: str, shape: tuple[int, ...]) -> Array:
@@ -194,14 +197,13 @@ def spread(function: str, argument: str, value: Array, x: Array, name: str, shap
     Raises:
         TypeError: not an array, not floating, or of another kind.
         ValueError: a shape that does not fit.
-        RuntimeError: an array on a device.
     """
-    _check.floating(function, argument, value)
+    _check.floating(function, argument, value, device=True)
     _check.same_kind(function, {name: x, argument: value})
     given = tuple(value.shape)
     if len(given) > len(shape) or any([n not in (1, m) for n, m in zip(given[::-1], shape[::-1], strict=False)]):  # noqa: C419 (torch.compile traces it)
         raise ValueError(f"{function}: {argument} must be of a shape that broadcasts to {shape}, got {given}")
-    return value.expand(shape) if _array.is_tensor(value) else np.broadcast_to(value, shape)
+    return _array.spread(value, shape)
 
 
 def _alpha(rows: _rows.Rows, alpha: Any) -> Array:
@@ -217,11 +219,11 @@ def _target(rows: _rows.Rows, target: Array | None, dim: int) -> Array | None:
     if target is None:
         return None
     function, x = rows.function, rows.x
-    _check.numbers(function, "target", target)
+    _check.numbers(function, "target", target, device=True)
     _check.same_kind(function, {"x": x, "target": target})
     classes = _check.dtype_name(target).startswith(("int", "uint"))
     if not classes:
-        _check.floating(function, "target", target)
+        _check.floating(function, "target", target, device=True)
         target = moved(target, dim, -1) if target.ndim == x.ndim else target
     expected = rows.batch if classes else (*rows.batch, rows.v)
     if tuple(target.shape) != expected:
@@ -231,23 +233,31 @@ def _target(rows: _rows.Rows, target: Array | None, dim: int) -> Array | None:
 
 
 def call(operator: str, forward: Any, x: Array, *args: Any) -> Any:
-    """Call the operator on a tensor, its forward function on a numpy array."""
+    """Call the operator on a tensor, its forward function on an array of another kind."""
     if _array.is_tensor(x):
         return getattr(_torch, operator)(x, *args)
-    return _array.like(forward(*[_array.raw(y) if isinstance(y, np.ndarray) else y for y in (x, *args)])[0], x, x.dtype)
+    arrays = [_array.raw(y) if _array.kind_of(y) is not None else y for y in (x, *args)]
+    return _array.like(forward(*arrays)[0], x, x.dtype)
 
 
 def _forward(x: Any, alpha: Any, function: str, memo: bool = False) -> tuple[Any, ...]:
+    if _array.is_device(x):
+        found = _device_simplex.entmax(x, alpha, function)
+        return found if memo else found[:1]
     p, kept = _native.entmax(function, x, alpha)
     return (p.reshape(x.shape), kept) if memo else (p.reshape(x.shape),)
 
 
 def _vjp(x: Any, alpha: Any, function: str, g: Any, wanted: int, kept: Any = None) -> tuple[Any, ...]:
+    if _array.is_device(x):
+        return _device_simplex.entmax_vjp(x, alpha, function, g, wanted, kept)
     dx, dalpha = _native.entmax_vjp(function, x, alpha, g, wanted, kept)
     return dx.reshape(x.shape), dalpha.reshape(alpha.shape)
 
 
 def _second(x: Any, alpha: Any, function: str, g: Any, along: Any, along_alpha: Any) -> tuple[Any, ...]:
+    if _array.is_device(x):
+        return _device_simplex.entmax_second(x, alpha, function, g, along, along_alpha)
     dx, dalpha, dg = _native.entmax_second(function, x, alpha, g, along, _double(along_alpha))
     return dx.reshape(x.shape), dalpha.reshape(alpha.shape), dg.reshape(x.shape)
 
@@ -267,10 +277,14 @@ _torch.declare_smooth(
     saved=(),
     values=1,
     memo=True,
+    device=True,
 )
 
 
 def _conjugate(x: Any, alpha: Any, target: Any, function: str, memo: bool = False) -> tuple[Any, ...]:
+    if _array.is_device(x):
+        found = _device_simplex.conjugate(x, alpha, target, function)
+        return found if memo else found[:1]
     value, kept = _native.entmax_conjugate(function, x, alpha, target)
     value = value.reshape(x.shape[:-1])
     return (value, kept) if memo else (value,)
@@ -279,6 +293,8 @@ def _conjugate(x: Any, alpha: Any, target: Any, function: str, memo: bool = Fals
 def _conjugate_vjp(
     x: Any, alpha: Any, target: Any, function: str, g: Any, wanted: int, kept: Any = None
 ) -> tuple[Any, ...]:
+    if _array.is_device(x):
+        return _device_simplex.conjugate_vjp(x, alpha, target, function, g, wanted, kept)
     dx, dalpha = _native.entmax_conjugate_vjp(function, x, alpha, target, g, wanted, kept)
     return dx.reshape(x.shape), dalpha.reshape(alpha.shape)
 
@@ -286,6 +302,8 @@ def _conjugate_vjp(
 def _conjugate_second(
     x: Any, alpha: Any, target: Any, function: str, g: Any, along: Any, along_alpha: Any
 ) -> tuple[Any, ...]:
+    if _array.is_device(x):
+        return _device_simplex.conjugate_second(x, alpha, target, function, g, along, along_alpha)
     dx, dalpha, dg = _native.entmax_conjugate_second(function, x, alpha, target, g, along, _double(along_alpha))
     return dx.reshape(x.shape), dalpha.reshape(alpha.shape), dg.reshape(g.shape)
 
@@ -301,4 +319,5 @@ _torch.declare_smooth(
     saved=(),
     values=1,
     memo=True,
+    device=True,
 )

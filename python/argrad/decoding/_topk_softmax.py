@@ -4,7 +4,7 @@ from typing import Any
 
 from argrad import _array, _check, _native, _torch
 from argrad._array import Array
-from argrad.decoding import _rows
+from argrad.decoding import _device_simplex, _rows
 from argrad.decoding._entmax import call, spread
 
 
@@ -24,8 +24,8 @@ def topk_softmax(
     The gate of a mixture of experts: a bias that balances their load decides who is chosen, and weights nobody.
 
     Args:
-        logits: shape (*batch, v), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor. -inf
-            masks an item: it is never chosen.
+        logits: shape (*batch, v), float16, bfloat16 (torch), float32 or float64; numpy array, torch tensor (CPU or
+            CUDA) or cupy array. -inf masks an item: it is never chosen.
         k: how many are chosen, >= 1, or an integer array of one for each row, shape `batch`; all where there are fewer.
         temperature: >= 0, or an array of one for each row. 0 gives everything to the largest chosen logit.
         selection_bias: added for the choice alone: finite, of the kind and precision of `logits`, of a shape that
@@ -38,8 +38,8 @@ def topk_softmax(
         TypeError: not an array, not of a floating dtype, a `k` that is no integer, or arrays of two kinds or
             precisions.
         ValueError: rows without numbers; a NaN, +inf or only -inf in a row, a bias that is not finite, or a parameter
-            out of range (the row is named); shapes that do not fit.
-        RuntimeError: an array on a device.
+            out of range (the row is named; on a device it gives NaN, see `argrad.set_device_validation`); shapes that
+            do not fit.
 
     Gradient:
         To `logits`, that of the softmax on S: p_i (g_i - <p, g>) / temperature, twice differentiable. Zero elsewhere,
@@ -64,7 +64,7 @@ def topk_softmax(
         >>> topk_softmax(np.array([1.0, 3.0, 2.0]), 2, selection_bias=np.array([5.0, 0.0, 0.0])).round(3)
         array([0.119, 0.881, 0.   ])
     """
-    rows = _rows.enter("topk_softmax", "logits", logits)
+    rows = _rows.enter("topk_softmax", "logits", logits, device=True)
     return call(
         "topk_softmax",
         _forward,
@@ -85,16 +85,23 @@ def _bias(logits: Array, bias: Array | None) -> Array | None:
 
 
 def _forward(logits: Any, k: Any, temperature: Any, bias: Any, memo: bool = False) -> tuple[Any, ...]:
+    if _array.is_device(logits):
+        device = _device_simplex.topk_softmax(logits, k, temperature, bias)
+        return device if memo else device[:1]
     p, kept = _native.topk_softmax("topk_softmax", logits, (k, temperature, bias))
     return (p.reshape(logits.shape), kept) if memo else (p.reshape(logits.shape),)
 
 
 def _vjp(logits: Any, k: Any, temperature: Any, bias: Any, g: Any, wanted: int, kept: Any = None) -> tuple[Any, ...]:
+    if _array.is_device(logits):
+        return (_device_simplex.topk_softmax_vjp(logits, k, temperature, bias, g, kept),)
     found = _native.topk_softmax_vjp("topk_softmax", logits, (k, temperature, bias), g, kept)
     return (found.reshape(logits.shape),)
 
 
 def _second(logits: Any, k: Any, temperature: Any, bias: Any, g: Any, along: Any) -> tuple[Any, ...]:
+    if _array.is_device(logits):
+        return _device_simplex.topk_softmax_second(logits, k, temperature, bias, g, along)
     found = _native.topk_softmax_second("topk_softmax", logits, (k, temperature, bias), g, along)
     return tuple(x.reshape(logits.shape) for x in found)
 
@@ -110,4 +117,5 @@ _torch.declare_smooth(
     saved=(),
     values=1,
     memo=True,
+    device=True,
 )
