@@ -155,6 +155,7 @@ KERNELS: dict[str, tuple[str, ...]] = {
     "decoding": ("read_rows<S>", "topk_rows<S>", "logit_statistics"),
     "decoding_bregman": ("bregman_decode",),
     "decoding_conjugate": ("entmax_conjugate<S>", "entmax_conjugate_vjp<S>", "entmax_conjugate_second<T>"),
+    "decoding_constrained": ("constrained<T>", "constrained_vjp<T>", "constrained_second<T>"),
     "decoding_entmax": ("entmax<S>", "entmax_vjp<S>", "entmax_second<T>"),
     "decoding_topk_softmax": ("topk_softmax<S>", "topk_softmax_vjp<S>", "topk_softmax_second<T>"),
     "radix": ("scan_rows", "radix_count<u32>", "radix_count<u64>", "radix_move<u32>", "radix_move<u64>"),

@@ -6,6 +6,7 @@ import numpy as np
 
 from argrad import _array, _check, _native, _torch
 from argrad._array import Array
+from argrad.decoding import _device_constrained
 from argrad.decoding._entmax import call, enter, moved, spread
 
 
@@ -19,8 +20,8 @@ def constrained_softmax(x: Array, upper: float | Array, *, dim: int = -1) -> Any
     theta such that each row sums to 1. Attention with a limited fertility is one use of it.
 
     Args:
-        x: scores, float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor of at least one
-            dimension. -inf masks an item: it gets 0.
+        x: scores, float16, bfloat16 (torch), float32 or float64; numpy array, torch tensor (CPU or CUDA) or cupy
+            array of at least one dimension. -inf masks an item: it gets 0.
         upper: bounds >= 0, inf for none: a number, or an array of the kind and precision of `x` that broadcasts to its
             shape. The bounds of the items of a row that are not masked sum to at least 1, up to rounding.
         dim: dimension along which the distributions lie.
@@ -31,8 +32,8 @@ def constrained_softmax(x: Array, upper: float | Array, *, dim: int = -1) -> Any
     Raises:
         TypeError: not an array, not of a floating dtype, or arrays of two kinds or precisions.
         ValueError: rows without numbers; a NaN, +inf or only -inf in a row, a bound that is negative or NaN, or bounds
-            that sum to less than 1 (the row is named); shapes that do not fit, or `dim` out of range.
-        RuntimeError: an array on a device.
+            that sum to less than 1 (the row is named; on a device it gives NaN, see `argrad.set_device_validation`);
+            shapes that do not fit, or `dim` out of range.
 
     Gradient:
         Exact, to `x` and `upper`, and twice differentiable. With m the mean of the upstream gradient g weighted by p
@@ -68,8 +69,8 @@ def constrained_sparsemax(x: Array, upper: float | Array, *, total: float = 1.0,
     With `upper=1` and `total=k` this is a relaxed choice of k items.
 
     Args:
-        x: scores, float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor of at least one
-            dimension. -inf masks an item: it gets 0.
+        x: scores, float16, bfloat16 (torch), float32 or float64; numpy array, torch tensor (CPU or CUDA) or cupy
+            array of at least one dimension. -inf masks an item: it gets 0.
         upper: bounds >= 0, inf for none: a number, or an array of the kind and precision of `x` that broadcasts to its
             shape. The bounds of the items of a row that are not masked sum to at least `total`, up to rounding.
         total: what each row sums to, > 0.
@@ -81,8 +82,8 @@ def constrained_sparsemax(x: Array, upper: float | Array, *, total: float = 1.0,
     Raises:
         TypeError: not an array, not of a floating dtype, or arrays of two kinds or precisions.
         ValueError: rows without numbers; a NaN, +inf or only -inf in a row, a bound that is negative or NaN, or bounds
-            that sum to less than `total` (the row is named); shapes that do not fit, `total` or `dim` out of range.
-        RuntimeError: an array on a device.
+            that sum to less than `total` (the row is named; on a device it gives NaN, see
+            `argrad.set_device_validation`); shapes that do not fit, `total` or `dim` out of range.
 
     Gradient:
         Exact, to `x` and `upper`. With m the mean of the upstream gradient g over the items between their bounds:
@@ -120,7 +121,7 @@ def _solve(function: str, x: Array, upper: Any, total: float | None, dim: int) -
 
 def _upper(function: str, x: Array, upper: Any) -> Array:
     """Require a number >= 0, or an array that broadcasts to the shape of `x`; return an array of that shape."""
-    _check.floating(function, "x", x)
+    _check.floating(function, "x", x, device=True)
     shape = tuple(x.shape)
     if _array.kind_of(upper) is None:
         number = np.inf if upper == np.inf else _check.real(function, "upper", upper, low=0.0)
@@ -130,17 +131,26 @@ def _upper(function: str, x: Array, upper: Any) -> Array:
     return found
 
 
-def _forward(x: Any, upper: Any, function: str, total: float | None) -> tuple[Any, ...]:
+def _forward(x: Any, upper: Any, function: str, total: float | None, memo: bool = False) -> tuple[Any, ...]:
+    if _array.is_device(x):
+        found = _device_constrained.forward(x, upper, function, total)
+        return found if memo else found[:1]
     return tuple(_native.constrained(function, x, upper, total))
 
 
-def _vjp(x: Any, upper: Any, function: str, total: float | None, g: Any, wanted: int) -> tuple[Any, ...]:
+def _vjp(
+    x: Any, upper: Any, function: str, total: float | None, g: Any, wanted: int, levels: Any = None
+) -> tuple[Any, ...]:
+    if _array.is_device(x):
+        return _device_constrained.vjp(x, upper, function, total, g, levels)
     return tuple(_native.constrained_vjp(function, x, upper, total, g))
 
 
 def _second(
     x: Any, upper: Any, function: str, total: float | None, g: Any, along: Any, along_upper: Any
 ) -> tuple[Any, ...]:
+    if _array.is_device(x):
+        return _device_constrained.second(x, upper, function, total, g, along, along_upper)
     return tuple(_native.constrained_second(function, x, upper, total, g, along, along_upper))
 
 
@@ -154,4 +164,6 @@ _torch.declare_smooth(
     differentiable=("x", "upper"),
     saved=(),
     values=1,
+    memo=True,
+    device=True,
 )

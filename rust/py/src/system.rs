@@ -21,6 +21,7 @@ const CUDA_SOURCES: &[(&str, &str)] = &[
     ("elementary.cuh", include_str!("../../../cuda/elementary.cuh")),
     ("envelope.cuh", include_str!("../../../cuda/envelope.cuh")),
     ("decoding_conjugate.cu", include_str!("../../../cuda/decoding_conjugate.cu")),
+    ("decoding_constrained.cu", include_str!("../../../cuda/decoding_constrained.cu")),
     ("decoding_entmax.cu", include_str!("../../../cuda/decoding_entmax.cu")),
     ("decoding_topk_softmax.cu", include_str!("../../../cuda/decoding_topk_softmax.cu")),
     ("dual.cuh", include_str!("../../../cuda/dual.cuh")),
