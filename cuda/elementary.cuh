@@ -52,24 +52,5 @@ __device__ __forceinline__ double ln_exact(double x) {
     return is_nan(x) ? x : y;
 }
 
-// ln(1 - v) for 0 <= v < 1 as the host's log1p(-v) bit for bit (FreeBSD's algorithm, as the crate libm has it): the logarithm of
-// u = 1 - v, split at sqrt(2) / 2, with a correction for the rounding of u.
-__device__ __forceinline__ double log_of_rest(double v) {
-    const double high = 6.93147180369123816490e-01, low = 1.90821492927058770002e-10;
-    const double l1 = 6.666666666666735130e-01, l2 = 3.999999999940941908e-01, l3 = 2.857142874366239149e-01,
-                 l4 = 2.222219843214978396e-01, l5 = 1.818357216161805012e-01, l6 = 1.531383769920937332e-01,
-                 l7 = 1.479819860511658591e-01;
-    const double x = -v;
-    if (v == 0.0) return x;
-    double f = x, k = 0.0, c = 0.0;
-    if ((u32)(bits_of(v) >> 32) > 0x3FD2BEC4u) {  // v > 1 - sqrt(2) / 2
-        double u = 1.0 + x;
-        u32 top = (u32)(bits_of(u) >> 32) + (0x3FF00000u - 0x3FE6A09Eu);
-        k = (double)((i32)(top >> 20) - 0x3FF);
-        c = (x - (u - 1.0)) / u;
-        f = number_of((u64)((top & 0x000FFFFFu) + 0x3FE6A09Eu) << 32 | (bits_of(u) & 0xFFFFFFFFu)) - 1.0;
-    }
-    double square = 0.5 * f * f, s = f / (2.0 + f), z = s * s, w = z * z;
-    double even = w * (l2 + w * (l4 + w * l6)), odd = z * (l1 + w * (l3 + w * (l5 + w * l7)));
-    return s * (square + (odd + even)) + (k * low + c) - square + f + k * high;
-}
+// -ln(1 - u): the exponential variate of a uniform in [0, 1) that is a multiple of 2^-53, so that 1 - u is exact.
+__device__ __forceinline__ double exponential(double u) { return -ln_exact(1.0 - u); }

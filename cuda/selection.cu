@@ -64,7 +64,7 @@ __device__ __forceinline__ u64 key_bits(double w, double scale, double limit, u6
     w *= scale;
     double v = random_uniform(seed, stream, (u64)row);
     if (!(w > 0.0) || !(v <= w * limit)) return NEVER;
-    return bits_of(-log_of_rest(v) / w + 0.0);
+    return bits_of(exponential(v) / w + 0.0);
 }
 
 // The limit of keys that begin with the digits `known`, with a few roundings of slack.

@@ -80,7 +80,7 @@ __global__ void space_heights(double* targets, double* sums, i64 size, i64 seed,
     for (i64 chunk = blockIdx.x; chunk * BLOCK_ROWS < size; chunk += gridDim.x) {
         const i64 first = chunk * BLOCK_ROWS;
         for (int r = threadIdx.x; r < BLOCK_ROWS; r += blockDim.x)
-            held[r] = first + r < size ? -log_of_rest(random_uniform((u64)seed, (u64)stream, (u64)(first + r))) : 0.0;
+            held[r] = first + r < size ? exponential(random_uniform((u64)seed, (u64)stream, (u64)(first + r))) : 0.0;
         __syncthreads();
         if (threadIdx.x == 0) sums[chunk] = run_up(held, 0.0);
         __syncthreads();
