@@ -1,12 +1,13 @@
 // Products with SoftSort's matrix, of `argrad.sorting.soft_permutation`. One block takes one list at a time.
 #include "scans.cuh"
 
-// The columns that a block of `softsort_product` takes at once.
+// The columns that a block of `softsort_product` takes at once. Its parts are functions of their own: inlined together, their
+// registers do not suffice on every architecture.
 #define PRODUCT_COLUMNS 4
 
 // The product of one list with columns c .. c + C of v[.][m], not transposed: rows y of ranks.
 template <int C, class T>
-__device__ void product_by_ranks(const Links<double>& links, const i32* order, const T* v, T* y, i64 m, i64 c,
+__device__ __attribute__((noinline)) void product_by_ranks(const Links<double>& links, const i32* order, const T* v, T* y, i64 m, i64 c,
                                  double* sums) {
     const int W = C + 1;
     links.sums<W>(
@@ -24,7 +25,7 @@ __device__ void product_by_ranks(const Links<double>& links, const i32* order, c
 
 // The same for the transposed matrix: rows y of items.
 template <int C, class T>
-__device__ void product_by_items(const Links<double>& links, const i32* order, const T* u, T* y, i64 m, i64 c,
+__device__ __attribute__((noinline)) void product_by_items(const Links<double>& links, const i32* order, const T* u, T* y, i64 m, i64 c,
                                  double* sums, double* norms) {
     links.sums<1>([](i32, double* here) { here[0] = 1.0; }, norms);
     const i32* first = links.first;
