@@ -25,9 +25,10 @@ __global__ void read_rows(const S* x, const double* temperature, Leaf* leaves, u
 }
 
 // x[rows][v] -> the k largest (sign -1: smallest) of each row: values[rows][k] and places[rows][k], in order. `leaves` and
-// `maxima` are those of `read_rows`, null for rows of one leaf. Each block has `room` tokens, a power of two >= k: in `scratch`,
-// or in shared memory where that is null. Rows with a NaN give NaN and -1. One block a row; reads what reaches the k-th largest
-// maximum, and rows of one leaf or with more such numbers than fit 5 times (9 in double precision).
+// `maxima` are those of `read_rows`, null for rows of one leaf. Each block has `room` tokens, a power of two >= k: in
+// `scratch`, or in shared memory where that is null. Rows with a NaN give NaN and -1. One block a row (one warp where it has
+// at most 256 numbers, which are sorted); reads what reaches the k-th largest maximum, and rows of one leaf or with more such
+// numbers than fit 5 times (9 in double precision).
 template <class S>
 __global__ void topk_rows(const S* x, typename Computed<S>::Number* values, i64* places, const Leaf* leaves, const u64* maxima,
                           i64 fold, Token<typename Computed<S>::Bits>* scratch, i64 room, i64 rows, i64 v, i64 k, double sign,
@@ -63,8 +64,8 @@ __global__ void topk_rows(const S* x, typename Computed<S>::Number* values, i64*
 
 // leaves[rows][l] of `read_rows` with all sums, temperature[rows] -> columns[rows][6]: maximum, log-sum-exp, entropy, collision
 // probability, mean, deviation, and count[rows]; NaN and -1 for rows that the host refuses. One block a row.
-extern "C" __global__ void logit_statistics(const Leaf* leaves, const double* temperature, double* columns, i64* count, i64 rows,
-                                            i64 v, u32* fault) {
+extern "C" __global__ void logit_statistics(const Leaf* leaves, const double* temperature, double* columns, i64* count,
+                                            i64 rows, i64 v, u32* fault) {
     Rows all = {{nullptr, 0, v, leaves, nullptr, 0}};
     for (i64 row = blockIdx.x; row < rows; row += gridDim.x) {
         double t = temperature[row];

@@ -76,7 +76,8 @@ extern "C" __global__ void __launch_bounds__(128, 3)
 extern "C" __global__ void __launch_bounds__(128, 3)
     bregman_project(const void* x, i64 storage, const Leaf* leaves, const u64* maxima, i64 fold, i64 rows, i64 v,
                     const double* temperature, const double* penalty, const i64* k, double alpha, i64 dual, i64 most, i64 near,
-                    unsigned char* scratch, i64 far, void* values, i64* places, i64* size, double* q, double* sums, u32* fault) {
+                    unsigned char* scratch, i64 far, void* values, i64* places, i64* size, double* q, double* sums,
+                    u32* fault) {
     DYNAMIC_SHARED(memory);
     const Rows all = {{x, (int)storage, v, leaves, maxima, (int)fold}};
     const Request request = {temperature, penalty, k, {alpha, dual != 0}, (u32)most};

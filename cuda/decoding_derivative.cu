@@ -48,8 +48,8 @@ __device__ inline Weights weights_of(Rule rule, Dual p, Dual q, double anchor) {
     return {exp_of(ratio * constant(3.0 - a)) / slope, q / slope};
 }
 
-// x[rows][v], tangent[rows][v] (T), temperature[rows], sums[rows][2] of `bregman_project` -> partial[rows][l]: for each leaf SUM
-// tangent exp((x - maximum) / temperature). 256 threads a leaf; one read.
+// x[rows][v], tangent[rows][v] (T), temperature[rows], sums[rows][2] of `bregman_project` -> partial[rows][l]: for each leaf
+// SUM tangent exp((x - maximum) / temperature). 256 threads a leaf; one read.
 template <class S>
 __global__ void average_tangent(const S* x, const typename Computed<S>::Number* tangent, const double* temperature,
                                 const double* sums, double* partial, i64 rows, i64 v) {
@@ -66,10 +66,10 @@ __global__ void average_tangent(const S* x, const typename Computed<S>::Number* 
     }
 }
 
-// The point of a `bregman_project` (places, q: [rows][width], sums[rows][2]), the upstream gradient g[rows][width] (double where
-// `wide`, else float) and for the second derivative tangent[rows][v] of the same type with partial[rows][l], else null -> what the
-// kept tokens get in kept[rows][width], and line[rows][2]; and with a tangent how q moves in moved[rows][width], the gradient to
-// g. One block a row, O(width).
+// The point of a `bregman_project` (places, q: [rows][width], sums[rows][2]), the upstream gradient g[rows][width] (double
+// where `wide`, else float) and for the second derivative tangent[rows][v] of the same type with partial[rows][l], else null
+// -> what the kept tokens get in kept[rows][width], and line[rows][2]; and with a tangent how q moves in moved[rows][width],
+// the gradient to g. One block a row, O(width).
 extern "C" __global__ void derive_support(const void* x, i64 storage, i64 rows, i64 v, const double* temperature, double alpha,
                                           i64 dual, i64 width, const i64* places, const double* q, const double* sums,
                                           const void* g, i64 wide, const void* tangent, const double* partial, double* kept,
@@ -148,8 +148,8 @@ extern "C" __global__ void derive_support(const void* x, i64 storage, i64 rows, 
     }
 }
 
-// x[rows][v], tangent[rows][v] or null, temperature[rows], sums[rows][2], and places[rows][width], kept[rows][width], line[rows][2]
-// of `derive_support` -> dx[rows][v]. 256 threads a leaf; one read and one write.
+// x[rows][v], tangent[rows][v] or null, temperature[rows], sums[rows][2], and places[rows][width], kept[rows][width],
+// line[rows][2] of `derive_support` -> dx[rows][v]. 256 threads a leaf; one read and one write.
 template <class S>
 __global__ void spread_derivative(const S* x, const typename Computed<S>::Number* tangent, const double* temperature,
                                   const double* sums, const i64* places, const double* kept, const double* line,

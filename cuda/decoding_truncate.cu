@@ -1,6 +1,7 @@
-// Kernels of `argrad.decoding`: truncation rules, what they leave of a row, and draws from it. One block takes one row at a time.
+// Kernels of `argrad.decoding`: truncation rules, what they leave of a row, and draws from it. One block takes one row at a
+// time.
 #include "draw.cuh"
-#include "prefix.cuh"
+#include "token_order.cuh"
 
 // The rules by their numbers, as in `ORDER` of _truncate.py; the definitions stand there.
 enum RuleOf { TOP_H, TOP_K, TOP_P, MIN_P, TYPICAL_P, EPSILON, ETA, TOP_N_SIGMA, P_LESS, SURPRISE };
@@ -15,6 +16,11 @@ __device__ inline bool is_apt(int rule, double x) {
         case ETA: return x >= 0.0 && x < 1.0;
         default: return x >= 0.0 && x <= 1.0;
     }
+}
+
+// The uniform number of a draw; the lower 32 bits of the numbers of row and step count.
+__device__ __forceinline__ double uniform_at(i64 seed, i64 row, i64 step) {
+    return random_uniform((u64)seed, SAMPLE, (u64)row << 32 | (u64)(u32)step);
 }
 
 // What is kept: the tokens of the second prefix that are not in the first; see rules.rs.
@@ -131,9 +137,9 @@ __device__ __noinline__ Prefix pick_kept(const Order& order, const Kept& kept, d
 
 // Rows that were read (see `Rows`) with `sums`, temperature[rows], `count` rules, rule i being the i-th 4 bits of `rules` with
 // numbers[i][rows], at most `most` tokens; with seed[rows], number[rows], step[rows] -> a draw from what is kept: token[rows],
-// size[rows], log_probability[rows]. Without (null) -> size[rows] and ends[rows][4]: key and place of the last token before, and
-// of the last, that is kept. -1 and NaN for rows that the host refuses. One block a row: reads what reaches the k-th largest
-// maximum, k = `expected`, and the row a few times where it keeps more.
+// size[rows], log_probability[rows]. Without (null) -> size[rows] and ends[rows][4]: key and place of the last token before,
+// and of the last, that is kept. -1 and NaN for rows that the host refuses. One block a row: reads what reaches the k-th
+// largest maximum, k = `expected`, and the row a few times where it keeps more.
 extern "C" __global__ void __launch_bounds__(256, 1)
     truncated_decode(const void* x, i64 storage, const Leaf* leaves, const u64* maxima, i64 fold, i64 rows, i64 v, i64 sums,
                      const double* temperature, i64 rules, i64 count, const double* numbers, i64 most, i64 expected,
@@ -162,7 +168,7 @@ extern "C" __global__ void __launch_bounds__(256, 1)
         apply_rule(order, kept, TOP_K, greedy ? 1.0 : (double)most);
         i64 left = kept.all ? order.live() : kept.until.count - kept.before.count;
         Prefix drawn = kept.until;
-        if (seed) drawn = pick_kept(order, kept, random_uniform((u64)seed[i], SAMPLE, (u64)number[i] << 32 | (u64)(u32)step[i]));
+        if (seed) drawn = pick_kept(order, kept, uniform_at(seed[i], number[i], step[i]));
         if (threadIdx.x == 0) {
             size[i] = left;
             if (seed) {
@@ -179,9 +185,9 @@ extern "C" __global__ void __launch_bounds__(256, 1)
 }
 
 // Rows that were read, temperature[rows], and size[rows], ends[rows][4] of `truncated_decode` -> the tokens that are kept, in
-// order, in places[rows][width], their probabilities in values[rows][width] (`storage` 3: double, else float); -1 and 0 beyond the
-// size, -1 and NaN in rows that were refused. Each block has room for `room` tokens, a power of two >= width, in shared memory or
-// in `scratch`. One block a row: reads the segments that reach the last token, O(k log^2 k).
+// order, in places[rows][width], their probabilities in values[rows][width] (`storage` 3: double, else float); -1 and 0 beyond
+// the size, -1 and NaN in rows that were refused. Each block has room for `room` tokens, a power of two >= width, in shared
+// memory or in `scratch`. One block a row: reads the segments that reach the last token, O(k log^2 k).
 extern "C" __global__ void truncate_rows(const void* x, i64 storage, const Leaf* leaves, const u64* maxima, i64 fold, i64 rows,
                                          i64 v, const double* temperature, const i64* size, const u64* ends,
                                          Token<u64>* scratch, i64 room, i64 width, i64* places, void* values) {
@@ -243,7 +249,7 @@ extern "C" __global__ void sample(const void* values, i64 storage, const i64* pl
         double whole = sum_terms(n, weight);
         u32 j = n;
         if (apt && wrong == 0.0 && whole < infinity<double>())
-            j = pick(n, random_uniform((u64)seed[i], SAMPLE, (u64)number[i] << 32 | (u64)(u32)step[i]), weight);
+            j = pick(n, uniform_at(seed[i], number[i], step[i]), weight);
         apt = j < n && places[i * k + j] >= 0;
         if (!apt) report(fault);
         if (threadIdx.x == 0) {

@@ -227,8 +227,8 @@ __device__ inline double dual_conjugate(double q, double p, double a) {
     return exp_exact((a - 1.0) * ln_exact(q)) * (q * (a - 1.0) / a - p * (a - 2.0) / (a - 1.0));
 }
 
-// The value q >= p of a token whose psi is the penalty, p itself where its psi is more already: by Newton's method, kept between
-// bounds.
+// The value q >= p of a token whose psi is the penalty, p itself where its psi is more already: by Newton's method, kept
+// between bounds.
 __device__ __noinline__ double dual_priced(double penalty, double p, double a) {
     if (dual_conjugate(p, p, a) >= penalty) return p;
     double scale = a < 2.0 ? a / (a - 1.0) : a * (a - 1.0);
@@ -301,8 +301,8 @@ __device__ __noinline__ double cost_of(Rule rule, const Support& s) {
     });
 }
 
-// What tokens get in sum at the multiplier at which a token of log-probability `next` gets exp(value): q^b = p^b + c^b - next^b,
-// relative to p^b; c itself where its power is too large for a double.
+// What tokens get in sum at the multiplier at which a token of log-probability `next` gets exp(value): q^b = p^b + c^b -
+// next^b, relative to p^b; c itself where its power is too large for a double.
 __device__ __noinline__ double sum_priced(const double* logs, u32 k, double value, double next, double b) {
     const double lift = b * (value - next), full = exp_exact(value), start = expm1(lift);
     return sum_terms(k, [&](u32 i) {

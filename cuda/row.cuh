@@ -8,6 +8,7 @@
 #define LEAF 4096
 #define LANES 256  // threads of a block that reads leaves
 #define TERMS 16   // numbers of a leaf for each of them
+#define SHORT 256  // rows of so many numbers are sorted
 
 // Which sums are wanted; each includes those before.
 enum Sums { NOTHING, NORMALIZER, MOMENTS, SPREAD };
@@ -107,8 +108,8 @@ __device__ __forceinline__ double lanes_total(double value) {
     return warp_reduce(sum, Sum());
 }
 
-// Reads a leaf of n numbers, each times `sign`. The maxima of segments of `16 << fold` numbers, those of a group of lanes, go to
-// maxima[256 >> fold] as keys; the sums to `leaf`. Called by 256 threads.
+// Reads a leaf of n numbers, each times `sign`. The maxima of segments of `16 << fold` numbers, those of a group of lanes, go
+// to maxima[256 >> fold] as keys; the sums to `leaf`. Called by 256 threads.
 template <class S, class T>
 __device__ void read_leaf(const S* x, i64 n, T sign, Rate<T> rate, int sums, int fold, u64* maxima, Leaf* leaf) {
     __shared__ T tops[LANES / WARP], lows[LANES / WARP];
@@ -311,7 +312,8 @@ __device__ inline Statistics join_leaves(const Row& row, double temperature, int
 // are. Only segments whose maximum reaches `bound`, the same as a key of double precision, are read: maxima[(256 >> fold)] for
 // each leaf.
 template <class Bits, class Key>
-__device__ u32 gather_tokens(Key key, i64 v, const u64* maxima, int fold, u64 bound, Bits least, Token<Bits>* tokens, u32 room) {
+__device__ u32 gather_tokens(Key key, i64 v, const u64* maxima, int fold, u64 bound, Bits least, Token<Bits>* tokens,
+                             u32 room) {
     __shared__ u32 count;
     __syncthreads();
     if (threadIdx.x == 0) count = 0;
@@ -333,15 +335,19 @@ __device__ u32 gather_tokens(Key key, i64 v, const u64* maxima, int fold, u64 bo
     return count;
 }
 
-// The k largest tokens of a row in order, 1 <= k <= v, in tokens[0 .. k): `room` of them are there, a power of two >= k. The k-th
-// largest maximum of segments bounds the k-th largest number; what reaches it is gathered and sorted. Where that is too much
-// (ties, k near the number of segments), or `maxima` is null, the bar is found among the numbers themselves. `to_key(x)` is the
-// key of a number of double precision.
+// The k largest tokens of a row in order, 1 <= k <= v, in tokens[0 .. k): `room` of them are there, a power of two >= k. The
+// k-th largest maximum of segments bounds the k-th largest number; what reaches it is gathered and sorted. Where that is too
+// much (ties, k near the number of segments), or `maxima` is null, the bar is found among the numbers themselves. Short rows
+// are sorted. `to_key(x)` is the key of a number of double precision.
 template <class Bits, class Key, class ToKey>
-__device__ void largest_tokens(Key key, ToKey to_key, i64 v, const u64* maxima, int fold, u32 k, Token<Bits>* tokens, u32 room) {
+__device__ void largest_tokens(Key key, ToKey to_key, i64 v, const u64* maxima, int fold, u32 k, Token<Bits>* tokens,
+                               u32 room) {
     const i64 segments = ((v + LEAF - 1) / LEAF * LANES) >> fold;
     u32 found = room + 1;
-    if (maxima && 2 * (i64)k <= segments) {
+    if (v <= SHORT && v <= room) {
+        for (u32 i = threadIdx.x; i < v; i += blockDim.x) tokens[i] = {key(i), i};
+        found = (u32)v;
+    } else if (maxima && 2 * (i64)k <= segments) {
         u64 bound = find_bar<u64>([=](i64 i) { return maxima[i]; }, segments, k).key;
         found = gather_tokens(key, v, maxima, fold, bound, to_key(of_key(bound)), tokens, room);
     }
@@ -356,6 +362,6 @@ __device__ void largest_tokens(Key key, ToKey to_key, i64 v, const u64* maxima, 
 
 // The k largest tokens of a row, with keys of double precision.
 __device__ __forceinline__ void largest_tokens(const Row& row, u32 k, Token<u64>* tokens, u32 room) {
-    largest_tokens<u64>([&](i64 i) { return key_of(row[i]); }, [](double x) { return key_of(x); }, row.v, row.maxima, row.fold, k,
-                        tokens, room);
+    largest_tokens<u64>([&](i64 i) { return key_of(row[i]); }, [](double x) { return key_of(x); }, row.v, row.maxima, row.fold,
+                        k, tokens, room);
 }

@@ -9,8 +9,8 @@ import torch
 import argrad
 from argrad.decoding import bregman_decode, bregman_project
 
-PRIMAL = [0.3, 0.7, 0.9, 1.0, 1.1, 1.5, 1.9, 2.0, 2.5, 3.0, 5.0]
-DUAL = [1.05, 1.2, 1.5, 2.0, 2.5, 3.0, 6.0]
+PRIMAL = [0.3, 0.9, 1.0, 1.1, 1.5, 1.9, 2.0, 2.5, 5.0]
+DUAL = [1.05, 1.5, 2.0, 2.5, 3.0]
 FIXED = [(-np.inf, False), (-2.0, False), (0.0, False), (np.inf, False), (1.0, True)]
 MEMBERS = [*[(alpha, False) for alpha in PRIMAL], *[(alpha, True) for alpha in DUAL]]
 
@@ -33,9 +33,10 @@ def same(device, logits, **options):
 
 @pytest.mark.parametrize(("alpha", "dual"), MEMBERS)
 def test_adaptive(device, rng, alpha, dual):
-    logits = rng.normal(size=(3, 300)) * np.array([[1.0], [3.0], [0.1]])
-    _, size, _ = same(device, logits, alpha=alpha, dual=dual, penalty=np.array([0.02, 1e-3, 0.05]))
-    assert size.max() > 2
+    # One row at many prices, so that a gain that is a little wrong changes a size.
+    logits = np.repeat(rng.normal(size=(1, 270)), 14, axis=0)
+    _, size, _ = same(device, logits, alpha=alpha, dual=dual, penalty=np.geomspace(3e-6, 2.0, 14))
+    assert len(set(size.tolist())) > 3
 
 
 @pytest.mark.parametrize(("alpha", "dual"), [*MEMBERS, *FIXED])

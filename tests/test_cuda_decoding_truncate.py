@@ -25,6 +25,7 @@ RULES = [
     {"top_n_sigma": 1.0},
     {"p_less": True},
     {"surprise": 9.5},
+    {"top_k": 5, "typical_p": 0.9},
     {"top_k": 600, "top_p": 0.9, "min_p": 0.01},
     {"top_p": 0.9, "typical_p": 0.6, "top_k": 20, "order": ("top_p", "typical_p", "top_k")},
     {"typical_p": 0.5, "top_p": 0.5, "top_h": 0.8, "order": ("typical_p", "top_p", "top_h")},
@@ -64,6 +65,15 @@ def test_long_rows(device, rng, rules):
     logits[2, 1::3] = -1e9
     same_tokens(device, logits, 1e-12, temperature=0.9, **rules)
     same_draws(device, logits, 1e-12, temperature=0.9, seed=3, **rules)
+
+
+@pytest.mark.parametrize("rule", ["top_h", "top_p", "typical_p"])
+def test_many_shares(device, rng, rule):
+    # So many that a prefix ends at the first token of a bin, at the last, and between.
+    logits = np.repeat(0.3 * rng.normal(size=(1, 400)), 8, axis=0)
+    rules = {rule: np.linspace(0.7, 0.98, 8)}
+    same_tokens(device, logits, 1e-12, **rules)
+    same_draws(device, logits, 1e-12, seed=2, **rules)
 
 
 @names

@@ -33,9 +33,6 @@ _UNASKED_SHARED = 32 * 1024
 """Dynamic shared memory that is there without being asked for: 48 KiB less what kernels declare themselves."""
 
 KERNELS: dict[str, tuple[str, ...]] = {
-    "decoding": ("read_rows<S>", "topk_rows<S>", "logit_statistics"),
-    "decoding_bregman": ("bregman_decode",),
-    "radix": ("scan_rows", "radix_count<u32>", "radix_count<u64>", "radix_move<u32>", "radix_move<u64>"),
     "seeding": (
         "check_finite<S>",
         "assign<S>",
@@ -54,7 +51,6 @@ KERNELS: dict[str, tuple[str, ...]] = {
         "fill_up",
     ),
     "seeding_lloyd": ("sort_labels", "means<T>", "reseed_empty<T>", "sum_squares<T>", "add_potential<T>"),
-    "seeding_lloyd": ("means<T>", "reseed_empty<T>", "sum_squares<T>", "add_potential<T>"),
     "seeding_plusplus": (
         "sum_weights",
         "envelope_rows<S>",
@@ -139,25 +135,16 @@ KERNELS: dict[str, tuple[str, ...]] = {
         "count_roots",
     ),
     "topology_match": ("match_cells", "pair_bars", "split_bars"),
-    "topology_plane": ("local_pairs", "count_edges", "list_edges"),
+    "topology_plane": ("local_pairs", "count_edges", "list_edges", "join_edges", "note_ends"),
     "topology_volume": ("local_pairs_of_volume", "count_links", "list_links"),
     "decoding": ("read_rows<S>", "topk_rows<S>", "logit_statistics"),
     "decoding_bregman": ("bregman_decode", "bregman_project"),
-    "decoding_derivative": ("average_tangent<S>", "derive_support", "spread_derivative<S>"),
-    "decoding_truncate": ("truncated_decode", "truncate_rows", "sample"),
-    "radix": ("scan_rows", "radix_count<u32>", "radix_count<u64>", "radix_move<u32>", "radix_move<u64>"),
-    "sorting_places": ("order_lists<T>", "hard_places<T>", "row_numbers"),
-    "sorting_scans": ("softsort_product<T>", "softsort_vjp<T>", "softsort_second<T>"),
-    "topology": ("image_keys<S>", "count_ranks", "write_ranks", "lowest_keys", "frame_keys"),
-    "topology_bars": ("find_bars", "write_bars"),
-    "topology_match": ("match_cells", "pair_bars", "split_bars"),
-    "topology_plane": ("local_pairs", "count_edges", "list_edges", "join_edges", "note_ends"),
-    "decoding": ("read_rows<S>", "topk_rows<S>", "logit_statistics"),
-    "decoding_bregman": ("bregman_decode",),
     "decoding_conjugate": ("entmax_conjugate<S>", "entmax_conjugate_vjp<S>", "entmax_conjugate_second<T>"),
     "decoding_constrained": ("constrained<T>", "constrained_vjp<T>", "constrained_second<T>"),
+    "decoding_derivative": ("average_tangent<S>", "derive_support", "spread_derivative<S>"),
     "decoding_entmax": ("entmax<S>", "entmax_vjp<S>", "entmax_second<T>"),
     "decoding_topk_softmax": ("topk_softmax<S>", "topk_softmax_vjp<S>", "topk_softmax_second<T>"),
+    "decoding_truncate": ("truncated_decode", "truncate_rows", "sample"),
     "radix": ("scan_rows", "radix_count<u32>", "radix_count<u64>", "radix_move<u32>", "radix_move<u64>"),
 }
 """The kernels of each file in `cuda/`. T stands for float and double, S for the types of storage: these and both of

@@ -64,6 +64,8 @@ def topk(x: Array, k: int, *, largest: bool = True) -> tuple[Any, Any]:
 
 _SHARED_TOKENS = 2048
 """Tokens that a block sorts in shared memory."""
+_SHORT = 256
+"""Rows of so many numbers are sorted by a warp each."""
 
 
 def _forward(x: Any, k: int, largest: bool) -> tuple[Any, Any]:
@@ -78,10 +80,12 @@ def _on_device(x: Any, k: int, largest: bool) -> tuple[Any, Any]:
     values, places = _cuda.empty(shape, _array.computed(x), x), _cuda.empty(shape, "int64", x)
     if k == 0:
         return values, places
+    short = v <= _SHORT
     # Twice as many as are kept: so many reach the bound where segments hold two of them now and then.
-    room = 1 << (max(2 * k, 128) - 1).bit_length() if 2 * k <= _SHARED_TOKENS else 1 << (k - 1).bit_length()
+    least = v if short else max(2 * k, 128) if 2 * k <= _SHARED_TOKENS else k
+    room = 1 << (least - 1).bit_length()
     size = room * (16 if number == "double" else 8)
-    blocks, scratch = min(rows, 16 * _cuda.processors(x)), None
+    blocks, threads, scratch = min(rows, (32 if short else 16) * _cuda.processors(x)), 32 if short else 256, None
     if room > _SHARED_TOKENS:
         blocks = min(rows, 2 * _cuda.processors(x))
         scratch = _cuda.empty((blocks, size), "uint8", x)
@@ -92,7 +96,7 @@ def _on_device(x: Any, k: int, largest: bool) -> tuple[Any, Any]:
         "decoding",
         f"topk_rows<{number}>",
         blocks,
-        256,
+        threads,
         *(x, values, places, *((found.leaves, found.maxima, found.fold) if found else (None, None, 0))),
         *(scratch, room, rows, v, k, sign, fault),
         shared=size if scratch is None else 0,

@@ -244,8 +244,8 @@ struct Order {
         return search(key_of(-infinity<double>()) + 1, ~0ull, stop);
     }
 
-    // Among the tokens whose keys are from `low` to `high`, without sorting them all. In the order of nearness the prefix that is
-    // returned ends with a key, and all tokens of that key; nothing else of it is meant.
+    // Among the tokens whose keys are from `low` to `high`, without sorting them all. In the order of nearness only the key of
+    // the prefix that is found is meant: it ends with all tokens of that key.
     __device__ __noinline__ Found search(u64 low, u64 high, const Stop& stop) const {
         __shared__ Prefix above;
         __shared__ u32 chosen;
