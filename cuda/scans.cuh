@@ -47,11 +47,11 @@ template <class N, int W> __device__ __forceinline__ Passage<N, W> shuffle_up(co
 }
 
 // Calls `out(i, side, x_i)` for i = 0 .. count: side_i = decay(i) (side_(i-1) + x_(i-1)), W sums at once; `x(i, entries)`
-// fills the entries of x_i. A thread takes 32 bytes of consecutive numbers of a tile, the width of a sector, or less of
-// it where there are many sums, or dual numbers. Ends with the block in step.
+// fills the entries of x_i. A thread takes two consecutive numbers of a tile, or one where there are many sums or dual
+// numbers: more take more registers than there are. Ends with the block in step.
 template <class N, int W, class Decay, class X, class Out>
 __device__ void scan_side(i32 count, Decay decay, X x, Out out) {
-    const int items = W > 4 ? 1 : (W > 2 || sizeof(N) > sizeof(double) ? 16 : 32) / (int)sizeof(N);
+    const int items = W > 2 || sizeof(N) > sizeof(double) ? 1 : 2;
     N entry[W];
 #pragma unroll
     for (int w = 0; w < W; ++w) entry[w] = constant<N>(0.0);

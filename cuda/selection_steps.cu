@@ -96,7 +96,7 @@ __global__ void place_heights(double* targets, const double* before, const Heigh
                               i64 stream) {
     const double total = state->total, step = total / (double)size;
     const double u = random_uniform((u64)seed, (u64)stream, before ? (u64)size : 0);
-    const double whole = state->whole - log_of_rest(u);
+    const double whole = state->whole + exponential(u);
     for (i64 j = thread_in_grid(); j < size; j += threads_in_grid())
         targets[j] = before ? (before[j / BLOCK_ROWS] + targets[j]) / whole * total : ((double)j + u) * step;
 }

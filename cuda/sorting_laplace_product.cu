@@ -177,8 +177,8 @@ __device__ void laplace_derive(Moving<T> x, Moving<T> items, Moving<T> rows, Mov
     links.take(room, batch.n);
     Roots<N> roots;
     roots.take(room, batch.n);
-    const int wide = sizeof(N) == sizeof(double) ? LAPLACE_COLUMNS : 2;  // dual numbers take twice the registers
-    const Products<N> memory(room, batch.n, m == 1 ? 2 : wide);
+    const int columns = 2;  // at once; more take more registers than there are
+    const Products<N> memory(room, batch.n, columns);
     for (i64 list = blockIdx.x; list < lists; list += gridDim.x) {
         const Sorted<T> sorted(batch, list, x.value, places, temperature.value, nullptr);
         const i32* order = sorted.order;
@@ -194,8 +194,7 @@ __device__ void laplace_derive(Moving<T> x, Moving<T> items, Moving<T> rows, Mov
         auto to_rank = [=](i32 i, i64 c, N y) { to_rows[(start + i) * m + c] = (T)part_of(y); };
         auto to_item = [=](i32 i, i64 c, N y) { to_items[(start + order[i]) * m + c] = (T)part_of(y); };
         links.join(sorted.count, t, score);
-        if (m == 1 || wide == 2) laplace_forces<N, 2>(links, roots, memory, m, item, rank, to_rank, to_item);
-        else laplace_forces<N, wide>(links, roots, memory, m, item, rank, to_rank, to_item);
+        laplace_forces<N, columns>(links, roots, memory, m, item, rank, to_rank, to_item);
         // Scores and temperature scaled together change nothing.
         lay_out(links, memory.mean);
         N total = constant<N>(0.0);
@@ -211,7 +210,7 @@ __device__ void laplace_derive(Moving<T> x, Moving<T> items, Moving<T> rows, Mov
     }
 }
 
-// As `softsort_vjp`. Six scans of a list for every LAPLACE_COLUMNS columns.
+// As `softsort_vjp`. Six scans of a list for every two columns.
 template <class T>
 __global__ void laplace_product_vjp(const T* x, const T* items, const T* rows, const T* temperature, const i32* places,
                                     const i64* offsets, i64 stride, i64 per_row, i64 n, i64 lists, i64 m, i64 descending,

@@ -7,7 +7,7 @@
 
 // The product of one list with columns c .. c + C of v[.][m], not transposed: rows y of ranks.
 template <int C, class T>
-__device__ __attribute__((noinline)) void product_by_ranks(const Links<double>& links, const i32* order, const T* v, T* y, i64 m, i64 c,
+__device__ __noinline__ void product_by_ranks(const Links<double>& links, const i32* order, const T* v, T* y, i64 m, i64 c,
                                  double* sums) {
     const int W = C + 1;
     links.sums<W>(
@@ -25,7 +25,7 @@ __device__ __attribute__((noinline)) void product_by_ranks(const Links<double>& 
 
 // The same for the transposed matrix: rows y of items.
 template <int C, class T>
-__device__ __attribute__((noinline)) void product_by_items(const Links<double>& links, const i32* order, const T* u, T* y, i64 m, i64 c,
+__device__ __noinline__ void product_by_items(const Links<double>& links, const i32* order, const T* u, T* y, i64 m, i64 c,
                                  double* sums, double* norms) {
     links.sums<1>([](i32, double* here) { here[0] = 1.0; }, norms);
     const i32* first = links.first;
@@ -93,7 +93,7 @@ template <class N> struct Forces {
 // The derivatives of one list, as `gradients` of rust/core/src/sorting/softsort.rs: fills `push`, hands out the entries of
 // both products, and returns t times the gradient to the temperature, to all threads.
 template <class N, int W, class Item, class Rank, class ToRank, class ToItem>
-__device__ N softsort_forces(const Links<N>& links, const Forces<N>& memory, i64 m, Item item, Rank rank, ToRank to_rank,
+__device__ __noinline__ N softsort_forces(const Links<N>& links, const Forces<N>& memory, i64 m, Item item, Rank rank, ToRank to_rank,
                              ToItem to_item) {
     const Forces<N> at = memory;
     const i32 n = links.count;

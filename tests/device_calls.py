@@ -78,11 +78,13 @@ CALLS = {
 NOT_ARRAYS = {"sorting.perturbed"}
 """Public functions that call a function of the user on arrays, wherever these are."""
 
-HOST_ONLY = (
-    set(CALLS)
-    - {"decoding.topk", "decoding.to_dense", "decoding.to_logits"}
-    - {"topology.barcode", "topology.betti_matching", "topology.betti_numbers", "topology.euler_characteristic"}
-)
+HOST_ONLY = {
+    "selection.sensitivity_sample",
+    "sorting.blackbox_rank",
+    "topology.bottleneck_distance",
+    "topology.sliced_wasserstein_distance",
+    "topology.wasserstein_distance",
+}
 """Operators without kernels for a device."""
 
 

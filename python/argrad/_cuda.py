@@ -50,7 +50,7 @@ KERNELS: dict[str, tuple[str, ...]] = {
         "free_starts",
         "fill_up",
     ),
-    "seeding_lloyd": ("sort_labels", "means<T>", "reseed_empty<T>", "sum_squares<T>", "add_potential<T>"),
+    "seeding_lloyd": ("means<T>", "reseed_empty<T>", "sum_squares<T>", "add_potential<T>"),
     "seeding_plusplus": (
         "sum_weights",
         "envelope_rows<S>",
@@ -135,7 +135,7 @@ KERNELS: dict[str, tuple[str, ...]] = {
         "count_roots",
     ),
     "topology_match": ("match_cells", "pair_bars", "split_bars"),
-    "topology_plane": ("local_pairs", "count_edges", "list_edges", "join_edges", "note_ends"),
+    "topology_plane": ("local_pairs", "count_edges", "list_edges"),
     "topology_volume": ("local_pairs_of_volume", "count_links", "list_links"),
     "decoding": ("read_rows<S>", "topk_rows<S>", "logit_statistics"),
     "decoding_bregman": ("bregman_decode", "bregman_project"),

@@ -101,7 +101,8 @@ def weighted_sample(
     if _array.is_device(values):
         wanted = (bool(sorted), bool(return_weights))
         rows, inverse = _on_device(values, size, bool(replace), method or methods[0], wanted, random_state)
-        return (rows, inverse) if return_weights else rows
+        indices = _array.like(rows, weights)
+        return (indices, _array.like(inverse, weights)) if return_weights else indices
     rows, inverse = _native.weighted_sample(
         name,
         values,
