@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-gpu bench-compare docs wheel develop test-gpu format lock clean
+.PHONY: help demo test test-host test-kernels check bench bench-gpu bench-compare docs wheel develop test-gpu format lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -33,7 +33,16 @@ demo: .venv-demo/.argrad ## install the wheel into .venv-demo and run the main j
 
 test: .venv-test/.argrad ## install the wheel into .venv-test and run every test on it; a skip fails
 	cargo test --workspace --locked --quiet
-	ARGRAD_TEST_INSTALLED=1 $(WHEEL_PYTHON) -m pytest tests
+	$(MAKE) --no-print-directory -j2 test-host test-kernels
+
+# Two processes at once: kernels are compiled and emulated by one thread each.
+KERNEL_TESTS := tests/test_kernels.py tests/test_emulator.py $(wildcard tests/test_cuda*.py)
+
+test-host: .venv-test/.argrad
+	ARGRAD_TEST_INSTALLED=1 $(WHEEL_PYTHON) -m pytest -q tests $(KERNEL_TESTS:%=--ignore=%)
+
+test-kernels: .venv-test/.argrad
+	ARGRAD_TEST_INSTALLED=1 $(WHEEL_PYTHON) -m pytest -q $(KERNEL_TESTS)
 
 check: develop ## format, lint, types, stub, layers, doc examples, benchmark smoke run
 	$(BIN)/ruff format --check .
