@@ -38,6 +38,7 @@ fn uniforms_lanes(stream: Stream, first: u64, out: &mut [f64]) {
 
 /// `-ln(1 - u)`: the exponential variate of a uniform in [0, 1) that is a multiple of 2^-53, so that 1 - u is exact.
 #[inline]
+#[must_use]
 pub fn exponential(u: f64) -> f64 {
     -ln_f64(1.0 - u)
 }
