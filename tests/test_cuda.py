@@ -88,6 +88,15 @@ def test_warmup_compiles_every_instance(cupy):
     argrad.warmup()
     names = {name for file in _cuda.KERNELS for name in _cuda.instances(file)}
     assert {name for _, _, (name,), _ in cupy.compiled} == names
+    with pytest.raises(ValueError, match="got 'radix'"):
+        argrad.warmup(["radix"])
+    _cuda.function.cache_clear()
+    cupy.compiled.clear()
+    argrad.warmup(["topology"])
+    files = {name for file in ("topology", "radix") for name in _cuda.instances(file)}
+    assert files <= {name for _, _, (name,), _ in cupy.compiled}
+    assert not set(_cuda.instances("decoding")) & {name for _, _, (name,), _ in cupy.compiled}
+    argrad.warmup()
     count = len(cupy.compiled)
     argrad.warmup(["decoding"])
     assert len(cupy.compiled) == count

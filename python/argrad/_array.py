@@ -146,9 +146,9 @@ def like(array: Array, reference: Array, dtype: object = None) -> Array:
 def tensor(array: Array, dtype: object = None) -> Array:
     """Return the result `array` as a tensor on its memory; see `like`."""
     torch = sys.modules["torch"]
-    if isinstance(array, torch.Tensor):  # of a device
-        return array.to(dtype) if dtype is not None and array.is_floating_point() else array
     if type(array) is not np.ndarray:
+        if is_tensor(array):  # of a device
+            return array.to(dtype) if dtype is not None and array.is_floating_point() else array
         array = np.asarray(array)  # numpy's reductions give scalars, which torch.from_numpy refuses
     # torch.from_numpy warns about read-only memory, because writing through the tensor would be undefined.
     x = torch.from_numpy(array if array.flags.writeable else array.copy())

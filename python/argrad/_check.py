@@ -49,7 +49,7 @@ def array(function: str, argument: str, x: Array, *, device: bool = False) -> No
 
 
 def floating(function: str, argument: str, x: Array, *, device: bool = False) -> None:
-    """Require a host array of one of the four floating dtypes.
+    """Require an array of one of the four floating dtypes; `device` as in `array`.
 
     Raises:
         TypeError: not an array, or another dtype.
@@ -65,7 +65,7 @@ def floating(function: str, argument: str, x: Array, *, device: bool = False) ->
 
 
 def numbers(function: str, argument: str, x: Array, *, device: bool = False) -> None:
-    """Require a host array of a dtype whose numbers have an order.
+    """Require an array of a dtype whose numbers have an order; `device` as in `array`.
 
     Raises:
         TypeError: not an array, or another dtype.

@@ -151,6 +151,10 @@ KERNELS: dict[str, tuple[str, ...]] = {
 half precision."""
 
 
+_SHARED = ("radix",)
+"""Files that several stems launch from."""
+
+
 def instances(file: str) -> list[str]:
     """Return the names of the kernels of a file as a compiler takes them, with their template arguments."""
     types = {"T": ("float", "double"), "S": tuple(_NUMBERS.values())}
@@ -409,11 +413,13 @@ def warmup(stems: Sequence[str] | None = None, *, device: int = 0) -> None:
         >>> argrad.warmup(["decoding"])  # doctest: +SKIP
     """
     stem_of = {file: file.split("_")[0] for file in KERNELS}
+    known = [stem for stem in dict.fromkeys(stem_of.values()) if stem not in _SHARED]
     for stem in stems or ():
-        if stem not in stem_of.values():
-            raise ValueError(f"warmup: stems must be of {', '.join(dict.fromkeys(stem_of.values()))}, got {stem!r}")
+        if stem not in known:
+            raise ValueError(f"warmup: stems must be of {', '.join(known)}, got {stem!r}")
+    wanted = {*(known if stems is None else stems), *_SHARED}
     with library().cuda.Device(device):
         for file in KERNELS:
-            if stems is None or stem_of[file] in stems:
+            if stem_of[file] in wanted:
                 for name in instances(file):
                     function(file, name, device)
