@@ -6,7 +6,7 @@ use crate::real::Real;
 use crate::rng::Stream;
 use crate::selection::inclusion::Inclusion;
 use crate::selection::sums::Sums;
-use crate::selection::uniforms::{TILE, exponential, uniforms};
+use crate::selection::uniforms::{TILE, exponential, exponentials, uniforms};
 use crate::selection::{Drawn, streams};
 use rayon::prelude::*;
 
@@ -201,9 +201,10 @@ fn sorted_uniforms(size: usize, total: f64, stream: Stream) -> Vec<f64> {
     let mut heights = vec![0.0; size];
     let sums = heights.par_chunks_mut(CHUNK).enumerate().map(|(chunk, heights)| {
         uniforms(stream, (chunk * CHUNK) as u64, heights);
+        exponentials(heights);
         let mut sum = 0.0;
         for height in heights {
-            sum += exponential(*height);
+            sum += *height;
             *height = sum;
         }
         sum

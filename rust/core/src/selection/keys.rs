@@ -11,7 +11,7 @@ use crate::job::Job;
 use crate::real::Real;
 use crate::rng::Stream;
 use crate::selection::sums::{bad_weight, too_few};
-use crate::selection::uniforms::{TILE, exponential, uniforms};
+use crate::selection::uniforms::{TILE, exponentials, uniforms};
 use crate::selection::{Drawn, streams};
 use crate::simd::dispatch;
 use rayon::prelude::*;
@@ -208,9 +208,12 @@ impl Scan {
                 bits &= bits - 1;
             }
         }
-        for &j in &marked[..count] {
+        let (marked, mut variates) = (&marked[..count], [0.0; TILE]);
+        marked.iter().zip(&mut variates).for_each(|(&j, variate)| *variate = draws[j]);
+        exponentials(&mut variates[..count]);
+        for (&j, variate) in marked.iter().zip(variates) {
             let w = rows[j].wide() * self.scale;
-            let key = exponential(draws[j]) / w;
+            let key = variate / w;
             if w > 0.0 && key <= self.limit {
                 keys.push(u128::from(key.to_bits()) << 64 | (first + j) as u128);
             }
@@ -270,6 +273,7 @@ fn rescaled(scale: f64, largest: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::selection::uniforms::exponential;
 
     fn naive(weights: &[f64], size: usize, seed: u64) -> Vec<usize> {
         let stream = Stream::new(seed, streams::KEYS);

@@ -36,8 +36,18 @@ fn uniforms_lanes(stream: Stream, first: u64, out: &mut [f64]) {
     }
 }
 
+dispatch! {
+    /// Replaces each uniform by its [`exponential`].
+    pub fn exponentials(values: &mut [f64]) = exponentials_lanes
+}
+
+#[inline(always)]
+fn exponentials_lanes(values: &mut [f64]) {
+    values.iter_mut().for_each(|value| *value = exponential(*value));
+}
+
 /// `-ln(1 - u)`: the exponential variate of a uniform in [0, 1) that is a multiple of 2^-53, so that 1 - u is exact.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn exponential(u: f64) -> f64 {
     -ln_f64(1.0 - u)
