@@ -44,7 +44,9 @@ CALLS = {
     "seeding.assign": lambda put: seeding.assign(normal(put, 200, 5), normal(put, 7, 5, seed=1), return_distance=True),
     "seeding.kmeans": lambda put: seeding.kmeans(normal(put, 200, 5), 7, random_state=0)[:2],
     "seeding.kmeans_plusplus": lambda put: seeding.kmeans_plusplus(normal(put, 200, 5), 7, random_state=0),
-    "seeding.kmeans_potential": lambda put: seeding.kmeans_potential(normal(put, 200, 5), normal(put, 7, 5, seed=1)),
+    "seeding.kmeans_potential": lambda put: put(  # a number
+        np.asarray(seeding.kmeans_potential(normal(put, 200, 5), normal(put, 7, 5, seed=1)))
+    ),
     "selection.sensitivity_sample": lambda put: (
         selection.sensitivity_sample(normal(put, 200, 5), uniform(put, 200), 20, random_state=0).indices
     ),

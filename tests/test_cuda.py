@@ -13,7 +13,7 @@ import torch
 
 import argrad
 import device_calls
-from argrad import _cuda
+from argrad import _cuda, _kernels
 from argrad.decoding import topk
 
 
@@ -86,16 +86,16 @@ def test_an_empty_grid_launches_nothing(cupy):
 
 def test_warmup_compiles_every_instance(cupy):
     argrad.warmup()
-    names = {name for file in _cuda.KERNELS for name in _cuda.instances(file)}
+    names = {name for file in _kernels.KERNELS for name in _kernels.instances(file)}
     assert {name for _, _, (name,), _ in cupy.compiled} == names
     with pytest.raises(ValueError, match="got 'radix'"):
         argrad.warmup(["radix"])
     _cuda.function.cache_clear()
     cupy.compiled.clear()
     argrad.warmup(["topology"])
-    files = {name for file in ("topology", "radix") for name in _cuda.instances(file)}
+    files = {name for file in ("topology", "radix") for name in _kernels.instances(file)}
     assert files <= {name for _, _, (name,), _ in cupy.compiled}
-    assert not set(_cuda.instances("decoding")) & {name for _, _, (name,), _ in cupy.compiled}
+    assert not set(_kernels.instances("decoding")) & {name for _, _, (name,), _ in cupy.compiled}
     argrad.warmup()
     count = len(cupy.compiled)
     argrad.warmup(["decoding"])
@@ -106,7 +106,7 @@ def test_warmup_compiles_every_instance(cupy):
 
 def test_instances_spell_out_the_types():
     assert {"topk_rows<Half>", "topk_rows<BFloat>", "topk_rows<float>", "topk_rows<double>"} <= set(
-        _cuda.instances("decoding")
+        _kernels.instances("decoding")
     )
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 import kernels
-from argrad import _cuda, _native
+from argrad import _cuda, _kernels, _native
+from kernels import ARCHITECTURES
 
 ROOT = Path(__file__).parents[1]
-ARCHITECTURES = ["sm_75", "sm_90", "sm_120"]
 
 
 def elf_machine(cubin):
@@ -18,11 +18,14 @@ def elf_machine(cubin):
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-@pytest.mark.parametrize("file", _cuda.KERNELS)
+@pytest.mark.parametrize("file", _kernels.KERNELS)
 def test_compiles_without_spills(file, arch):
     found = kernels.resources(file, arch)
-    assert len(found) == len(_cuda.instances(file))
+    assert len(found) == len(_kernels.instances(file))
     assert {name: spilled for name, (_, spilled, _) in found.items() if spilled} == {}
+    record = kernels.recorded()
+    for key, columns in kernels.measured(file, arch).items():
+        assert columns.items() <= record[key].items(), f"{key} has changed: run python tests/kernels.py {file}"
 
 
 def test_spills_are_seen():
@@ -57,11 +60,15 @@ def test_unknown_sources_are_refused():
 
 
 def test_every_kernel_file_is_compiled_here():
-    assert {path.stem for path in (ROOT / "cuda").glob("*.cu")} == set(_cuda.KERNELS)
+    assert {path.stem for path in (ROOT / "cuda").glob("*.cu")} == set(_kernels.KERNELS)
+
+
+def test_the_record_is_of_these_kernels():
+    assert set(kernels.recorded()) == {(file, name) for file in _kernels.KERNELS for name in _kernels.instances(file)}
 
 
 def test_every_kernel_is_listed():
-    for file in _cuda.KERNELS:
+    for file in _kernels.KERNELS:
         text = (ROOT / "cuda" / f"{file}.cu").read_text()
         defined = text.count("__global__")
-        assert defined == len({name.split("<")[0] for name in _cuda.KERNELS[file]}), file
+        assert defined == len({name.split("<")[0] for name in _kernels.KERNELS[file]}), file

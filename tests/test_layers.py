@@ -91,7 +91,7 @@ def allowed(owner):
         return STEMS | tools | {"_torch", "_cuda", "_radix", "_native"}
     if owner == "_radix":
         return {"_array", "_cuda"}
-    return {"_array", "_check", "_native"} | ({"_cuda"} if owner == "_config" else set())
+    return {"_array", "_check", "_native"} | {"_config": {"_cuda"}, "_cuda": {"_kernels"}}.get(owner, set())
 
 
 def forbidden_edges(owner, source, package="argrad"):

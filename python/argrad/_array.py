@@ -97,7 +97,7 @@ def to_host(x: Any) -> Any:
     kind = kind_of(x)
     if kind == "torch":
         return memory(x.detach().cpu())
-    return _aligned(_library(x).asnumpy(x) if kind == "cupy" else x) if kind is not None else x
+    return _aligned(library(x).asnumpy(x) if kind == "cupy" else x) if kind is not None else x
 
 
 def is_device(x: object) -> bool:
@@ -105,8 +105,8 @@ def is_device(x: object) -> bool:
     return not isinstance(x, np.ndarray)
 
 
-def _library(x: Array) -> Any:
-    """Return the library of an array that is no tensor."""
+def library(x: Array) -> Any:
+    """Return the library of an array that is no tensor: numpy or cupy."""
     return sys.modules["cupy"] if kind_of(x) == "cupy" else np
 
 
@@ -170,7 +170,7 @@ def cast(x: Array, name: str) -> Array:
 def full(shape: tuple[int, ...], number: float, reference: Array) -> Array:
     """Return an array of one number, to be read only: kind and device of `reference`, the dtype that is computed in."""
     if not is_tensor(reference):
-        return _library(reference).full(shape, number, computed(reference))
+        return library(reference).full(shape, number, computed(reference))
     torch = sys.modules["torch"]
     # torch takes longer to make a few numbers than to take over an array.
     if is_plain(reference) and math.prod(shape) <= 1024 and not torch.compiler.is_compiling():
@@ -184,7 +184,7 @@ def full(shape: tuple[int, ...], number: float, reference: Array) -> Array:
 def constant(shape: tuple[int, ...], number: float, name: str, reference: Array) -> Array:
     """Return an array of one number, to be read only: kind and device of `reference`, numpy's dtype of this name."""
     if kind_of(reference) == "cupy":
-        return _library(reference).full(shape, number, name)
+        return library(reference).full(shape, number, name)
     if not is_tensor(reference):
         return _kept(tuple(shape), number, math.copysign(1.0, number), name)
     torch = sys.modules["torch"]
@@ -196,13 +196,13 @@ def constant(shape: tuple[int, ...], number: float, name: str, reference: Array)
 def counted(count: int, reference: Array) -> Array:
     """Return 0, 1, ... as int64, of the kind of `reference`."""
     if not is_tensor(reference):
-        return _library(reference).arange(count, dtype=np.int64)
+        return library(reference).arange(count, dtype=np.int64)
     return sys.modules["torch"].arange(count, device=reference.device)  # numpy's would not be traced
 
 
 def spread(array: Array, shape: tuple[int, ...]) -> Array:
     """Return the array repeated to a shape, as a view."""
-    return array.expand(shape) if is_tensor(array) else _library(array).broadcast_to(array, shape)
+    return array.expand(shape) if is_tensor(array) else library(array).broadcast_to(array, shape)
 
 
 @lru_cache(maxsize=64)

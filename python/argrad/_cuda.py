@@ -21,6 +21,7 @@ import numpy as np
 
 from argrad import _array, _native
 from argrad._array import Array
+from argrad._kernels import KERNELS, NUMBERS, SHARED, instances
 
 OPTIONS = ("-std=c++17", "-fmad=false")
 """What kernels are compiled with: the compiler fuses no multiplication with an addition, so that results are those of
@@ -28,142 +29,8 @@ the host."""
 
 INSTALL = 'pip install "argrad[cuda13]" (or "argrad[cuda12]" for a driver of CUDA 12)'
 
-_NUMBERS = {"float16": "Half", "bfloat16": "BFloat", "float32": "float", "float64": "double"}
 _UNASKED_SHARED = 32 * 1024
 """Dynamic shared memory that is there without being asked for: 48 KiB less what kernels declare themselves."""
-
-KERNELS: dict[str, tuple[str, ...]] = {
-    "seeding": (
-        "check_finite<S>",
-        "assign<S>",
-        "measure_reach<S>",
-        "finish_assign<T>",
-        "potential_blocks<T>",
-        "kmeans_potential",
-    ),
-    "seeding_greedy": (
-        "draw_trials<T>",
-        "trial_potentials<S>",
-        "take_trial",
-        "mark_used",
-        "free_rows",
-        "free_starts",
-        "fill_up",
-    ),
-    "seeding_lloyd": ("means<T>", "reseed_empty<T>", "sum_squares<T>", "add_potential<T>"),
-    "seeding_plusplus": (
-        "sum_weights",
-        "envelope_rows<S>",
-        "sum_prefix",
-        "first_center",
-        "draw_center<T>",
-        "propose<T>",
-        "score<S>",
-        "settle<T>",
-        "hits<S>",
-        "resolve",
-        "lower<T>",
-        "refresh<S>",
-        "sum_groups<T>",
-        "sum_blocks",
-    ),
-    "selection": (
-        "weigh<S>",
-        "count_keys<S>",
-        "find_digit",
-        "collect_keys<S>",
-        "finish_keys<S>",
-        "rows_as_keys",
-        "arrange_rows",
-    ),
-    "selection_steps": (
-        "sum_weights<S>",
-        "sum_prefix",
-        "space_heights",
-        "place_heights",
-        "walk_rows<S>",
-        "shuffle_keys",
-        "finish_rows<S>",
-    ),
-    "sorting": (
-        "soft_rank<T>",
-        "soft_rank_kl<T>",
-        "soft_rank_vjp<T>",
-        "soft_sort<T>",
-        "soft_sort_kl<T>",
-        "soft_sort_vjp<T>",
-        "soft_rank_second<T>",
-        "soft_sort_second<T>",
-        "soft_blocks",
-        "auto_strength<T>",
-    ),
-    "sorting_groups": (
-        "group_arrange",
-        "group_order<T>",
-        "group_order_vjp<T>",
-        "group_order_second<T>",
-        "group_shares",
-        "group_means<T>",
-        "group_scaled<T>",
-    ),
-    "sorting_laplace": ("laplace_values<T>", "laplace_vjp<T>", "laplace_second<T>"),
-    "sorting_laplace_product": ("laplace_product<T>", "laplace_product_vjp<T>", "laplace_product_second<T>"),
-    "sorting_network": ("network_product<T>", "network_vjp<T>", "network_second<T>"),
-    "sorting_neuralsort": ("neuralsort<T>", "neuralsort_vjp<T>", "neuralsort_second<T>"),
-    "sorting_pairs": ("pair_panels<T>", "pair_table", "pair_sums<T>"),
-    "sorting_pairs_ends": ("pair_gather<T>", "pair_values<T>", "pair_vjp<T>", "pair_second<T>"),
-    "sorting_places": ("order_lists<T>", "hard_places<T>", "row_numbers"),
-    "sorting_power": (
-        "soft_rank_power<T>",
-        "soft_sort_power<T>",
-        "soft_rank_power_second<T>",
-        "soft_sort_power_second<T>",
-    ),
-    "sorting_scans": ("softsort_product<T>", "softsort_vjp<T>", "softsort_second<T>"),
-    "sorting_topk": ("soft_topk<T>", "soft_topk_vjp<T>", "soft_topk_second<T>"),
-    "topology": ("image_keys<S>", "count_ranks", "write_ranks", "lowest_keys", "frame_keys"),
-    "topology_bars": ("find_bars", "write_bars"),
-    "topology_join": ("join_links", "note_ends"),
-    "topology_masks": (
-        "count_cells",
-        "write_levels",
-        "find_levels<S>",
-        "count_cells_by_level",
-        "read_levels",
-        "begin_components",
-        "unite_voxels",
-        "count_roots",
-    ),
-    "topology_match": ("match_cells", "pair_bars", "split_bars"),
-    "topology_plane": ("local_pairs", "count_edges", "list_edges"),
-    "topology_volume": ("local_pairs_of_volume", "count_links", "list_links"),
-    "decoding": ("read_rows<S>", "topk_rows<S>", "logit_statistics"),
-    "decoding_bregman": ("bregman_decode", "bregman_project"),
-    "decoding_conjugate": ("entmax_conjugate<S>", "entmax_conjugate_vjp<S>", "entmax_conjugate_second<T>"),
-    "decoding_constrained": ("constrained<T>", "constrained_vjp<T>", "constrained_second<T>"),
-    "decoding_derivative": ("average_tangent<S>", "derive_support", "spread_derivative<S>"),
-    "decoding_entmax": ("entmax<S>", "entmax_vjp<S>", "entmax_second<T>"),
-    "decoding_topk_softmax": ("topk_softmax<S>", "topk_softmax_vjp<S>", "topk_softmax_second<T>"),
-    "decoding_truncate": ("truncated_decode", "truncate_rows", "sample"),
-    "radix": ("scan_rows", "radix_count<u32>", "radix_count<u64>", "radix_move<u32>", "radix_move<u64>"),
-}
-"""The kernels of each file in `cuda/`. T stands for float and double, S for the types of storage: these and both of
-half precision."""
-
-
-_SHARED = ("radix",)
-"""Files that several stems launch from."""
-
-
-def instances(file: str) -> list[str]:
-    """Return the names of the kernels of a file as a compiler takes them, with their template arguments."""
-    types = {"T": ("float", "double"), "S": tuple(_NUMBERS.values())}
-    found = []
-    for kernel in KERNELS[file]:
-        letter = re.search(r"\b[ST]\b", kernel)
-        choices = types[letter[0]] if letter else ("",)
-        found += [re.sub(r"\b[ST]\b", choice, kernel) for choice in choices]
-    return found
 
 
 @functools.cache
@@ -301,7 +168,7 @@ def processors(x: Array) -> int:
 
 def number(x: Array) -> str:
     """Name the type of the numbers of a floating array as kernels do: float, double, Half or BFloat."""
-    return _NUMBERS[str(x.dtype).removeprefix("torch.")]
+    return NUMBERS[str(x.dtype).removeprefix("torch.")]
 
 
 def widen(x: Array) -> Array:
@@ -364,6 +231,11 @@ def set_device_validation(on: bool) -> None:
     _validating = on
 
 
+def validates() -> bool:
+    """Tell whether arrays on a device are looked through, see `set_device_validation`."""
+    return _validating
+
+
 def fault(like: Array) -> Array | None:
     """Return a place for a kernel's `report`; None, which kernels take as well, without validation."""
     return full((1,), 0, "int32", like) if _validating else None
@@ -413,11 +285,11 @@ def warmup(stems: Sequence[str] | None = None, *, device: int = 0) -> None:
         >>> argrad.warmup(["decoding"])  # doctest: +SKIP
     """
     stem_of = {file: file.split("_")[0] for file in KERNELS}
-    known = [stem for stem in dict.fromkeys(stem_of.values()) if stem not in _SHARED]
+    known = [stem for stem in dict.fromkeys(stem_of.values()) if stem not in SHARED]
     for stem in stems or ():
         if stem not in known:
             raise ValueError(f"warmup: stems must be of {', '.join(known)}, got {stem!r}")
-    wanted = {*(known if stems is None else stems), *_SHARED}
+    wanted = {*(known if stems is None else stems), *SHARED}
     with library().cuda.Device(device):
         for file in KERNELS:
             if stem_of[file] in wanted:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from argrad import _array, _check, _cuda, _torch
+from argrad import _array, _check, _cuda, _kernels, _torch
 
 HEADER = Path(__file__).parent / "on_host.h"
 COMPILER = os.environ.get("CXX", "c++")
@@ -46,14 +46,14 @@ def compiled(text, names):
 
 @functools.cache
 def _library(file):
-    names = _cuda.instances(file)
+    names = _kernels.instances(file)
     return names, compiled(_cuda.source(f"{file}.cu"), names)
 
 
 def function(file, name, device):
     """A kernel as `_cuda.launch` calls it."""
     names, library = _library(file)
-    assert name in names, f"{name} is not in _cuda.KERNELS[{file!r}]"
+    assert name in names, f"{name} is not in _kernels.KERNELS[{file!r}]"
     return functools.partial(run, library, names.index(name))
 
 
@@ -85,6 +85,7 @@ def device(monkeypatch, order):
     with monkeypatch.context() as patch:
         patch.setattr(_array, "is_device", lambda x: True)
         patch.setattr(_torch, "lend", lambda x: None)
+        patch.setattr(_array, "raw", functools.partial(as_stored, _array.raw))
         patch.setattr(_array, "to_host", functools.partial(brought, _array.to_host))
         for name in ("array", "floating", "numbers", "matrix"):
             patch.setattr(_check, name, refusing(getattr(_check, name)))
@@ -96,6 +97,11 @@ def device(monkeypatch, order):
             patch.setattr(_cuda, "_processors", lambda index: PROCESSORS)
             patch.setattr(_cuda, "_current", lambda like, index: contextlib.nullcontext())
         yield
+
+
+def as_stored(raw, x):
+    """What `raw` returns on a device: numbers of half precision as they are."""
+    return np.array(x, order="C") if isinstance(x, np.ndarray) and x.dtype == np.float16 else raw(x)
 
 
 class Brought(np.ndarray):

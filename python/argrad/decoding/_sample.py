@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from argrad import _array, _check, _native, _torch
+from argrad import _array, _check, _cuda, _native, _torch
 from argrad._array import Array
 from argrad.decoding import _device_truncate, _draws, _rows
 
@@ -65,7 +65,7 @@ def sample(
         >>> sample(*kept, seed=1)[0]
         array([3, 3, 3, 1])
     """
-    rows, size = _lists("sample", indices, values, size, device=True)
+    rows, size = _lists("sample", indices, values, size)
     place = _draws.place(rows, seed, row, step)
     if _torch.is_direct([indices, values, size, *place.arrays()]):
         places, weights, sizes = (_array.raw(x) for x in (indices, values, size))
@@ -85,8 +85,8 @@ def to_dense(indices: Array, values: Array, size: Array, v: int) -> Any:
 
     Args:
         indices: tokens, int64, shape (*batch, K).
-        values: their probabilities, >= 0, of the same shape: float16, bfloat16 (torch), float32 or float64; numpy array
-            or torch tensor. Those of a row need not sum to 1.
+        values: their probabilities, >= 0, of the same shape: float16, bfloat16 (torch), float32 or float64; numpy
+            array, torch tensor (CPU or CUDA) or cupy array. Those of a row need not sum to 1.
         size: how many places of each row count, int64, shape batch; an integer for one row.
         v: numbers in a dense row, at least 1. A row names no token twice.
 
@@ -96,8 +96,8 @@ def to_dense(indices: Array, values: Array, size: Array, v: int) -> Any:
     Raises:
         TypeError: not arrays of one kind, or of another dtype.
         ValueError: shapes that do not fit, `v` < 1, or an index that counts and is not below `v` (numpy; torch says so
-            itself, in its own words, as `RuntimeError`).
-        RuntimeError: a cupy array.
+            itself, in its own words, as `RuntimeError`; a cupy array leaves it out, see
+            `argrad.set_device_validation`).
 
     Gradient:
         To `values`: the upstream gradient at their indices.
@@ -124,8 +124,8 @@ def to_logits(indices: Array, values: Array, size: Array, v: int) -> Any:
 
     Args:
         indices: tokens, int64, shape (*batch, K).
-        values: their probabilities, >= 0, of the same shape: float16, bfloat16 (torch), float32 or float64; numpy array
-            or torch tensor. Those of a row need not sum to 1.
+        values: their probabilities, >= 0, of the same shape: float16, bfloat16 (torch), float32 or float64; numpy
+            array, torch tensor (CPU or CUDA) or cupy array. Those of a row need not sum to 1.
         size: how many places of each row count, int64, shape batch; an integer for one row.
         v: numbers in a dense row, at least 1. A row names no token twice.
 
@@ -135,8 +135,8 @@ def to_logits(indices: Array, values: Array, size: Array, v: int) -> Any:
     Raises:
         TypeError: not arrays of one kind, or of another dtype.
         ValueError: shapes that do not fit, `v` < 1, or an index that counts and is not below `v` (numpy; torch says so
-            itself, in its own words, as `RuntimeError`).
-        RuntimeError: a cupy array.
+            itself, in its own words, as `RuntimeError`; a cupy array leaves it out, see
+            `argrad.set_device_validation`).
 
     Gradient:
         To `values`: the upstream gradient at their indices, over the value.
@@ -156,13 +156,13 @@ def to_logits(indices: Array, values: Array, size: Array, v: int) -> Any:
     return _spread("to_logits", indices, values, size, v, logarithm=True)
 
 
-def _lists(function: str, indices: Array, values: Array, size: Array, *, device: bool) -> tuple[_rows.Rows, Array]:
+def _lists(function: str, indices: Array, values: Array, size: Array) -> tuple[_rows.Rows, Array]:
     """Require indices, values and sizes that fit, of one kind; return the values as rows, and the sizes as an array."""
-    rows = _rows.enter(function, "values", values, device=device)
+    rows = _rows.enter(function, "values", values, device=True)
     if isinstance(size, int | np.integer):  # that of one row, taken out of an array of sizes
-        size = _array.like(np.asarray(size, np.int64), values)
+        size = _array.constant((), int(size), "int64", values)
     for argument, x, shape in (("indices", indices, tuple(values.shape)), ("size", size, rows.batch)):
-        _check.numbers(function, argument, x, device=device)
+        _check.numbers(function, argument, x, device=True)
         _check.same_kind(function, {"values": values, argument: x})
         if _check.dtype_name(x) != "int64":
             raise TypeError(f"{function}: {argument} must be of dtype int64, got {_check.dtype_name(x)}")
@@ -172,22 +172,28 @@ def _lists(function: str, indices: Array, values: Array, size: Array, *, device:
 
 
 def _spread(function: str, indices: Array, values: Array, size: Array, v: int, *, logarithm: bool) -> Any:
-    rows, size = _lists(function, indices, values, size, device=_array.is_tensor(values))
+    rows, size = _lists(function, indices, values, size)
     if type(v).__name__ != "SymInt":  # the size of a dimension that a compiler keeps open
         v = _check.integer(function, "v", v, low=1, high=_rows.MOST)
-    empty = -math.inf if logarithm else 0.0
     if _array.is_tensor(values):
         return _spread_tensor(rows, indices, size, v, logarithm)
-    absent = np.arange(indices.shape[-1]) >= size[..., None]
-    wrong = indices[~(absent | (indices >= 0) & (indices < v))]
-    if wrong.size:
-        raise ValueError(f"{function}: indices must be from 0 to {v - 1} in the places that count, got {wrong[0]}")
-    dense = np.full((math.prod(rows.batch), v + 1), empty, values.dtype)
+    return _spread_array(function, rows, indices, size, v, logarithm)
+
+
+def _spread_array(function: str, rows: _rows.Rows, indices: Any, size: Any, v: int, logarithm: bool) -> Any:
+    values, library = rows.x, _array.library(rows.x)
+    absent = library.arange(indices.shape[-1]) >= size[..., None]
+    wrong = ~absent & ((indices < 0) | (indices >= v))
+    if (not _array.is_device(values) or _cuda.validates()) and wrong.any():
+        first = int(indices[wrong][0])
+        raise ValueError(f"{function}: indices must be from 0 to {v - 1} in the places that count, got {first}")
     with np.errstate(divide="ignore"):
-        numbers = np.log(values) if logarithm else values
-    places = np.where(absent, v, indices).reshape(len(dense), indices.shape[-1])
-    np.put_along_axis(dense, places, np.where(absent, empty, numbers).astype(values.dtype).reshape(places.shape), -1)
-    return np.ascontiguousarray(dense[:, :v]).reshape(*rows.batch, v)
+        numbers = library.log(values) if logarithm else values
+    dense = library.full((math.prod(rows.batch), v + 1), -math.inf if logarithm else 0.0, values.dtype)
+    # What does not count goes to a place beyond the row.
+    places = library.where(absent | wrong, v, indices).reshape(len(dense), indices.shape[-1])
+    dense[library.arange(len(dense))[:, None], places] = numbers.reshape(places.shape)
+    return library.ascontiguousarray(dense[:, :v]).reshape(*rows.batch, v)
 
 
 def _spread_tensor(rows: _rows.Rows, indices: Any, size: Any, v: int, logarithm: bool) -> Any:
