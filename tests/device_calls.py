@@ -44,9 +44,7 @@ CALLS = {
     "seeding.assign": lambda put: seeding.assign(normal(put, 200, 5), normal(put, 7, 5, seed=1), return_distance=True),
     "seeding.kmeans": lambda put: seeding.kmeans(normal(put, 200, 5), 7, random_state=0)[:2],
     "seeding.kmeans_plusplus": lambda put: seeding.kmeans_plusplus(normal(put, 200, 5), 7, random_state=0),
-    "seeding.kmeans_potential": lambda put: put(  # a number
-        np.asarray(seeding.kmeans_potential(normal(put, 200, 5), normal(put, 7, 5, seed=1)))
-    ),
+    "seeding.kmeans_potential": lambda put: seeding.kmeans_potential(normal(put, 200, 5), normal(put, 7, 5, seed=1)),
     "selection.sensitivity_sample": lambda put: (
         selection.sensitivity_sample(normal(put, 200, 5), uniform(put, 200), 20, random_state=0).indices
     ),
@@ -94,6 +92,8 @@ def flat(result):
     """The arrays in a result, in order."""
     if isinstance(result, torch.Tensor | np.ndarray):
         return [result]
+    if isinstance(result, float | np.generic):
+        return [np.asarray(result)]
     parts = vars(result).values() if hasattr(result, "__dict__") and not isinstance(result, tuple) else result
     return [x for part in parts for x in flat(part)] if isinstance(result, tuple) else []
 

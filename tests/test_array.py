@@ -1,5 +1,6 @@
 """The array kinds: memory shared where it can be, converted where it must be, refused with a helpful sentence."""
 
+import contextlib
 import subprocess
 import sys
 import types
@@ -128,6 +129,27 @@ def test_places_and_kinds(monkeypatch):
     assert [_array.is_tensor(x) for x in (M, torch.ones(1), Foreign())] == [False, True, False]
     x = Foreign()
     assert _array.raw(x) == [x]
+
+
+def test_arrays_are_made_on_the_device_of_the_reference(monkeypatch):
+    entered = []
+    device = contextlib.contextmanager(lambda: (yield entered.append("device")))
+
+    class Foreign:
+        """Stands in for a cupy.ndarray on a device that is not the current one."""
+
+        dtype = np.dtype(np.float32)
+
+        @property
+        def device(self):
+            return device()
+
+    monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(ndarray=Foreign, full=np.full, arange=np.arange))
+    x = Foreign()
+    assert _array.full((2,), 1.0, x).dtype == np.float32
+    assert _array.constant((2,), 7, "int64", x).tolist() == [7, 7]
+    assert _array.counted(3, x).tolist() == [0, 1, 2]
+    assert entered == ["device"] * 3
 
 
 def test_like_numpy():

@@ -4,6 +4,7 @@ The only module that tells numpy arrays, torch tensors and cupy arrays apart. It
 can be of such a kind only when its library is loaded already, so looking into `sys.modules` is enough.
 """
 
+import contextlib
 import math
 import sys
 from functools import lru_cache
@@ -170,7 +171,8 @@ def cast(x: Array, name: str) -> Array:
 def full(shape: tuple[int, ...], number: float, reference: Array) -> Array:
     """Return an array of one number, to be read only: kind and device of `reference`, the dtype that is computed in."""
     if not is_tensor(reference):
-        return library(reference).full(shape, number, computed(reference))
+        with _beside(reference):
+            return library(reference).full(shape, number, computed(reference))
     torch = sys.modules["torch"]
     # torch takes longer to make a few numbers than to take over an array.
     if is_plain(reference) and math.prod(shape) <= 1024 and not torch.compiler.is_compiling():
@@ -184,7 +186,8 @@ def full(shape: tuple[int, ...], number: float, reference: Array) -> Array:
 def constant(shape: tuple[int, ...], number: float, name: str, reference: Array) -> Array:
     """Return an array of one number, to be read only: kind and device of `reference`, numpy's dtype of this name."""
     if kind_of(reference) == "cupy":
-        return library(reference).full(shape, number, name)
+        with _beside(reference):
+            return library(reference).full(shape, number, name)
     if not is_tensor(reference):
         return _kept(tuple(shape), number, math.copysign(1.0, number), name)
     torch = sys.modules["torch"]
@@ -196,8 +199,14 @@ def constant(shape: tuple[int, ...], number: float, name: str, reference: Array)
 def counted(count: int, reference: Array) -> Array:
     """Return 0, 1, ... as int64, of the kind of `reference`."""
     if not is_tensor(reference):
-        return library(reference).arange(count, dtype=np.int64)
+        with _beside(reference):
+            return library(reference).arange(count, dtype=np.int64)
     return sys.modules["torch"].arange(count, device=reference.device)  # numpy's would not be traced
+
+
+def _beside(reference: Array) -> Any:
+    """Return a context in which cupy makes arrays on the device of `reference`; one that does nothing for numpy's."""
+    return reference.device if kind_of(reference) == "cupy" else contextlib.nullcontext()
 
 
 def spread(array: Array, shape: tuple[int, ...]) -> Array:

@@ -182,7 +182,7 @@ def empty(shape: Sequence[int], dtype: str, like: Array) -> Array:
         return like.new_empty(shape, dtype=getattr(sys.modules["torch"], dtype))
     if isinstance(like, np.ndarray):
         return np.empty(shape, dtype)
-    with library().cuda.Device(like.device.id):
+    with like.device:
         return library().empty(shape, dtype)
 
 
@@ -192,7 +192,7 @@ def full(shape: Sequence[int], value: float, dtype: str, like: Array) -> Array:
         return like.new_full(shape, value, dtype=getattr(sys.modules["torch"], dtype))
     if isinstance(like, np.ndarray):
         return np.full(shape, value, dtype)
-    with library().cuda.Device(like.device.id):
+    with like.device:
         return library().full(shape, value, dtype)
 
 
