@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-host test-kernels check bench bench-gpu bench-compare docs wheel develop test-gpu format lock clean
+.PHONY: help demo test test-host test-kernels check bench bench-gpu bench-compare docs wheel develop test-gpu sanitize-gpu format lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -75,6 +75,12 @@ develop: .venv/.argrad ## install into .venv so that Python sources take effect 
 test-gpu: develop ## host and device agree: the tests that need a GPU
 	ARGRAD_TEST_GPU=1 $(BIN)/python -P -m pytest tests/test_gpu.py tests/test_cuda_*.py
 
+# Without torch's pool each allocation has its own bounds. A tool other than memcheck: make sanitize-gpu TOOL=racecheck
+TOOL ?= memcheck
+sanitize-gpu: develop .venv/.sanitizer ## the calls of every operator on a GPU, looked through by compute-sanitizer
+	PYTORCH_NO_CUDA_MEMORY_CACHING=1 .venv/lib/python3*/site-packages/nvidia/cu13/bin/compute-sanitizer \
+	    --tool $(TOOL) --error-exitcode 1 $(BIN)/python -P -m pytest -q tests/test_gpu.py -k gives_what_the_host_gives
+
 format: .venv/.ready ## format Python and Rust sources, apply safe lint fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -109,6 +115,10 @@ ONLY = $(wildcard requirements/cpython-$(shell $(PYTHON) -c 'import sys; print("
 # Rivals without a wheel, built without isolation so that they find torch.
 .venv/.rivals: .venv/.ready requirements/rivals.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-build-isolation -r requirements/rivals.txt
+	touch $@
+
+.venv/.sanitizer: .venv/.ready requirements/gpu.txt
+	$(UV) pip install --quiet --python $(BIN)/python -r requirements/gpu.txt
 	touch $@
 
 .venv/.argrad: .venv/.ready $(NATIVE_SOURCES)

@@ -6,14 +6,16 @@ import io
 import re
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from argrad import _cuda, _kernels
 
 ARCHITECTURES = ["sm_75", "sm_90", "sm_120"]
 
 RECORD = Path(__file__).with_name("kernel_resources.csv")
-"""Registers of a thread and static shared memory of a block, as the pinned compiler gives them. `python
-tests/kernels.py [FILE ...]` writes them anew."""
+"""Registers and local memory of a thread and static shared memory of a block, as the pinned compiler gives them.
+`python tests/kernels.py [FILE ...]` writes them anew."""
+COLUMNS = ("registers", "local", "shared")
 
 # One thread an item: words[i], uniforms[i] = the numbers at index first + i of (seed, stream).
 DRAW = r"""
@@ -41,17 +43,33 @@ def compiled(text, arch, names=()):
     return Program(text, "c++", options).compile("cubin", name_expressions=tuple(names), logs=log), log.getvalue()
 
 
+class Resources(NamedTuple):
+    """What a kernel takes: registers and bytes of local memory of a thread, static shared memory of a block."""
+
+    registers: int
+    spilled: int
+    local: int
+    shared: int
+
+
 @functools.cache
 def resources(file, arch):
-    """What the assembler says of each kernel of a file: name -> (registers, bytes spilled, shared bytes)."""
+    """What the assembler says of each kernel of a file."""
     code, log = compiled(_cuda.source(f"{file}.cu"), arch, _kernels.instances(file))
     names = {mangled.decode(): name for name, mangled in code.symbol_mapping.items()}
     found = {}
     for part in log.split("Compiling entry function")[1:]:
-        spilled = int(re.search(r"(\d+) bytes spill stores", part)[1])
-        registers = int(re.search(r"Used (\d+) registers", part)[1])
-        shared = re.search(r"(\d+) bytes smem", part)
-        found[names[re.search(r"'(\w+)'", part)[1]]] = (registers, spilled, int(shared[1]) if shared else 0)
+
+        def number(pattern, part=part):
+            match = re.search(pattern, part)
+            return int(match[1]) if match else 0
+
+        found[names[re.search(r"'(\w+)'", part)[1]]] = Resources(
+            registers=number(r"Used (\d+) registers"),
+            spilled=number(r"(\d+) bytes spill stores"),
+            local=number(r"(\d+) bytes stack frame"),
+            shared=number(r"(\d+) bytes smem"),
+        )
     return found
 
 
@@ -64,8 +82,8 @@ def recorded():
 def measured(file, arch):
     """The columns of the record for one architecture, of each kernel of a file."""
     return {
-        (file, name): {f"registers {arch}": str(registers), f"shared bytes {arch}": str(shared)}
-        for name, (registers, _, shared) in resources(file, arch).items()
+        (file, name): {f"{what} {arch}": str(getattr(taken, what)) for what in COLUMNS}
+        for name, taken in resources(file, arch).items()
     }
 
 
@@ -79,11 +97,7 @@ def write_record(files):
         for arch in ARCHITECTURES if file in files else ():
             for key, columns in measured(file, arch).items():
                 rows[key].update(columns)
-    columns = [
-        "file",
-        "kernel",
-        *[f"{what} {arch}" for arch in ARCHITECTURES for what in ("registers", "shared bytes")],
-    ]
+    columns = ["file", "kernel", *[f"{what} {arch}" for arch in ARCHITECTURES for what in COLUMNS]]
     with RECORD.open("w", newline="") as lines:
         table = csv.DictWriter(lines, columns, lineterminator="\n")
         table.writeheader()

@@ -22,7 +22,7 @@ def elf_machine(cubin):
 def test_compiles_without_spills(file, arch):
     found = kernels.resources(file, arch)
     assert len(found) == len(_kernels.instances(file))
-    assert {name: spilled for name, (_, spilled, _) in found.items() if spilled} == {}
+    assert {name: taken.spilled for name, taken in found.items() if taken.spilled} == {}
     record = kernels.recorded()
     for key, columns in kernels.measured(file, arch).items():
         assert columns.items() <= record[key].items(), f"{key} has changed: run python tests/kernels.py {file}"
