@@ -60,8 +60,9 @@ def typical_p(tokens, share):
         return tokens
     middle = entropy(tokens)
     away = {index: abs(-math.log(p) - middle) if p > 0 else math.inf for index, p in tokens}
-    mass, farthest = 0.0, 0.0
-    for index, p in sorted(tokens, key=lambda token: away[token[0]]):
+    nearest, *others = sorted(tokens, key=lambda token: away[token[0]])
+    mass, farthest = nearest[1], away[nearest[0]]
+    for index, p in others:
         if mass >= share and farthest < away[index]:
             break
         mass, farthest = mass + p, away[index]

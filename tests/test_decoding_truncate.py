@@ -183,6 +183,11 @@ def test_rules_keep_one_token_at_least(dtype):
     for rules in ({"top_p": 0.0}, {"top_h": 0.0}, {"epsilon": 0.9}, {"surprise": -3.0}, {"top_k": 1}):
         assert truncate(x, **rules)[0].tolist() == [0], rules
         assert truncated_decode(x, seed=3, **rules)[0] == 0
+    # The nearest to the mean, or those that are equally near.
+    assert truncate(x, typical_p=0.0)[0].tolist() == [0, 1]
+    assert truncated_decode(x, seed=3, typical_p=0.0)[1] == 2
+    assert truncate(np.array([1.0, 2.0, 0.0, 0.5], dtype), typical_p=0.0)[2] == 1
+    assert_equal_to_loops(np.array([[1.0, 2.0, 0.0, 0.5], [3.0, 3.1, 2.0, 2.9]], dtype), {"typical_p": 0.0})
     # Also where a rule that looks at the whole row would take all that another one has left.
     y = np.log(np.array([0.3, 0.14, 0.14, 0.14, 0.14, 0.14], dtype))
     assert truncate(y, typical_p=0.05)[0].tolist() == [1, 2, 3, 4, 5]

@@ -212,7 +212,7 @@ fn apply<T: Logit>(order: &mut Order<T>, kept: &mut Kept, rule: Rule, number: f6
 }
 
 /// The tokens whose d is nearest to its mean, until they have a share of the mass: an interval around the mean, that grows
-/// by the nearer neighbour. Tokens as near as the last one are kept as well.
+/// by the nearer neighbour and holds one token at least. Tokens as near as the last one are kept as well.
 fn typical<T: Logit>(order: &mut Order<T>, kept: &mut Kept, share: f64) {
     let now = kept.sums(order);
     order.know(now.until.count);
@@ -226,7 +226,7 @@ fn typical<T: Logit>(order: &mut Order<T>, kept: &mut Kept, share: f64) {
     while left > first || right < end {
         let goes_left = left > first && (right == end || away(left - 1) <= away(right));
         let taken = if goes_left { left - 1 } else { right };
-        if mass >= target && away(taken) > farthest {
+        if left < right && mass >= target && away(taken) > farthest {
             break;
         }
         (left, right) = if goes_left { (left - 1, right) } else { (left, right + 1) };
