@@ -36,6 +36,25 @@ __global__ void hard_places(const T* x, const i32* places, const i64* offsets, i
     }
 }
 
+// The same -> ranks[rows][n]: each item's rank in its list, from 1; `fill` for items that do not count, NaN for lists with a
+// NaN or bad offsets. One block a list, one read.
+template <class T>
+__global__ void hard_ranks(const T* x, const i32* places, const i64* offsets, i64 stride, i64 per_row, i64 n, i64 lists,
+                           double fill, T* ranks) {
+    const Lists batch = {offsets, n, per_row, stride};
+    for (i64 list = blockIdx.x; list < lists; list += gridDim.x) {
+        const Span at = batch.span(list);
+        const i32* order = places + at.start;
+        const i32 count = counted(order, at.count);
+        const bool spoilt = at.wrong || (count > 0 && is_nan(x[at.start + order[count - 1]]));
+        for (i32 i = threadIdx.x; i < at.count; i += blockDim.x) ranks[at.start + i] = (T)fill;
+        __syncthreads();
+        for (i32 r = threadIdx.x; r < count; r += blockDim.x)
+            ranks[at.start + order[r]] = spoilt ? not_a_number<T>() : (T)(r + 1);
+        __syncthreads();
+    }
+}
+
 // mask[rows][n] (null: all count) -> numbers[rows][n]: 1, 2, ... for as many places of each list as items count, the last
 // first if `backwards`; then 0. One block a list, one read.
 __global__ void row_numbers(const u8* mask, const i64* offsets, i64 stride, i64 per_row, i64 n, i64 lists, i64 backwards,

@@ -80,7 +80,6 @@ NOT_ARRAYS = {"sorting.perturbed"}
 
 HOST_ONLY = {
     "selection.sensitivity_sample",
-    "sorting.blackbox_rank",
     "topology.bottleneck_distance",
     "topology.sliced_wasserstein_distance",
     "topology.wasserstein_distance",

@@ -85,7 +85,12 @@ KERNELS: dict[str, tuple[str, ...]] = {
     "sorting_neuralsort": ("neuralsort<T>", "neuralsort_vjp<T>", "neuralsort_second<T>"),
     "sorting_pairs": ("pair_panels<T>", "pair_table", "pair_sums<T>"),
     "sorting_pairs_ends": ("pair_gather<T>", "pair_values<T>", "pair_vjp<T>", "pair_second<T>"),
-    "sorting_places": ("order_lists<T>", "hard_places<T>", "row_numbers"),
+    "sorting_places": (
+        "order_lists<T>",
+        "hard_places<T>",
+        "hard_ranks<T>",
+        "row_numbers",
+    ),
     "sorting_power": (
         "soft_rank_power<T>",
         "soft_sort_power<T>",

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from argrad import _check, _native, _torch
+from argrad import _array, _check, _cuda, _native, _torch
 from argrad._array import Array
-from argrad.sorting import _lists
+from argrad.sorting import _device, _lists
 
 
 def blackbox_rank(
@@ -32,8 +32,8 @@ def blackbox_rank(
     closer than `interpolation` times the difference of their g.
 
     Args:
-        x: scores, shape (..., n), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor. Each
-            row along `dim` is a list.
+        x: scores, shape (..., n), float16, bfloat16 (torch), float32 or float64; numpy array, torch tensor (CPU or
+            CUDA) or cupy array. Each row along `dim` is a list.
         interpolation: how far to look, > 0, in units of scores per unit of g: large ones give dense, coarse gradients.
         descending: give rank 1 to the largest item.
         dim: dimension along which the lists lie.
@@ -48,8 +48,9 @@ def blackbox_rank(
 
     Raises:
         TypeError: not an array, not of a floating dtype, arrays of two kinds, or `mask` not boolean.
-        ValueError: `interpolation` not finite and > 0, or shapes that do not fit.
-        RuntimeError: an array on a device.
+        ValueError: `interpolation` not finite and > 0, shapes that do not fit, or `offsets` that do not rise from 0 to
+            n. (On a device bad offsets are told only on request, see `argrad.set_device_validation`: a list that they
+            bound wrongly is NaN.)
 
     Gradient:
         The formula above, which is not the derivative of the ranks (that is zero where it exists). Zero at masked items
@@ -71,7 +72,7 @@ def blackbox_rank(
         >>> blackbox_rank(np.array([0.3, -1.0, 2.0]))
         array([2., 1., 3.])
     """
-    lists = _lists.enter("blackbox_rank", x, dim=dim, mask=mask, offsets=offsets)
+    lists = _lists.enter("blackbox_rank", x, dim=dim, mask=mask, offsets=offsets, device=True)
     interpolation = _check.real("blackbox_rank", "interpolation", interpolation, low=0.0, open_low=True)
     if isinstance(fill, bool) or not isinstance(fill, int | float | np.integer | np.floating):
         raise TypeError(f"blackbox_rank: fill must be a number, got {fill!r}")
@@ -80,8 +81,21 @@ def blackbox_rank(
 
 
 def _forward(x: Any, mask: Any, offsets: Any, interpolation: float, descending: bool, fill: float) -> tuple[Any, ...]:
+    if _array.is_device(x):
+        return (_on_device(x, mask, offsets, descending, fill),)
+    return _on_host(x, mask, offsets, descending, fill)
+
+
+def _on_host(x: Any, mask: Any, offsets: Any, descending: bool, fill: float) -> tuple[Any, ...]:
     bounds = _lists.bounds("blackbox_rank", x.shape, offsets)
     return (_native.hard_rank("blackbox_rank", x, bounds, mask, descending, fill).reshape(x.shape),)
+
+
+def _on_device(x: Any, mask: Any, offsets: Any, descending: bool, fill: float) -> Array:
+    lists, fault, wide = _device.batch(x, offsets), _cuda.fault(x), _cuda.widen(x)
+    order = _device.order(wide, mask, lists, descending, fault)
+    _cuda.confirm(fault, _on_host, x, mask, offsets, descending, fill)
+    return _device.hard_ranks(wide, order, lists, fill)
 
 
 def _shapes(x: Any, *args: Any) -> _torch.Shapes:
@@ -107,4 +121,5 @@ _torch.declare(
     values=1,
     saved=("x", "mask", "offsets", "interpolation", "descending"),
     folds=True,
+    device=True,
 )

@@ -118,6 +118,20 @@ def hard_places(x: Array, places: Array, lists: Batch) -> Array:
     return to
 
 
+def hard_ranks(x: Array, places: Array, lists: Batch, fill: float) -> Array:
+    """Return the rank of each item in its list, from 1, in the precision of x; `fill` where an item does not count."""
+    ranks = (
+        _cuda.full(x.shape, math.nan, _array.computed(x), x)
+        if lists.ragged
+        else _cuda.empty(x.shape, _array.computed(x), x)
+    )
+    name = f"hard_ranks<{_cuda.number(x)}>"
+    _cuda.launch(
+        x, "sorting_places", name, lists.blocks, threads(lists.n), x, places, *lists.arguments, float(fill), ranks
+    )
+    return ranks
+
+
 def row_numbers(x: Array, mask: Array | None, lists: Batch, backwards: bool, fault: Array | None) -> Array:
     """Return the numbers of the places of each list, int64; see `_places.row_numbers`."""
     numbers = _cuda.full(x.shape, 0, "int64", x) if lists.ragged else _cuda.empty(x.shape, "int64", x)

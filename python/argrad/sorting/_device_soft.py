@@ -133,13 +133,14 @@ def auto(x: Any, mask: Any, offsets: Any, operation: str, regularization: str, p
     """Return a strength for each list, of this shape; faults of `offsets` are told by `forward`."""
     lists = _device.batch(x, offsets)
     strength = _cuda.empty(shape, _array.computed(x), x)
+    form = list(_FORMS).index("l2" if regularization == "laplace" else regularization)
     _cuda.launch(
         x,
         "sorting",
         f"auto_strength<{_cuda.number(x)}>",
         lists.blocks,
         _device.threads(lists.n),
-        *(x, mask, *lists.arguments, int(operation == "rank"), list(_FORMS).index(regularization), degree(p), strength),
+        *(x, mask, *lists.arguments, int(operation == "rank"), form, degree(p), strength),
     )
     return strength
 

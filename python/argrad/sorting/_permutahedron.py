@@ -23,8 +23,6 @@ def _options(lists: _lists.Lists, options: Options) -> Options:
     for argument, flag in (("descending", descending), ("straight_through", straight_through)):
         _check.flag(function, argument, flag)
     _check.choice(function, "regularization", regularization, REGULARIZATIONS)
-    if regularization == "laplace":
-        _check.array(function, "x", lists.x)  # no kernels on a device
     p = _check.real(function, "p", p, low=1.1, high=2.0)
     if isinstance(fill, bool) or not isinstance(fill, int | float | np.integer | np.floating):
         raise TypeError(f"{function}: fill must be a number, got {fill!r}")
@@ -78,12 +76,12 @@ def _lapsum(operation: str, lists: _lists.Lists, strength: Array, options: Optio
         x, zero = lists.x.detach() if tensor else lists.x, _lists.per_list(lists, "strength", 0.0)
         how = (descending, "l2", p, False, fill)
         hard = _lists.call(f"soft_{operation}", _FORWARD[operation], 1, x, zero, lists.mask, lists.offsets, *how)
-        # Not hard + (y - y): that is NaN where y is infinite.
-        y = (hard + (y - y.detach())).where(y.isfinite(), hard) if tensor else hard
+        # Not hard + (y - y) alone: that is NaN where y is infinite. NaN stays: on a device a bad strength gives it.
+        y = (hard + (y - y.detach())).where(~y.isinf(), hard) if tensor else np.where(y != y, y, hard)
     if lists.mask is not None:
         # Where there is no item (rank) or no place (sort).
         empty = ~lists.mask if operation == "rank" else _places.row_numbers(lists, backwards=False) == 0
-        y = y.masked_fill(empty, fill) if tensor else np.where(empty, np.asarray(fill, y.dtype), y)
+        y = y.masked_fill(empty, fill) if tensor else np.where(empty, y.dtype.type(fill), y)
     return y
 
 

@@ -63,7 +63,6 @@ def soft_rank(
             of a wrong shape or `offsets` that do not rise from 0 to n. (On a device faults of the values are told
             only on request, see `argrad.set_device_validation`: a list with such a strength is NaN, and what no list
             bounds is.)
-        RuntimeError: an array on a device, and `regularization="laplace"`, which has no kernels there.
 
     Gradient:
         Exact to `x` and `strength`, first and second, wherever no two blocks are about to merge. It couples only items
@@ -155,7 +154,6 @@ def soft_sort(
             of a wrong shape or `offsets` that do not rise from 0 to n. (On a device faults of the values are told
             only on request, see `argrad.set_device_validation`: a list with such a strength is NaN, and what no list
             bounds is.)
-        RuntimeError: an array on a device, and `regularization="laplace"`, which has no kernels there.
 
     Gradient:
         Exact to `x` and `strength`, first and second, wherever no two blocks are about to merge. An item alone in its
@@ -222,7 +220,6 @@ def permutahedron_blocks(
     Raises:
         TypeError: as `soft_rank`.
         ValueError: as `soft_rank`.
-        RuntimeError: as `soft_rank`.
 
     Gradient:
         None.
