@@ -104,8 +104,3 @@ def test_what_the_host_refuses_is_marked(device, rng, bad):
             argrad.set_device_validation(False)
         with pytest.raises(ValueError, match="weighted_sample: "):
             weighted_sample(weights, 301)
-
-
-def test_methods_without_kernels_are_refused(device):
-    with device(), pytest.raises(RuntimeError, match="weighted_sample: method must be"):
-        weighted_sample(np.ones(4), 2, method="pivotal")

@@ -49,6 +49,18 @@ KERNELS: dict[str, tuple[str, ...]] = {
         "rows_as_keys",
         "arrange_rows",
     ),
+    "selection_included": (
+        "sum_below<S>",
+        "add_sums",
+        "find_least<S>",
+        "raise_rest<S>",
+        "write_inclusion<S>",
+        "walk_included<S>",
+        "separate_rows<S>",
+        "duel_rows<S>",
+        "keep_rows<S>",
+        "finish_included<S>",
+    ),
     "selection_steps": (
         "sum_weights<S>",
         "sum_prefix",

@@ -1,16 +1,18 @@
 """Weighted draws of row numbers."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from argrad import _array, _check, _cuda, _native
 from argrad._array import Array
-from argrad.selection import _device
+from argrad.selection import _device, _device_included
 
 REPEATED = ("multinomial", "systematic")
 DISTINCT = ("keys", "systematic", "pivotal", "poisson")
+
+FAULT = (1,)
+"""For `_cuda.confirm`, of what the host is known to refuse."""
 
 
 def weighted_sample(
@@ -56,8 +58,7 @@ def weighted_sample(
         TypeError: not an array, or not of a floating or integer dtype.
         ValueError: a weight that is negative, NaN or infinite (with its row), weights all zero, a method that does not
             exist for `replace`, `size` out of range, or 2**32 rows on a device (bad or too few weights give rows of -1
-            and weights of NaN there, see `argrad.set_device_validation`).
-        RuntimeError: an array on a device without replacement, with another method than `"keys"`.
+            and weights of NaN there, see `argrad.set_device_validation`; `"poisson"` raises there as well).
 
     Gradient:
         None.
@@ -72,7 +73,8 @@ def weighted_sample(
         more rows than it draws. Memory beside the result: 48 bytes a draw for `"keys"` and `"multinomial"`, 24 for the
         others, n / 64 bytes for block sums; float16, bfloat16 and integer weights are converted first.
         On a device `"keys"` reads the weights eight times and takes one logarithm a row, draws with replacement read
-        them twice; no synchronization.
+        them twice, the others some times until tau is found, and one thread adds up the shares of a `"pivotal"` draw
+        (about 10 ns a row). No synchronization, but for `"poisson"`, which waits for the number of its rows.
 
     References:
         Efraimidis and Spirakis, "Weighted random sampling with a reservoir", Inf. Process. Lett. 97, 2006 (keys).
@@ -124,20 +126,23 @@ def _on_device(
     weights: Array, size: int, replace: bool, method: str, wanted: tuple[bool, bool], random_state: object
 ) -> tuple[Array, Array]:
     name, values = "weighted_sample", _device.floating(weights)
-    if not replace and method != "keys":
-        raise RuntimeError(
-            f"{name}: method must be 'keys' without replacement for an array on a device, got {method!r}; "
-            f"{_array.way_to_host(weights, 'weights')}"
-        )
     if values.shape[0] >= 2**32:
         raise ValueError(f"{name}: weights must be of fewer than 2**32 rows on a device, got {values.shape[0]}")
     in_order, inverse = wanted
     seed, fault = _check.seed(name, random_state), _cuda.fault(weights)
-    if values.shape[0] == 0 or (size > values.shape[0] and not replace):  # the host says so
-        _native.weighted_sample(name, _array.to_host(values), size, replace, method, in_order, inverse, seed)
-    draw = partial(_device.repeated, steps=method == "systematic") if replace else _device.keys
-    found = draw(values, size, seed, inverse=inverse, in_order=in_order, fault=fault)
-    _cuda.confirm(fault, _native.weighted_sample, name, values, size, replace, method, in_order, inverse, seed)
+    told = (_native.weighted_sample, name, values, size, replace, method, in_order, inverse, seed)
+    if values.shape[0] == 0 or (size > values.shape[0] and not replace):
+        _cuda.confirm(FAULT, *told)
+    found: tuple[Array, Array] | None
+    if replace:
+        steps = method == "systematic"
+        found = _device.repeated(values, size, seed, steps=steps, inverse=inverse, in_order=in_order, fault=fault)
+    elif method == "keys":
+        found = _device.keys(values, size, seed, inverse=inverse, in_order=in_order, fault=fault)
+    else:
+        found = _device_included.included(values, size, seed, method=method, inverse=inverse, fault=fault)
+    _cuda.confirm(FAULT if found is None else fault, *told)
+    assert found is not None
     return found
 
 

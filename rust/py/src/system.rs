@@ -47,6 +47,7 @@ const CUDA_SOURCES: &[(&str, &str)] = &[
     ("segments.cuh", include_str!("../../../cuda/segments.cuh")),
     ("select.cuh", include_str!("../../../cuda/select.cuh")),
     ("selection.cu", include_str!("../../../cuda/selection.cu")),
+    ("selection_included.cu", include_str!("../../../cuda/selection_included.cu")),
     ("selection_steps.cu", include_str!("../../../cuda/selection_steps.cu")),
     ("soft.cuh", include_str!("../../../cuda/soft.cuh")),
     ("soft_auto.cuh", include_str!("../../../cuda/soft_auto.cuh")),
