@@ -58,21 +58,27 @@ template <class T> __device__ __forceinline__ int lanes_for(i64 d) {
     return width;
 }
 
-// The distance of a row to a centre, both as they are stored; `width` neighbouring lanes of the warp share it, all get it, and
+// The distance of a row times `scale` to a centre times `own`; `width` neighbouring lanes of the warp share it, all get it, and
 // all lanes of the warp call. Where `row` is null nothing is read.
-template <class S, class T>
-__device__ __forceinline__ T canon_of_lanes(const S* row, const S* center, i64 d, T scale, int width) {
+template <class S, class C, class T>
+__device__ __forceinline__ T canon_of_lanes(const S* row, T scale, const C* center, T own, i64 d, int width) {
     const int lane = lane_of() & (width - 1);
     T sum = T(0);
     if (row) {
 #pragma unroll 4
         for (i64 j = lane; j < d; j += width) {
-            T difference = fused(load(row[j]), scale, -(load(center[j]) * scale));
+            T difference = fused(load(row[j]), scale, -(load(center[j]) * own));
             sum = fused(difference, difference, sum);
         }
     }
     for (int half = width / 2; half > 0; half /= 2) sum += __shfl_xor_sync(FULL, sum, half);
     return sum;
+}
+
+// The same of two rows as they are stored.
+template <class S, class T>
+__device__ __forceinline__ T canon_of_lanes(const S* row, const S* center, i64 d, T scale, int width) {
+    return canon_of_lanes(row, scale, center, scale, d, width);
 }
 
 // --- Tiles -------------------------------------------------------------------------------------------------------------

@@ -26,7 +26,8 @@ struct Walk {
     i64 refreshes;
     i64 refresh;         // whether one is due
     i64 recent[3][2];    // proposals and acceptances of the last batches, the last one first
-    i64 best;            // the candidate chosen by a greedy step
+    i64 uniform;         // centres that are uniform rows, because too many proposals in a row were rejected
+    i64 gave_up;         // whether the batch at hand ends with such a centre
 };
 
 // The arrays of an envelope.
@@ -94,6 +95,24 @@ template <class T> __device__ i64 row_at(Envelope<T> envelope, i64 n, double tot
         if (envelope.weights) mass = envelope.weights[row] * mass;
     }
     return group * GROUP + scan_lanes(mass, rest);
+}
+
+// A row in proportion to the weights, whose sums the envelope holds; all rows alike where there are none. One warp.
+__device__ __forceinline__ i64 row_by_weight(Envelope<float> ones, i64 n, double uniform) {
+    if (!ones.weights) return min((i64)(uniform * (double)n), n - 1);
+    return row_at(ones, n, ones.prefix[(n + BLOCK_ROWS - 1) / BLOCK_ROWS], uniform);
+}
+
+// Sums 1024 masses, held in shared memory with a gap after each 32, by groups and the block; all threads of the block call.
+template <class T> __device__ void sum_rows(Envelope<T> envelope, const double* mass, i64 block, i64 n) {
+    __syncthreads();
+    if (threadIdx.x >= WARP) return;
+    double sum = 0.0;
+    for (int r = 0; r < GROUP; ++r) sum += mass[threadIdx.x * (GROUP + 1) + r];
+    i64 group = block * GROUPS + threadIdx.x;
+    if (group * GROUP < n) envelope.groups[group] = sum;
+    sum = sum_in_order(sum);
+    if (threadIdx.x == 0) envelope.blocks[block] = sum;
 }
 
 // --- Batches of proposals --------------------------------------------------------------------------------------------------

@@ -4,18 +4,6 @@
 
 // --- The envelope of one centre ------------------------------------------------------------------------------------------
 
-// Sums 1024 masses, held in shared memory with a gap after each 32, by groups and the block; all threads of the block call.
-template <class T> __device__ void sum_rows(Envelope<T> envelope, const double* mass, i64 block, i64 n) {
-    __syncthreads();
-    if (threadIdx.x >= WARP) return;
-    double sum = 0.0;
-    for (int r = 0; r < GROUP; ++r) sum += mass[threadIdx.x * (GROUP + 1) + r];
-    i64 group = block * GROUPS + threadIdx.x;
-    if (group * GROUP < n) envelope.groups[group] = sum;
-    sum = sum_in_order(sum);
-    if (threadIdx.x == 0) envelope.blocks[block] = sum;
-}
-
 // weights[n] -> the sums of an envelope of ones; `bad` is set where a weight is negative or not finite. One block of 256 threads
 // for 1024 rows; one read of the weights.
 __global__ void sum_weights(const double* weights, double* groups, double* blocks, Walk* walk, i64 n) {
@@ -107,8 +95,7 @@ __global__ void sum_prefix(const double* blocks, double* prefix, Walk* walk, i64
 __global__ void first_center(double* groups, double* blocks, double* prefix, const double* weights, Walk* walk,
                              i64* indices, i64 seed, i64 stream, i64 n) {
     double uniform = random_uniform((u64)seed, (u64)stream, 0);
-    i64 row = min((i64)(uniform * (double)n), n - 1);
-    if (weights) row = row_at(Envelope<float>{nullptr, groups, blocks, prefix, weights}, n, walk->total, uniform);
+    i64 row = row_by_weight({nullptr, groups, blocks, prefix, weights}, n, uniform);
     if (threadIdx.x > 0) return;
     // Weights without a positive, finite sum are none.
     if (weights && !(walk->total > 0.0 && walk->total < infinity<double>())) walk->range.bad = 1;
@@ -274,9 +261,29 @@ __device__ bool refresh_is_due(const Walk* walk, i64 n, i64 k, i64 every) {
     return walk->wasted > n * fresh / 2 || (rate_of(walk) > 64.0 && looked >= 1024);
 }
 
-// Accepts survivors, appends the centres to indices[], up to k, and counts. One block of 256 threads.
+// The first proposal that is the `most`th in a row to be rejected, MOST_PROPOSALS where there is none; `taken` are the accepted
+// ones. All threads of the block call.
+__device__ int hopeless_at(const u32* taken, int size, i64 failures, i64 most) {
+    __shared__ int found;
+    if (threadIdx.x == 0) found = MOST_PROPOSALS;
+    __syncthreads();
+    for (int t = threadIdx.x; t < size; t += blockDim.x) {
+        int word = t / 32;
+        if (taken[word] >> (t % 32) & 1) continue;
+        u32 before = taken[word] & ((1u << (t % 32)) - 1);
+        while (!before && word > 0) before = taken[--word];
+        i64 rejected = before ? t - (word * 32 + 31 - __clz((int)before)) : failures + t + 1;
+        if (rejected == most) atomicMin(&found, t);
+    }
+    __syncthreads();
+    return found;
+}
+
+// Accepts survivors, appends the centres to indices[], up to k, and counts. After `most` rejections in a row, unless that is 0,
+// the batch ends and calls for a uniform row. Where no bounds are lowered after it (`lowers`), no sums are made anew. One block
+// of 256 threads.
 __global__ void resolve(Walk* walk, const u32* rows, const u32* alive, const i64* spent, const u32* bits, i64* indices,
-                        i64 n, i64 k, i64 every) {
+                        i64 n, i64 k, i64 every, i64 most, i64 lowers) {
     __shared__ u32 accepted[WORDS];  // by survivor
     __shared__ u32 taken[WORDS];     // by proposal
     __shared__ int cut, newest;
@@ -292,7 +299,8 @@ __global__ void resolve(Walk* walk, const u32* rows, const u32* alive, const i64
         if (accepted[j / 32] >> (j % 32) & 1) atomicOr(&taken[alive[j] / 32], 1u << (alive[j] % 32));
     __syncthreads();
     const i64 before = walk->count, missing = k - before;
-    for (int t = threadIdx.x; t < size; t += blockDim.x) {
+    const int last = most > 0 ? hopeless_at(taken, size, walk->failures, most) : MOST_PROPOSALS;
+    for (int t = threadIdx.x; t < size && t < last; t += blockDim.x) {
         if (!(taken[t / 32] >> (t % 32) & 1)) continue;
         int rank = __popc(taken[t / 32] & ((1u << (t % 32)) - 1));
         for (int word = 0; word < t / 32; ++word) rank += __popc(taken[word]);
@@ -302,26 +310,29 @@ __global__ void resolve(Walk* walk, const u32* rows, const u32* alive, const i64
         if (rank == missing - 1) cut = t + 1;  // what comes after it was not looked at
     }
     __syncthreads();
+    const int seen = min(cut, last + 1);
     i64 waste = 0;
     u32 added = 0;
-    for (int t = threadIdx.x; t < cut; t += blockDim.x) {
+    for (int t = threadIdx.x; t < seen; t += blockDim.x) {
         waste += spent[t];
         added += taken[t / 32] >> (t % 32) & 1;
     }
     waste = block_reduce(waste, Sum());
     added = block_reduce(added, Sum());
     if (threadIdx.x > 0) return;
+    const bool gave_up = last < cut;
     walk->before = before;
     walk->count = before + added;
-    walk->processed = cut;
+    walk->processed = lowers ? seen : 0;
+    walk->gave_up = gave_up;
     if (size == 0) return;
-    walk->proposals += cut;
+    walk->proposals += seen;
     walk->wasted += waste;
-    walk->failures = newest < 0 ? walk->failures + cut : cut - 1 - newest;
+    walk->failures = gave_up ? 0 : newest < 0 ? walk->failures + seen : seen - 1 - newest;
     for (int i = 2; i > 0; --i)
         for (int j = 0; j < 2; ++j) walk->recent[i][j] = walk->recent[i - 1][j];
-    walk->recent[0][0] = cut;
-    walk->recent[0][1] = added;
+    walk->recent[0][0] = seen;
+    walk->recent[0][1] = added + gave_up;
     walk->refresh = refresh_is_due(walk, n, k, every);
 }
 

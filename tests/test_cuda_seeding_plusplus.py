@@ -34,6 +34,20 @@ def test_methods(device, rng, dtype, method, n, d, k):
     both(device, rng.normal(size=(n, d)).astype(dtype), k, random_state=7, method=method)
 
 
+@pytest.mark.parametrize(("n", "d", "k"), [(1, 1, 1), (40, 3, 5), (1100, 20, 70), (2050, 2, 3)])
+def test_rejection(device, rng, dtype, n, d, k):
+    both(device, rng.normal(size=(n, d)).astype(dtype), k, random_state=7, method="rejection")
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("most", [1, 3, 40])
+def test_rejection_gives_up(device, rng, dtype, most, weighted):
+    X = clusters(rng, 1100, 3).astype(dtype)
+    weights = rng.integers(0, 3, 1100) if weighted else None
+    with pytest.warns(RuntimeWarning, match="are uniform rows"):
+        both(device, X, 12, random_state=2, method="rejection", max_proposals=most, sample_weight=weights)
+
+
 @pytest.mark.parametrize("refresh", ["auto", "never", 3])
 def test_rejections_and_refreshes(device, rng, dtype, refresh):
     X = clusters(rng, 200, 4).astype(dtype)
@@ -44,7 +58,7 @@ def test_several_stages_of_centers(device, rng):
     both(device, rng.normal(size=(600, 2)), 330, random_state=3)
 
 
-@pytest.mark.parametrize("method", ["exact", "pass", "greedy", "uniform"])
+@pytest.mark.parametrize("method", ["exact", "rejection", "pass", "greedy", "uniform"])
 def test_weights(device, rng, dtype, method):
     kind = int if dtype == np.float32 else float
     X = rng.normal(size=(1100, 3)).astype(dtype)
@@ -53,7 +67,7 @@ def test_weights(device, rng, dtype, method):
     assert (weights[indices] > 0).all()
 
 
-@pytest.mark.parametrize("method", ["exact", "pass", "greedy"])
+@pytest.mark.parametrize("method", ["exact", "rejection", "pass", "greedy"])
 def test_fewer_distinct_rows_than_centers(device, rng, dtype, method):
     X = rng.integers(0, 2, (100, 3)).astype(dtype)
     weights = (X[:, 0] > 0).astype(float)
@@ -69,7 +83,7 @@ def test_fewer_distinct_rows_than_centers(device, rng, dtype, method):
 def test_squares_out_of_range(device, rng, dtype, exponent):
     factor = dtype.type(2.0 ** (exponent * (8 if dtype == np.float64 else 1)))
     X = clusters(rng, 300, 3).astype(dtype)
-    for method in ("exact", "greedy"):
+    for method in ("exact", "rejection", "greedy"):
         both(device, X * factor, 8, random_state=4, method=method)
 
 
@@ -78,7 +92,7 @@ def test_more_centers_than_one_burst_of_batches(device, rng, monkeypatch):
     both(device, clusters(rng, 100, 2), 20, random_state=5)
 
 
-@pytest.mark.parametrize("method", ["exact", "pass", "greedy", "uniform"])
+@pytest.mark.parametrize("method", ["exact", "rejection", "pass", "greedy", "uniform"])
 def test_bad_numbers_are_told(device, rng, method):
     bad = np.inf if method == "pass" else np.nan
     X, weights = rng.normal(size=(1100, 3)), np.ones(1100)
@@ -95,7 +109,7 @@ def test_bad_numbers_are_told(device, rng, method):
 
 
 def test_methods_without_kernels_are_refused(device):
-    with device(), pytest.raises(RuntimeError, match="kmeans_plusplus: method must be one of exact, pass, greedy"):
+    with device(), pytest.raises(RuntimeError, match="kmeans_plusplus: method must be one of exact, rejection, pass"):
         kmeans_plusplus(np.zeros((4, 2)), 2, method="greedy_coreset")
 
 

@@ -14,6 +14,13 @@ KERNELS: dict[str, tuple[str, ...]] = {
         "potential_blocks<T>",
         "kmeans_potential",
     ),
+    "seeding_anchors": (
+        "sum_columns<S>",
+        "mean<T>",
+        "squares_to_mean<S>",
+        "published_bounds<T>",
+        "take_uniform",
+    ),
     "seeding_greedy": (
         "draw_trials<T>",
         "trial_potentials<S>",

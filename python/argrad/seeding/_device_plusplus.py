@@ -11,16 +11,16 @@ from argrad import _array, _cuda
 from argrad.seeding._device import FILE, MOST_BLOCKS, TILE, TILE_THREADS, per_item
 from argrad.seeding._options import Facts, Options
 
-BATCHES, GREEDY = "seeding_plusplus", "seeding_greedy"
-METHODS = ("exact", "pass", "greedy", "uniform")
+BATCHES, GREEDY, ANCHORS = "seeding_plusplus", "seeding_greedy", "seeding_anchors"
+METHODS = ("exact", "rejection", "pass", "greedy", "uniform")
 
-FIRST, PROPOSAL, ACCEPT, FILL, TRIAL = 0x100, 0x101, 0x102, 0x103, 0x105
+FIRST, PROPOSAL, ACCEPT, FILL, UNIFORM, TRIAL = 0x100, 0x101, 0x102, 0x103, 0x104, 0x105
 """Streams of random numbers, as `rust/core/src/seeding/mod.rs` has them."""
 
 BLOCK_ROWS, MOST_PROPOSALS, SPLITS, STAGE, GROUPS = 1024, 2048, 8, 64, 32
 """As in `envelope.cuh`."""
 
-WALK_WORDS = 22
+WALK_WORDS = 23
 FIRST_BURST = 4
 """Batches that are launched before the host first asks whether all is done; then as many again as so far."""
 
@@ -35,13 +35,15 @@ class State:
     count: int
     proposals: int
     refreshes: int
+    uniform: int
 
     @classmethod
     def of(cls, walk: Any) -> "State":
         """Wait for the device and read."""
         words = _array.to_host(walk).tobytes()
         bad, total, first_total, count, _, proposals = struct.unpack_from("=20xI2d3q", words)
-        return cls(bool(bad), total, first_total, count, proposals, struct.unpack_from("=q", words, 13 * 8)[0])
+        (refreshes,), (uniform,) = (struct.unpack_from("=q", words, 8 * word) for word in (13, 21))
+        return cls(bool(bad), total, first_total, count, proposals, refreshes, uniform)
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,14 @@ class Seeder:
     @cached_property
     def sums(self) -> tuple[Any, Any, Any]:
         """Sums of groups, of blocks, and of the blocks before."""
+        return self._sums()
+
+    @cached_property
+    def weight_sums(self) -> tuple[Any, Any, Any]:
+        """The same of the weights, where they outlive the draw of the first center."""
+        return self._sums()
+
+    def _sums(self) -> tuple[Any, Any, Any]:
         lengths = (-(-self.n // GROUPS), self.row_blocks, self.row_blocks + 1)
         groups, blocks, before = (self._empty((length,), "float64") for length in lengths)
         return groups, blocks, before
@@ -105,24 +115,36 @@ class Seeder:
 
     def begin(self) -> None:
         """Choose the first center, and make the envelope of it."""
-        groups, blocks, before = self.sums
-        if self.weights is not None:
-            self._sum_weights()
-        first = (groups, blocks, before, self.weights, self.walk, self.indices, word(self.seed), FIRST, self.n)
-        self.launch("first_center", 1, 32, *first)
+        self._first(self.sums)
         self._measure(0)
-        count = self.n * self.d
-        reach = (self.X, self.X, self.indices, self.walk, count, self.d)
-        self.launch("measure_reach<S>", per_item(count, self.X), 256, *reach, file=FILE)
+        self._reach(self.indices)
         self._measure(1)
-        self.launch("sum_prefix", 1, 256, blocks, before, self.walk, self.row_blocks, 0)
+        self._prefix(self.sums)
 
-    def _sum_weights(self) -> None:
+    def _first(self, sums: tuple[Any, Any, Any]) -> None:
+        """Choose the first center; the sums of the weights are left in `sums`."""
+        if self.weights is not None:
+            self._sum_weights(sums)
+        args = (*sums, self.weights, self.walk, self.indices, word(self.seed), FIRST, self.n)
+        self.launch("first_center", 1, 32, *args)
+
+    def _sum_weights(self, sums: tuple[Any, Any, Any]) -> None:
         """Make the sums of the weights, and look for bad ones."""
-        groups, blocks, before = self.sums
+        groups, blocks, _ = sums
         rows = min(self.row_blocks, MOST_BLOCKS)
         self.launch("sum_weights", rows, 256, self.weights, groups, blocks, self.walk, self.n)
-        self.launch("sum_prefix", 1, 256, blocks, before, self.walk, self.row_blocks, 0)
+        self._prefix(sums)
+
+    def _prefix(self, sums: tuple[Any, Any, Any], batch: bool = False) -> None:
+        """Add the sums of the blocks up, which gives the total."""
+        _, blocks, before = sums
+        self.launch("sum_prefix", 1, 256, blocks, before, self.walk, self.row_blocks, int(batch))
+
+    def _reach(self, reference: Any) -> None:
+        """Where squares are out of range, measure how far rows are from the first reference, from row 0 for None."""
+        count = self.n * self.d
+        args = (self.X, self.X, reference, self.walk, count, self.d)
+        self.launch("measure_reach<S>", per_item(count, self.X), 256, *args, file=FILE)
 
     def _measure(self, turn: int) -> None:
         """Bounds from the distances to the last center."""
@@ -133,8 +155,7 @@ class Seeder:
     def _lower(self) -> None:
         """Lower all bounds by the last center."""
         self._measure(2)
-        _, blocks, before = self.sums
-        self.launch("sum_prefix", 1, 256, blocks, before, self.walk, self.row_blocks, 0)
+        self._prefix(self.sums)
 
     def one_by_one(self) -> State:
         """Draw each center with a pass over the rows."""
@@ -163,7 +184,45 @@ class Seeder:
     def batches(self, every: int) -> State:
         """Draw centers batch by batch until all are there or no row is left at a distance."""
         self.begin()
-        batch = self._batch(every)
+        return self._until_done(self._batch(every))
+
+    def published(self, most: int) -> State:
+        """Draw centers by RS-k-means++: bounds about the mean; a uniform row after `most` rejections, never for 0."""
+        sums = self.weight_sums if most and self.weights is not None else self.sums
+        self._first(sums)
+        squares = self._about_the_mean()
+        groups, blocks, _ = self.sums
+        lanes, unit = (8, 2.0**-53) if self.kind == "double" else (16, 2.0**-24)
+        inflation = 1.0 + 4.0 * (-(-self.d // lanes) + 12) * unit
+        args = (squares, self.bound, groups, blocks, self.weights, self.walk, self.indices, self.n, inflation)
+        self.launch("published_bounds<T>", min(self.row_blocks, MOST_BLOCKS), 256, *args, file=ANCHORS)
+        self._prefix(self.sums)
+        batch = self._batch(0, most, lowers=False)
+        uniform = (*sums, self.weights, self.walk, self.indices, word(self.seed), UNIFORM, self.n)
+
+        def bounded() -> None:
+            batch()
+            self.launch("take_uniform", 1, 32, *uniform, file=ANCHORS)
+
+        return self._until_done(bounded if most else batch)
+
+    def _about_the_mean(self) -> Any:
+        """Return the scaled squares of the distances to the mean."""
+        n, d, blocks = self.n, self.d, self.row_blocks
+        parts, masses = self._empty((blocks, d), "float64"), self._empty((blocks,), "float64")
+        mean, squares = self._empty((d,), _array.computed(self.X)), self._empty((n,), _array.computed(self.X))
+        columns, rows = (self.X, self.weights, self.walk, parts, masses, n, d), (self.X, mean, squares, self.walk, n, d)
+        for turn in range(2):
+            if turn:
+                self._reach(None)
+            self.launch("sum_columns<S>", per_item(blocks * d, self.X), 256, *columns, turn, file=ANCHORS)
+            args = (parts, masses, self.walk, mean, blocks, d, turn)
+            self.launch("mean<T>", per_item(d, self.X), 256, *args, file=ANCHORS)
+            self.launch("squares_to_mean<S>", per_item(8 * n, self.X), 256, *rows, turn, file=ANCHORS)
+        return squares
+
+    def _until_done(self, batch: Callable[[], None]) -> State:
+        """Launch batches ahead, more every time, until all centers are there or no row is left at a distance."""
         done = 0
         while True:
             burst = max(done, FIRST_BURST)
@@ -174,8 +233,8 @@ class Seeder:
             if state.bad or state.count >= self.k or not state.total > 0:
                 return state
 
-    def _batch(self, every: int) -> Callable[[], None]:
-        """Return the launches of one batch."""
+    def _batch(self, every: int, most: int = 0, *, lowers: bool = True) -> Callable[[], None]:
+        """Return the launches of one batch; without `lowers` the bounds of rejected rows stay."""
         X, walk, indices, n, d, k, weights = self.X, self.walk, self.indices, self.n, self.d, self.k, self.weights
         groups, blocks, before = self.sums
         rows, alive = (self._empty((MOST_PROPOSALS,), "int32") for _ in range(2))
@@ -183,25 +242,26 @@ class Seeder:
         near = self._empty((MOST_PROPOSALS,), _array.computed(X))
         squares = self._empty((SPLITS, MOST_PROPOSALS), _array.computed(X))
         bits = self._empty((MOST_PROPOSALS, MOST_PROPOSALS // 32), "int32")
-        fill, most = 2 * _cuda.processors(X), MOST_PROPOSALS // 8
+        fill, warps = 2 * _cuda.processors(X), MOST_PROPOSALS // 8
         envelope = (self.bound, groups, blocks, before, weights, walk)
         score = partial(self.launch, "score<S>", fill, TILE_THREADS, X, walk, indices, rows, alive, squares, d)
 
         def batch() -> None:
             draws = (rows, limits, alive, word(self.seed), PROPOSAL, ACCEPT, n, k)
-            self.launch("propose<T>", min(most, fill), 256, *envelope, *draws)
+            self.launch("propose<T>", min(warps, fill), 256, *envelope, *draws)
             for stage in range(_stages(k)):
                 score(stage)
                 self.launch("settle<T>", 1, 256, walk, squares, limits, alive, near, spent, stage)
             self.launch("hits<S>", fill, TILE_THREADS, X, walk, rows, limits, alive, bits, d)
-            self.launch("resolve", 1, 256, walk, rows, alive, spent, bits, indices, n, k, every)
-            score(-1)
-            found = (walk, self.bound, rows, limits, alive, near, squares)
-            self.launch("lower<T>", 2 * MOST_PROPOSALS // 256, 256, *found)
+            self.launch("resolve", 1, 256, walk, rows, alive, spent, bits, indices, n, k, every, most, int(lowers))
+            if lowers:
+                score(-1)
+                found = (walk, self.bound, rows, limits, alive, near, squares)
+                self.launch("lower<T>", 2 * MOST_PROPOSALS // 256, 256, *found)
             self.launch("refresh<S>", min(-(-n // TILE), fill), TILE_THREADS, X, walk, self.bound, indices, n, d)
             self.launch("sum_groups<T>", 2 * fill, 256, walk, self.bound, weights, groups, rows, n)
             self.launch("sum_blocks", fill, 256, walk, groups, blocks, rows, n)
-            self.launch("sum_prefix", 1, 256, blocks, before, walk, self.row_blocks, 1)
+            self._prefix(self.sums, batch=True)
 
         return batch
 
@@ -224,12 +284,12 @@ class Seeder:
         args = (self.X, self.walk, count, None)
         self.launch("check_finite<S>", per_item(count, self.X), 256, *args, file=FILE)
         if self.weights is not None:
-            self._sum_weights()
+            self._sum_weights(self.sums)
         return State.of(self.walk)
 
     def weights_are_good(self) -> bool:
         """Tell whether the weights are finite, not negative and of a positive, finite sum."""
-        self._sum_weights()
+        self._sum_weights(self.sums)
         state = State.of(self.walk)
         return not state.bad and 0 < state.total < math.inf
 
@@ -254,6 +314,8 @@ def seed(X: Any, weights: Any, k: int, options: Options, number: int) -> tuple[A
     method, refresh = options["method"], options["refresh"]
     if method == "exact":
         state = seeder.batches(-1 if refresh is None else refresh)
+    elif method == "rejection":
+        state = seeder.published(options["max_proposals"] or 0)
     elif method == "pass":
         state = seeder.one_by_one()
     elif method == "greedy":
@@ -265,5 +327,5 @@ def seed(X: Any, weights: Any, k: int, options: Options, number: int) -> tuple[A
     if state.count < k:
         seeder.unused()
     drawn = k if method == "uniform" else state.count
-    facts = Facts((drawn, 0, state.proposals, state.refreshes, state.first_total, math.nan, math.nan))
+    facts = Facts((drawn, state.uniform, state.proposals, state.refreshes, state.first_total, math.nan, math.nan))
     return seeder.indices, facts

@@ -60,7 +60,7 @@ def kmeans_plusplus(
         TypeError: not an array, not of a floating dtype, or a value of another type.
         ValueError: a NaN or an infinity in `X` (with row and column), bad weights, k out of range, an unknown method or
             an option that the method does not have.
-        RuntimeError: an array on a device with `"rejection"` or `"greedy_coreset"`.
+        RuntimeError: an array on a device with `"greedy_coreset"`.
 
     Warns:
         RuntimeWarning: fewer distinct rows of positive weight than clusters (the others are then unused rows), or
@@ -78,8 +78,8 @@ def kmeans_plusplus(
         of all k (measured: 1 to 40 on real data); n * 9 bytes of memory (13 in float64). `"pass"` O(n k d); `"greedy"`
         O(n k d log k) at worst; `"greedy_coreset"` O(n k d / 10 + k^2 d log k). Prefer `"pass"` or `D2Sampler` when
         k > n / 10. On a device batches are launched ahead, and the host waits for it once after four of them, and
-        again whenever as many more were needed: about log2(batches) times in all, never for a center; the other
-        methods wait once.
+        again whenever as many more were needed: about log2(batches) times in all, never for a center; so does
+        `"rejection"`, and the other methods wait once.
 
     References:
         Arthur and Vassilvitskii, "k-means++: The Advantages of Careful Seeding", SODA 2007. Shah, Agrawal and Jaiswal,
