@@ -53,7 +53,10 @@ pub fn draw<T: Real>(
         let weights = indices.iter().map(|&i| points.weight(i)).collect();
         return Ok(Coreset { indices, weights });
     }
-    let mass = points.weights().map_or(points.n() as f64, |weights| weights.iter().sum());
+    let mass = match points.weights() {
+        None => points.n() as f64,
+        Some(_) => Envelope::new(points, NO_HOME, job, |_, bounds| bounds.fill(T::ONE))?.total(),
+    };
     let mean = spread.total() / mass;
     let mean = if mean > 0.0 { mean } else { 1.0 };
     let score = Envelope::new(points, NO_HOME, job, |first, bounds| {
@@ -121,7 +124,7 @@ fn greedy<T: Real>(
     let sample = Points::new(&shifted.rows, points.d(), Some(&coreset.weights))?;
     let uniform = Envelope::new(sample, NO_HOME, job, |_, bounds| bounds.fill(T::ONE))?;
     let first = uniform.at(Stream::new(seed, streams::FIRST).uniform(0));
-    let mut pool = Pool::new(Panels::new(&shifted, points.d(), POOL), seed);
+    let mut pool = Pool::new(Panels::new(&shifted, points.d(), POOL.max(trials)), POOL.max(trials), seed);
     pool.panels.measure(&[first], job)?;
     let mut envelope = Envelope::new(sample, NO_HOME, job, |start, bounds| pool.panels.copy(0, start, bounds))?;
     let mut out = Seeded { indices: vec![coreset.indices[first]], first_total: envelope.total(), ..Seeded::default() };
@@ -162,6 +165,8 @@ fn greedy<T: Real>(
 /// probability `w_now / w`, and then has the law of a fresh draw.
 struct Pool<'a, T> {
     panels: Panels<'a, T>,
+    /// Candidates that are measured together, at least those of one step.
+    size: usize,
     rows: Vec<usize>,
     /// `w` at the time of drawing, times the acceptance number.
     limits: Vec<f64>,
@@ -171,13 +176,13 @@ struct Pool<'a, T> {
     proposals: u64,
 }
 
-/// Candidates in a pool.
+/// Candidates in a pool, unless a step takes more.
 const POOL: usize = 64;
 
 impl<'a, T: Real> Pool<'a, T> {
-    fn new(panels: Panels<'a, T>, seed: u64) -> Self {
+    fn new(panels: Panels<'a, T>, size: usize, seed: u64) -> Self {
         let (draws, accepts) = (Stream::new(seed, streams::TRIAL), Stream::new(seed, streams::TRIAL_ACCEPT));
-        Self { panels, rows: Vec::new(), limits: Vec::new(), next: 0, draws, accepts, proposals: 0 }
+        Self { panels, size, rows: Vec::new(), limits: Vec::new(), next: 0, draws, accepts, proposals: 0 }
     }
 
     /// Up to `count` accepted candidates; fewer when the pool runs dry.
@@ -197,7 +202,7 @@ impl<'a, T: Real> Pool<'a, T> {
         self.rows = keep.collect();
         self.next = self.rows.len();
         self.limits = vec![0.0; self.next];
-        while self.rows.len() < POOL {
+        while self.rows.len() < self.size {
             let row = envelope.at(self.draws.uniform(self.proposals));
             self.rows.push(row);
             self.limits.push(self.accepts.uniform(self.proposals) * envelope.bound(row).wide());
