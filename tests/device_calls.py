@@ -61,9 +61,11 @@ CALLS = {
     "sorting.soft_rank": lambda put: sorting.soft_rank(rows(put)),
     "sorting.soft_sort": lambda put: sorting.soft_sort(rows(put)),
     "sorting.soft_topk": lambda put: sorting.soft_topk(rows(put), 9),
-    "topology.barcode": lambda put: topology.barcode(normal(put, 2, 9, 11), spatial_dims=2),
-    "topology.betti_matching": lambda put: topology.betti_matching(
-        normal(put, 9, 11), normal(put, 9, 11, seed=1), spatial_dims=2
+    "topology.barcode": lambda put: tuple(
+        [topology.barcode(normal(put, 2, *shape), spatial_dims=len(shape)) for shape in ((9, 11), (5, 4, 6))]
+    ),
+    "topology.betti_matching": lambda put: tuple(
+        [topology.betti_matching(normal(put, *shape), normal(put, *shape, seed=1)) for shape in ((9, 11), (5, 4, 6))]
     ),
     "topology.betti_numbers": lambda put: topology.betti_numbers(put(np.arange(99).reshape(9, 11) % 3 > 0)),
     "topology.euler_characteristic": lambda put: topology.euler_characteristic(normal(put, 9, 11), thresholds=[0.0]),

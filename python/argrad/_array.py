@@ -7,6 +7,7 @@ can be of such a kind only when its library is loaded already, so looking into `
 import contextlib
 import math
 import sys
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
@@ -99,6 +100,60 @@ def to_host(x: Any) -> Any:
     if kind == "torch":
         return memory(x.detach().cpu())
     return _aligned(library(x).asnumpy(x) if kind == "cupy" else x) if kind is not None else x
+
+
+def copying(x: Array) -> Callable[[], np.ndarray[Any, Any]]:
+    """Start to copy an array of a device to the host, beside what the device is told to do from now on.
+
+    Returns:
+        A function to be called once, which waits for the copy (not for the device) and returns it as `to_host` does.
+    """
+    if kind_of(x) == "cupy":
+        return _copying_cupy(x)
+    if not is_tensor(x) or not x.is_cuda:
+        return lambda: to_host(x)
+    torch = sys.modules["torch"]
+    side, done = torch.cuda.Stream(x.device), torch.cuda.Event()
+    side.wait_stream(torch.cuda.current_stream(x.device))
+    with torch.cuda.stream(side):
+        copy = torch.empty(x.shape, dtype=x.dtype, pin_memory=True).copy_(x.detach(), non_blocking=True)
+        done.record(side)
+    x.record_stream(side)
+
+    def wait() -> np.ndarray[Any, Any]:
+        done.synchronize()
+        return memory(copy)
+
+    return wait
+
+
+def _copying_cupy(x: Array) -> Callable[[], np.ndarray[Any, Any]]:
+    cupy = sys.modules["cupy"]
+    with x.device:
+        side = cupy.cuda.Stream(non_blocking=True)
+        side.wait_event(cupy.cuda.get_current_stream().record())
+        pinned = cupy.cuda.alloc_pinned_memory(max(x.nbytes, 1))
+        copy = np.frombuffer(pinned, x.dtype, x.size).reshape(x.shape)
+        x.get(stream=side, out=copy, blocking=False)
+
+    def wait() -> np.ndarray[Any, Any]:
+        side.synchronize()
+        del held[:]
+        return _aligned(copy)
+
+    held = [x]  # so that nobody else gets its memory before
+    return wait
+
+
+def to_device(array: np.ndarray[Any, Any], like: Array) -> Array:
+    """Return an array of the host as one of the kind and on the device of `like`; nobody waits for the copy."""
+    if kind_of(like) == "cupy":
+        with like.device:
+            return sys.modules["cupy"].asarray(array)
+    if not is_tensor(like):
+        return array
+    x = tensor(np.ascontiguousarray(array))
+    return x.pin_memory().to(like.device, non_blocking=True) if like.is_cuda else x
 
 
 def is_device(x: object) -> bool:

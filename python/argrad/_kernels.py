@@ -132,6 +132,10 @@ KERNELS: dict[str, tuple[str, ...]] = {
         "count_roots",
     ),
     "topology_match": ("match_cells", "pair_bars", "split_bars"),
+    "topology_merge": (
+        "merge_bars",
+        "move_partners",
+    ),
     "topology_plane": ("local_pairs", "count_edges", "list_edges"),
     "topology_volume": ("local_pairs_of_volume", "count_links", "list_links"),
     "decoding": ("read_rows<S>", "topk_rows<S>", "logit_statistics"),

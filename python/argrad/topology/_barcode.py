@@ -7,7 +7,7 @@ import numpy as np
 
 from argrad import _array, _check, _native, _torch
 from argrad._array import Array
-from argrad.topology import _device, _device_bars, _images
+from argrad.topology import _device, _device_bars, _device_tunnels, _images
 from argrad.topology._images import FILTRATION, Filtration, Images, Numbers
 
 
@@ -105,8 +105,7 @@ def barcode(
         filtration: "sublevel", or "superlevel": {x >= t} with t falling, so that deaths are below births.
         connectivity: "face": voxels of the set are connected through faces (4 neighbors in a plane, 6 in a volume: the
             V-construction); "full": through corners as well (8 or 26: the T-construction).
-        dims: which degrees, an integer or several; all of 0 to d - 1 by default. There are no kernels for degree 1 of
-            volumes on a device: ask for (0, 2) there.
+        dims: which degrees, an integer or several; all of 0 to d - 1 by default.
         essential: whether the one class that never dies, the oldest component, is a bar.
         min_persistence: leave out bars shorter than this.
         threshold: where the filtration ends: voxels at it or beyond it are in no set, and bars that are alive there end
@@ -120,7 +119,7 @@ def barcode(
         TypeError: not an array, or a dtype without an order.
         ValueError: NaN or an integer beyond 2^53 (with the position), a shape that is none of the above, an axis of
             size 0, or an option out of range. Infinite values are allowed.
-        RuntimeError: degree 1 of volumes on a device; `torch.vmap`, because images have different numbers of bars.
+        RuntimeError: `torch.vmap`, because images have different numbers of bars.
         MemoryError: images that need more working memory than there is, known before work starts.
 
     Gradient:
@@ -136,7 +135,9 @@ def barcode(
     Cost:
         O(n log n) time for n voxels in one and two dimensions and, in practice, nearly so in three; O(n) memory. On a
         device some 75 bytes a voxel (175 of a volume), and one wait for the device: the host has to know how many bars
-        there are. Images of a list come one after the other there.
+        there are. Images of a list come one after the other there. Degree 1 of volumes on a device is the host's:
+        volumes are copied to pinned memory, on a stream of its own, for which the host waits as well; its threads work
+        beside the device, and their bars go back to it. Leave it out with dims=(0, 2).
 
     References:
         Edelsbrunner, Letscher and Zomorodian, "Topological Persistence and Simplification", FOCS 2000. Garin et al.,
@@ -225,7 +226,15 @@ def _on_device(x: Array, lead: int, asked: _device.Asked) -> Array:
         images = _images.numbers(name, "x", _array.to_host(x))
         _native.barcodes(name, [(images, lead)], False, asked.kind.native())
 
-    return _device_bars.barcodes(name, _device.numbers(name, "x", x), lead, asked, refuse)
+    tunnels = None
+    if _device_tunnels.wanted(x, lead, asked.kind):
+        arrived, (rest, own) = _array.copying(x), _device_tunnels.parts(asked.kind)
+        asked = asked._replace(kind=rest)
+
+        def tunnels() -> Numbers:
+            return _search([_images.numbers(name, "x", arrived())], [lead], own, asked.shortest)[0]
+
+    return _device_bars.barcodes(name, _device.numbers(name, "x", x), lead, asked, refuse, tunnels)
 
 
 def _search(

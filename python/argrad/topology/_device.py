@@ -8,8 +8,8 @@
     -> bars, sorted                              find_bars, radix sort, write_bars, pair_bars, split_bars
 
 The steps and their rules for ties are those of `rust/core/src/topology`, and so are the results. All images of a batch,
-and of a matching both images and their comparison, go through each launch together, as segments of one list. Of volumes
-degree 1 is missing: a reduction of columns has no such form.
+and of a matching both images and their comparison, go through each launch together, as segments of one list. Degree 1
+of volumes, a reduction of columns, has no such form: `_device_tunnels` has it done by the host.
 """
 
 import math
@@ -120,20 +120,14 @@ class Asked(NamedTuple):
         return int(self.larger)
 
 
-def shapes_of(function: str, argument: str, x: Array, lead: int, kind: Filtration, sides: int) -> Shapes:
+def shapes_of(function: str, x: Array, lead: int, kind: Filtration, sides: int) -> Shapes:
     """Return the shapes of a stack of images.
 
     Raises:
         ValueError: an image with too many voxels.
-        RuntimeError: degree 1 of volumes, for which there is no kernel.
     """
     bounded(function, x, lead)
     long = [int(s) for s in x.shape[lead:] if s != 1]
-    if len(long) == 3 and kind.degrees[1]:
-        raise RuntimeError(
-            f"{function}: {argument} must be in host memory for degree 1 of volumes, got {tuple(x.shape)} on a device; "
-            f"{_array.way_to_host(x, argument)}, or leave it out with dims=(0, 2)"
-        )
     planes, rows, columns = [1] * (3 - len(long)) + long
     rings = int(kind.ring != "none") + int(kind.full)
     ring = (int(len(long) == 3), int(len(long) > 1), int(len(long) > 0))

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from argrad import _array, _cuda, _radix
 from argrad._array import Array
-from argrad.topology import _device
+from argrad.topology import _device, _device_tunnels
 from argrad.topology._device import RINGS, Asked, Pairing, blocks, chunks, launch
+from argrad.topology._images import Numbers
 
 
 class Bars(NamedTuple):
@@ -28,46 +29,91 @@ class Bars(NamedTuple):
     places: Array | None
 
 
-def barcodes(function: str, x: Array, lead: int, asked: Asked, refuse: Callable[[], object]) -> Array:
-    """Return the bars of a stack of images as `_barcode._forward` does; `refuse` raises the error for a NaN."""
-    shapes = _device.shapes_of(function, "x", x, lead, asked.kind, 1)
-    if shapes.images == 0:
-        return _cuda.empty((4, 0), "int64", x)
-    summary = _cuda.full((shapes.images * shapes.axes[0] + 2,), 0, "int64", x)
-    found = _device.pair([x], shapes, asked, summary[-1:])
-    return _listed(found, asked, None, summary, refuse).tables[0]
+def barcodes(
+    function: str,
+    x: Array,
+    lead: int,
+    asked: Asked,
+    refuse: Callable[[], object],
+    tunnels: Callable[[], Numbers] | None = None,
+) -> Array:
+    """Return the bars of a stack of images as `_barcode._forward` does.
+
+    Args:
+        function: the public function.
+        x: the images.
+        lead: how many of its dimensions count images.
+        asked: what is asked of the device.
+        refuse: raises the error for a NaN.
+        tunnels: has the host find the bars of degree 1 of volumes; called when the device has all of its work.
+    """
+    shapes = _device.shapes_of(function, x, lead, asked.kind, 1)
+    bars, more = _cuda.empty((4, 0), "int64", x), None
+    if shapes.images and any(asked.kind.degrees):
+        summary = _cuda.full((shapes.images * shapes.axes[0] + 2,), 0, "int64", x)
+        found = _device.pair([x], shapes, asked, summary[-1:])
+        more = tunnels() if tunnels else None
+        bars = _listed(found, asked, None, summary, refuse).tables[0]
+    elif tunnels:
+        more = tunnels()
+    return bars if more is None else _device_tunnels.merge(bars, _array.to_device(more, x))[0]
 
 
 def matchings(
-    function: str, f: Array, g: Array, lead: int, asked: Asked, refuse: Callable[[], object]
+    function: str,
+    f: Array,
+    g: Array,
+    lead: int,
+    asked: Asked,
+    refuse: Callable[[], object],
+    tunnels: Callable[[], tuple[Numbers, ...]] | None = None,
 ) -> tuple[Array, ...]:
-    """Return the matchings of two stacks of images as `_matching._forward` does; `refuse` as above."""
-    shapes = _device.shapes_of(function, "prediction", f, lead, asked.kind, 3)
-    images, n, columns = shapes.images, shapes.n, shapes.axes[0]
-    if images == 0:
-        empty = ((4, 0), (4, 0), (0, 2), (0,), (0,), (3, 0, columns))
-        return tuple([_cuda.empty(shape, "int64", f) for shape in empty])
-    summary = _cuda.full((3 * images * columns + 2,), 0, "int64", f)
-    found = _device.pair([f, g], shapes, asked, summary[-1:])
-    match = _cuda.full((2 * images * n,), -1, "int32", f)
-    given = (found.trees, found.labelled, found.keys, found.squares, found.link_keys, found.order, found.starts)
-    lists = shapes.segments if shapes.volume else 0
-    tail = (found.at_links, found.label_at_links, match, images, n, lists, asked.shared, int(asked.strict))
-    launch(f, "topology_match", "match_cells", blocks(2 * images * n), *given, *tail)
-    bars = _listed(found, asked, match, summary, refuse)
-
-    (first, second), matched = bars.tables, bars.matched
-    partners, back = (_cuda.full((table.shape[1],), -1, "int32", f) for table in bars.tables)
-    joined = (first, bars.roots, match, bars.places, partners, back, first.shape[1], images, n)
-    launch(f, "topology_match", "pair_bars", blocks(first.shape[1]), *joined)
+    """Return the matchings of two stacks of images as `_matching._forward` does; arguments as in `barcodes`."""
+    shapes = _device.shapes_of(function, f, lead, asked.kind, 3)
+    images, columns = shapes.images, shapes.axes[0]
+    counts = _cuda.full((3, images, columns), 0, "int64", f)
+    empty = [_cuda.empty(shape, dtype, f) for shape, dtype in [((4, 0), "int64"), ((0,), "int32")] * 2]
+    found, matched, more = _device_tunnels.Matched((empty[0], empty[2]), (empty[1], empty[3])), 0, None
+    if images and any(asked.kind.degrees):
+        summary = _cuda.full((3 * images * columns + 2,), 0, "int64", f)
+        paired = _device.pair([f, g], shapes, asked, summary[-1:])
+        match = _matches(paired, asked)
+        more = tunnels() if tunnels else None
+        bars = _listed(paired, asked, match, summary, refuse)
+        found, matched = _partners(bars, match, shapes), bars.matched
+        size = images * columns
+        both = bars.counts[2 * size :].reshape(images, columns)
+        counts[0] = both
+        for side in range(2):
+            counts[1 + side] = bars.counts[side * size : (side + 1) * size].reshape(images, columns) - both
+    elif tunnels:
+        more = tunnels()
+    if more is not None:
+        first, second, theirs, *_, several = more
+        found, matched = _device_tunnels.merge_matched(found, (first, second), theirs), matched + len(theirs)
+        counts = counts + _array.to_device(several, f)
     pairs = _cuda.empty((matched, 2), "int64", f)
-    alone = [_split(partners, pairs, matched), _split(back, None, matched)]
-    counts, size = _cuda.empty((3, images, columns), "int64", f), images * columns
-    both = bars.counts[2 * size :].reshape(images, columns)
-    counts[0] = both
-    for side in range(2):
-        counts[1 + side] = bars.counts[side * size : (side + 1) * size].reshape(images, columns) - both
-    return first, second, pairs, *alone, counts
+    alone = [_split(found.partners[0], pairs, matched), _split(found.partners[1], None, matched)]
+    return *found.bars, pairs, *alone, counts
+
+
+def _matches(found: Pairing, asked: Asked) -> Array:
+    """Return the second image's cell for each cell of the first, or -1."""
+    images, n = found.shapes.images, found.shapes.n
+    match = _cuda.full((2 * images * n,), -1, "int32", found.keys)
+    given = (found.trees, found.labelled, found.keys, found.squares, found.link_keys, found.order, found.starts)
+    lists = found.shapes.segments if found.shapes.volume else 0
+    tail = (found.at_links, found.label_at_links, match, images, n, lists, asked.shared, int(asked.strict))
+    launch(found.keys, "topology_match", "match_cells", blocks(2 * images * n), *given, *tail)
+    return match
+
+
+def _partners(bars: Bars, match: Array, shapes: _device.Shapes) -> _device_tunnels.Matched:
+    first, second = bars.tables
+    partners, back = (_cuda.full((table.shape[1],), -1, "int32", match) for table in bars.tables)
+    joined = (first, bars.roots, match, bars.places, partners, back, first.shape[1], shapes.images, shapes.n)
+    launch(match, "topology_match", "pair_bars", blocks(first.shape[1]), *joined)
+    return _device_tunnels.Matched((first, second), (partners, back))
 
 
 def _split(partners: Array, pairs: Array | None, matched: int) -> Array:

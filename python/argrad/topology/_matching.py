@@ -7,7 +7,7 @@ import numpy as np
 
 from argrad import _array, _check, _native, _torch
 from argrad._array import Array
-from argrad.topology import _device, _device_bars, _images
+from argrad.topology import _device, _device_bars, _device_tunnels, _images
 from argrad.topology._barcode import Barcode, assemble
 from argrad.topology._images import FILTRATION, Filtration, Images, Numbers
 
@@ -87,8 +87,7 @@ def betti_matching(
             are always matched, wherever they lie**, unless a `threshold` leaves one of the images empty.
         threshold: where the filtration ends: voxels at it or beyond it are in no set, and bars that are alive there end
             at the threshold (with `death_index` -1).
-        dims: which degrees, an integer or several; all of 0 to d - 1 by default. There are no kernels for degree 1 of
-            volumes on a device: ask for (0, 2) there.
+        dims: which degrees, an integer or several; all of 0 to d - 1 by default.
         spatial_dims: how many of the last axes are an image's; by default all are, so that each argument is one image.
 
     Returns:
@@ -99,7 +98,7 @@ def betti_matching(
         TypeError: not an array, arrays of two kinds, or of dtypes that do not go together.
         ValueError: NaN or an integer that the common dtype does not have (with the position), shapes that differ, a
             shape that is none of the above, an axis of size 0, or an option out of range. Infinite values are allowed.
-        RuntimeError: degree 1 of volumes on a device; `torch.vmap`, because images have different numbers of bars.
+        RuntimeError: `torch.vmap`, because images have different numbers of bars.
         MemoryError: images that need more working memory than there is, known before work starts.
 
     Gradient:
@@ -115,7 +114,8 @@ def betti_matching(
     Cost:
         O(n log n) time for n voxels in one and two dimensions and, in practice, nearly so in three; O(n) memory. On a
         device some 250 bytes a voxel (560 of a volume), and one wait for the device: the host has to know how many bars
-        there are. Pairs of a list come one after the other there.
+        there are. Pairs of a list come one after the other there. Degree 1 of volumes on a device is the host's, as in
+        `barcode`: both images are copied, for which the host waits as well.
 
     References:
         Stucki, Paetzold, Shit, Menze and Bauer, "Topologically Faithful Image Segmentation via Induced Matching of
@@ -252,12 +252,20 @@ def _on_device(
         first, second = _prepare(_array.to_host(f), _array.to_host(g), dtype)
         _native.betti_matchings(name, [(first, lead)], [(second, lead)], False, kind.native(), *how)
 
+    tunnels = None
+    if _device_tunnels.wanted(f, lead, kind):
+        arrived = _array.copying(f), _array.copying(g)
+        kind, own = _device_tunnels.parts(kind)
+
+        def tunnels() -> tuple[Numbers, ...]:
+            return _match([_prepare(arrived[0](), arrived[1](), dtype)], [lead], own, how)[0]
+
     given = _device.numbers(name, "prediction", f), _device.numbers(name, "target", g)
     if "float64" in (_check.dtype_name(given[0]), _check.dtype_name(given[1]), dtype):
         given = _array.cast(given[0], "float64"), _array.cast(given[1], "float64")
     # In the dual complex unions are intersections.
     asked = _device.Asked(kind, larger=intersection != kind.full, strict=strict)
-    return _device_bars.matchings(name, *given, lead, asked, refuse)
+    return _device_bars.matchings(name, *given, lead, asked, refuse, tunnels)
 
 
 def _prepare(f: Numbers, g: Numbers, dtype: str) -> tuple[Numbers, Numbers]:

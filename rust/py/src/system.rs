@@ -76,6 +76,7 @@ const CUDA_SOURCES: &[(&str, &str)] = &[
     ("topology_join.cu", include_str!("../../../cuda/topology_join.cu")),
     ("topology_masks.cu", include_str!("../../../cuda/topology_masks.cu")),
     ("topology_match.cu", include_str!("../../../cuda/topology_match.cu")),
+    ("topology_merge.cu", include_str!("../../../cuda/topology_merge.cu")),
     ("topology_plane.cu", include_str!("../../../cuda/topology_plane.cu")),
     ("topology_volume.cu", include_str!("../../../cuda/topology_volume.cu")),
 ];
