@@ -117,6 +117,14 @@ KERNELS: dict[str, tuple[str, ...]] = {
         "soft_sort_power_second<T>",
     ),
     "sorting_scans": ("softsort_product<T>", "softsort_vjp<T>", "softsort_second<T>"),
+    "sorting_sinkhorn": (
+        "sinkhorn_balance<T>",
+        "sinkhorn_product<T>",
+    ),
+    "sorting_sinkhorn_derivative": (
+        "sinkhorn_vjp<T>",
+        "sinkhorn_second<T>",
+    ),
     "sorting_topk": ("soft_topk<T>", "soft_topk_vjp<T>", "soft_topk_second<T>"),
     "topology": ("image_keys<S>", "count_ranks", "write_ranks", "lowest_keys", "frame_keys"),
     "topology_bars": ("find_bars", "write_bars"),

@@ -50,10 +50,6 @@ def product_only(cls: Any, function: Any, types: Any, args: Any = (), kwargs: An
     return NotImplemented
 
 
-_ON_DEVICE = ("softsort", "laplace", "neuralsort", "network")
-"""Methods whose products run on a GPU."""
-
-
 class SoftPermutation:
     """A soft permutation matrix for each list, held as scores and options; made by `soft_permutation`.
 
@@ -303,8 +299,8 @@ def soft_permutation(
         "ot"          k x n: the sorted entropic transport of SOFT top-k    rows sum to 1
 
     Args:
-        x: scores, shape (*batch, n), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU
-            tensor, for "softsort", "laplace", "neuralsort" and "network" also CUDA tensor or cupy array.
+        x: scores, shape (*batch, n), float16, bfloat16 (torch), float32 or float64; numpy array, torch
+            tensor (CPU or CUDA) or cupy array.
         method: see above.
         dim: the dimension that holds the lists.
         descending: whether row 1 belongs to the largest item (False: to the smallest).
@@ -329,7 +325,6 @@ def soft_permutation(
         TypeError: x not a floating array, arrays of two kinds, or a flag that is not a boolean.
         ValueError: an unknown method, an option out of range or given to a method without it, or shapes that do not
             fit. What only values tell (bad temperatures in an array, bad offsets) is raised by the products.
-        RuntimeError: an array on a device, for "sinkhorn" and "ot".
 
     Gradient:
         Of the products, exact: to x, to V or U, and to the temperature (steepness), twice. At ties see the methods. A
@@ -343,7 +338,8 @@ def soft_permutation(
 
     Cost:
         Nothing but checks; the products, for n items and m columns, O(n) memory for each column and: "softsort" and
-        "laplace" O(n log n + n m) time, "neuralsort" O(n band m), "network" O(n layers m).
+        "laplace" O(n log n + n m) time, "neuralsort" O(n band m), "network" O(n layers m),
+        "sinkhorn" and "ot" O(n band m) and some fifty times O(n band) for the potentials.
 
     References:
         Prillo and Eisenschlos, "SoftSort: A Continuous Relaxation for the argsort Operator", ICML 2020,
@@ -372,7 +368,7 @@ def soft_permutation(
         value, default = given[place], DEFAULTS[argument]
         if value is not default and (_array.kind_of(value) or value != default):
             raise ValueError(f"{name}: {argument} must be left out with method {method!r}, got {value!r}")
-    lists = _lists.enter(name, x, dim=dim, mask=mask, offsets=offsets, device=method in _ON_DEVICE)
+    lists = _lists.enter(name, x, dim=dim, mask=mask, offsets=offsets, device=True)
     options = {argument: given[place] for argument, place in _USED[method]}
     held = _MODULES[method].enter(lists, descending=descending, **options)
     return SoftPermutation(method, held, straight_through)

@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from argrad import _array, _check, _native, _torch
+from argrad import _array, _check, _cuda, _native, _torch
 from argrad._array import Array
-from argrad.sorting import _lists
+from argrad.sorting import _device_sinkhorn, _lists
 from argrad.sorting._lists import Lists
 
 ITERATIONS = 100
@@ -23,10 +23,10 @@ class Sinkhorn(NamedTuple):
     weight 1/n, with `temperature` as the entropy's weight (POT's `reg`, OTT's `epsilon`). With `descending=True` the
     rows are in reverse order. Only differences of scores matter.
 
-    The potentials are found by Newton's method, each step worth hundreds of Sinkhorn's, until every column sums to 1
-    within `tolerance` (1e-6, in float64 1e-10), for each list by itself; rows sum to 1 to rounding in any case. If
-    `iterations` steps are not enough (100; three or four are usual), the plan is returned as it is then. The gradient
-    is that of a plan that is balanced.
+    The potentials are found by Newton's method (on a device in one kernel, a block of threads a list, in float64), each
+    step worth hundreds of Sinkhorn's, until every column sums to 1 within `tolerance` (1e-6, in float64 1e-10), for
+    each list by itself; rows sum to 1 to rounding in any case. If `iterations` steps are not enough (100; three or four
+    are usual), the plan is returned as it is then. The gradient is that of a plan that is balanced.
 
     Where 2 (gap between neighbors) / ((n-1) temperature) >= 84 the plan couples the items below with those above by
     less than rounding; the list falls into parts there, and the gradient through the gap is exactly zero. So is that
@@ -105,6 +105,29 @@ def _forward(
     iterations: int,
     tolerance: float,
 ) -> _Arrays:
+    options = (function, k, descending, transposed, iterations, tolerance)
+    if not _array.is_device(x):
+        return _on_host(x, v, temperature, mask, offsets, *options)
+    arrays, fault = (x, v, temperature, mask, offsets), _cuda.fault(x)
+    solution = _device_sinkhorn.balance(x, temperature, mask, offsets, k, descending, iterations, tolerance, fault)
+    _cuda.confirm(fault, _on_host, *arrays, *options)
+    shape = _product_shape(x, v, k, transposed)
+    return _device_sinkhorn.product(*arrays, (k, descending, transposed), solution, shape), *solution
+
+
+def _on_host(
+    x: _Matrix,
+    v: _Matrix,
+    temperature: _Matrix,
+    mask: _Matrix | None,
+    offsets: _Matrix | None,
+    function: str,
+    k: int,
+    descending: bool,
+    transposed: bool,
+    iterations: int,
+    tolerance: float,
+) -> _Arrays:
     _check_temperatures(function, temperature)
     options = _options(x, mask, offsets, function, k, descending, transposed)
     y, *solution = _kernel("sinkhorn", x)(function, x, v, temperature, options, iterations, tolerance)
@@ -129,6 +152,15 @@ def _vjp(
     y_grad: _Matrix,
     wanted: int,
 ) -> _Arrays:
+    if _array.is_device(x):
+        arrays, solution = (temperature, mask, offsets), (order, items, ranks)
+        if wanted != 2:
+            how = (k, descending, transposed)
+            return _device_sinkhorn.gradients(x, v, *arrays, how, solution, y_grad)
+        # The product is linear in v.
+        how = (k, descending, not transposed)
+        back = _device_sinkhorn.product(x, y_grad, *arrays, how, solution, v.shape)
+        return _device_sinkhorn.untouched(x), back, _device_sinkhorn.untouched(temperature)
     options = _options(x, mask, offsets, function, k, descending, transposed)
     saved = (order, items, ranks)
     found = _kernel("sinkhorn_vjp", x)(function, x, v, temperature, options, saved, y_grad, wanted != 2)
@@ -153,6 +185,9 @@ def _second(
     y_grad: _Matrix,
     *tangents: _Matrix,
 ) -> _Arrays:
+    if _array.is_device(x):
+        arrays, solution = (x, v, temperature, mask, offsets), (order, items, ranks)
+        return _device_sinkhorn.gradients(*arrays, (k, descending, transposed), solution, y_grad, tangents)
     options = _options(x, mask, offsets, function, k, descending, transposed)
     saved = (order, items, ranks)
     found = _kernel("sinkhorn_second", x)(function, x, v, temperature, options, saved, y_grad, tangents)
@@ -194,4 +229,5 @@ _torch.declare_smooth(
     differentiable=("x", "v", "temperature"),
     saved=("order", "items", "ranks"),
     values=1,
+    device=True,
 )

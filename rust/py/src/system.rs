@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 /// The kernel sources, embedded so that wheels, sdists and editable installs behave alike.
 const CUDA_SOURCES: &[(&str, &str)] = &[
     ("adaptive.cuh", include_str!("../../../cuda/adaptive.cuh")),
+    ("balance.cuh", include_str!("../../../cuda/balance.cuh")),
     ("band.cuh", include_str!("../../../cuda/band.cuh")),
     ("block.cuh", include_str!("../../../cuda/block.cuh")),
     ("canon.cuh", include_str!("../../../cuda/canon.cuh")),
@@ -31,6 +32,7 @@ const CUDA_SOURCES: &[(&str, &str)] = &[
     ("network_tile.cuh", include_str!("../../../cuda/network_tile.cuh")),
     ("order.cuh", include_str!("../../../cuda/order.cuh")),
     ("pairs.cuh", include_str!("../../../cuda/pairs.cuh")),
+    ("plan.cuh", include_str!("../../../cuda/plan.cuh")),
     ("plane.cuh", include_str!("../../../cuda/plane.cuh")),
     ("pool.cuh", include_str!("../../../cuda/pool.cuh")),
     ("power.cuh", include_str!("../../../cuda/power.cuh")),
@@ -66,6 +68,8 @@ const CUDA_SOURCES: &[(&str, &str)] = &[
     ("sorting_places.cu", include_str!("../../../cuda/sorting_places.cu")),
     ("sorting_power.cu", include_str!("../../../cuda/sorting_power.cu")),
     ("sorting_scans.cu", include_str!("../../../cuda/sorting_scans.cu")),
+    ("sorting_sinkhorn.cu", include_str!("../../../cuda/sorting_sinkhorn.cu")),
+    ("sorting_sinkhorn_derivative.cu", include_str!("../../../cuda/sorting_sinkhorn_derivative.cu")),
     ("sorting_topk.cu", include_str!("../../../cuda/sorting_topk.cu")),
     ("threshold.cuh", include_str!("../../../cuda/threshold.cuh")),
     ("threshold_gradient.cuh", include_str!("../../../cuda/threshold_gradient.cuh")),
@@ -79,6 +83,7 @@ const CUDA_SOURCES: &[(&str, &str)] = &[
     ("topology_merge.cu", include_str!("../../../cuda/topology_merge.cu")),
     ("topology_plane.cu", include_str!("../../../cuda/topology_plane.cu")),
     ("topology_volume.cu", include_str!("../../../cuda/topology_volume.cu")),
+    ("transport.cuh", include_str!("../../../cuda/transport.cuh")),
 ];
 
 #[pyfunction]
