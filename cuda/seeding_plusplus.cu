@@ -63,23 +63,11 @@ __global__ void envelope_rows(const S* x, typename Computed<S>::Number* bound, d
     if (open && pass == 1) atomicOr(&walk->range.bad, 1u);
 }
 
-// blocks[count] -> prefix[count + 1] and the total, added one after the other as on the host; then the batch at hand is over.
-// Nothing after a batch (`batch`) without proposals. One block of 256 threads; the additions are one thread's, 8 cycles each.
+// blocks[count] -> prefix[count + 1] and the total; then the batch at hand is over. Nothing after a batch (`batch`) whose bounds
+// are those before it. One block of 256 threads.
 __global__ void sum_prefix(const double* blocks, double* prefix, Walk* walk, i64 count, i64 batch) {
-    __shared__ double held[BLOCK_ROWS];
-    __shared__ double total;
     if (batch && walk->processed == 0 && !walk->refresh) return;
-    if (threadIdx.x == 0) prefix[0] = total = 0.0;
-    for (i64 first = 0; first < count; first += BLOCK_ROWS) {
-        i64 here = min(count - first, (i64)BLOCK_ROWS);
-        for (int i = threadIdx.x; i < here; i += blockDim.x) held[i] = blocks[first + i];
-        __syncthreads();
-        if (threadIdx.x == 0)
-            for (int i = 0; i < here; ++i) held[i] = total += held[i];
-        __syncthreads();
-        for (int i = threadIdx.x; i < here; i += blockDim.x) prefix[first + i + 1] = held[i];
-        __syncthreads();
-    }
+    const double total = add_up(blocks, prefix, count);
     if (threadIdx.x > 0) return;
     walk->total = total;
     if (walk->first_total < 0.0) walk->first_total = total;

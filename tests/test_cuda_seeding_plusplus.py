@@ -58,7 +58,7 @@ def test_several_stages_of_centers(device, rng):
     both(device, rng.normal(size=(600, 2)), 330, random_state=3)
 
 
-@pytest.mark.parametrize("method", ["exact", "rejection", "pass", "greedy", "uniform"])
+@pytest.mark.parametrize("method", ["exact", "rejection", "pass", "greedy", "greedy_coreset", "uniform"])
 def test_weights(device, rng, dtype, method):
     kind = int if dtype == np.float32 else float
     X = rng.normal(size=(1100, 3)).astype(dtype)
@@ -67,7 +67,7 @@ def test_weights(device, rng, dtype, method):
     assert (weights[indices] > 0).all()
 
 
-@pytest.mark.parametrize("method", ["exact", "rejection", "pass", "greedy"])
+@pytest.mark.parametrize("method", ["exact", "rejection", "pass", "greedy", "greedy_coreset"])
 def test_fewer_distinct_rows_than_centers(device, rng, dtype, method):
     X = rng.integers(0, 2, (100, 3)).astype(dtype)
     weights = (X[:, 0] > 0).astype(float)
@@ -83,7 +83,7 @@ def test_fewer_distinct_rows_than_centers(device, rng, dtype, method):
 def test_squares_out_of_range(device, rng, dtype, exponent):
     factor = dtype.type(2.0 ** (exponent * (8 if dtype == np.float64 else 1)))
     X = clusters(rng, 300, 3).astype(dtype)
-    for method in ("exact", "rejection", "greedy"):
+    for method in ("exact", "rejection", "greedy", "greedy_coreset"):
         both(device, X * factor, 8, random_state=4, method=method)
 
 
@@ -92,7 +92,7 @@ def test_more_centers_than_one_burst_of_batches(device, rng, monkeypatch):
     both(device, clusters(rng, 100, 2), 20, random_state=5)
 
 
-@pytest.mark.parametrize("method", ["exact", "rejection", "pass", "greedy", "uniform"])
+@pytest.mark.parametrize("method", ["exact", "rejection", "pass", "greedy", "greedy_coreset", "uniform"])
 def test_bad_numbers_are_told(device, rng, method):
     bad = np.inf if method == "pass" else np.nan
     X, weights = rng.normal(size=(1100, 3)), np.ones(1100)
@@ -106,11 +106,6 @@ def test_bad_numbers_are_told(device, rng, method):
             kmeans_plusplus(X, 3, sample_weight=weights, random_state=0, method=method)
     with device(), pytest.raises(ValueError, match=r"kmeans_plusplus: sample_weight must be .*sum 0"):
         kmeans_plusplus(X, 3, sample_weight=np.zeros(1100), random_state=0, method=method)
-
-
-def test_methods_without_kernels_are_refused(device):
-    with device(), pytest.raises(RuntimeError, match="kmeans_plusplus: method must be one of exact, rejection, pass"):
-        kmeans_plusplus(np.zeros((4, 2)), 2, method="greedy_coreset")
 
 
 def test_the_host_waits_once_for_few_batches(device, rng, monkeypatch):

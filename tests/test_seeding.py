@@ -259,3 +259,9 @@ def test_scaling_the_weights_by_a_power_of_two_changes_nothing(method):
 
 def test_names_are_public():
     assert argrad.seeding.kmeans_plusplus is kmeans_plusplus
+
+
+def test_more_candidates_than_are_measured_together(rng):
+    X = rng.normal(size=(200, 3))
+    _, indices = kmeans_plusplus(X, 5, method="greedy_coreset", n_local_trials=70, random_state=0)
+    assert len(set(indices.tolist())) == 5

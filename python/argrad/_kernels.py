@@ -21,6 +21,18 @@ KERNELS: dict[str, tuple[str, ...]] = {
         "published_bounds<T>",
         "take_uniform",
     ),
+    "seeding_coreset": (
+        "spread_scores<T>",
+        "draw_coreset<T>",
+        "pack_coreset",
+        "shift_rows<S>",
+        "begin_pool",
+        "next_candidates<T>",
+        "measure_pool<T>",
+        "candidate_gains<T>",
+        "take_candidate<T>",
+        "lower_to_candidate<T>",
+    ),
     "seeding_greedy": (
         "draw_trials<T>",
         "trial_potentials<S>",

@@ -118,7 +118,6 @@ def kmeans(
     Raises:
         TypeError: as `kmeans_plusplus`.
         ValueError: as `kmeans_plusplus`; `max_iter` or `tol` negative; centers of another shape.
-        RuntimeError: an array on a device with a method of `kmeans_plusplus` that has no kernels.
 
     Gradient:
         None; `kmeans_potential` is the differentiable form.

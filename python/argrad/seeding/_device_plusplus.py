@@ -9,11 +9,8 @@ from typing import Any
 
 from argrad import _array, _cuda
 from argrad.seeding._device import FILE, MOST_BLOCKS, TILE, TILE_THREADS, per_item
-from argrad.seeding._options import Facts, Options
 
 BATCHES, GREEDY, ANCHORS = "seeding_plusplus", "seeding_greedy", "seeding_anchors"
-METHODS = ("exact", "rejection", "pass", "greedy", "uniform")
-
 FIRST, PROPOSAL, ACCEPT, FILL, UNIFORM, TRIAL = 0x100, 0x101, 0x102, 0x103, 0x104, 0x105
 """Streams of random numbers, as `rust/core/src/seeding/mod.rs` has them."""
 
@@ -21,6 +18,9 @@ BLOCK_ROWS, MOST_PROPOSALS, SPLITS, STAGE, GROUPS = 1024, 2048, 8, 64, 32
 """As in `envelope.cuh`."""
 
 WALK_WORDS = 23
+COUNT, REFRESHED, REFRESHES, REFRESH, TAKEN_UNIFORMLY = 5, 12, 13, 14, 21
+"""Words of the state, as `Walk` in `envelope.cuh` has them."""
+
 FIRST_BURST = 4
 """Batches that are launched before the host first asks whether all is done; then as many again as so far."""
 
@@ -42,7 +42,7 @@ class State:
         """Wait for the device and read."""
         words = _array.to_host(walk).tobytes()
         bad, total, first_total, count, _, proposals = struct.unpack_from("=20xI2d3q", words)
-        (refreshes,), (uniform,) = (struct.unpack_from("=q", words, 8 * word) for word in (13, 21))
+        (refreshes,), (uniform,) = (struct.unpack_from("=q", words, 8 * word) for word in (REFRESHES, TAKEN_UNIFORMLY))
         return cls(bool(bad), total, first_total, count, proposals, refreshes, uniform)
 
 
@@ -54,6 +54,8 @@ class Seeder:
     weights: Any
     k: int
     seed: int
+    chosen: Any = None
+    """Where the first centers are given: an array of k rows that begins with them."""
 
     @property
     def n(self) -> int:
@@ -86,7 +88,7 @@ class Seeder:
     @cached_property
     def indices(self) -> Any:
         """The centers, in the order of drawing."""
-        return self._empty((self.k,), "int64")
+        return self._empty((self.k,), "int64") if self.chosen is None else self.chosen
 
     @cached_property
     def bound(self) -> Any:
@@ -96,14 +98,15 @@ class Seeder:
     @cached_property
     def sums(self) -> tuple[Any, Any, Any]:
         """Sums of groups, of blocks, and of the blocks before."""
-        return self._sums()
+        return self.more_sums()
 
     @cached_property
     def weight_sums(self) -> tuple[Any, Any, Any]:
         """The same of the weights, where they outlive the draw of the first center."""
-        return self._sums()
+        return self.more_sums()
 
-    def _sums(self) -> tuple[Any, Any, Any]:
+    def more_sums(self) -> tuple[Any, Any, Any]:
+        """Place for such sums of something else."""
         lengths = (-(-self.n // GROUPS), self.row_blocks, self.row_blocks + 1)
         groups, blocks, before = (self._empty((length,), "float64") for length in lengths)
         return groups, blocks, before
@@ -115,27 +118,31 @@ class Seeder:
 
     def begin(self) -> None:
         """Choose the first center, and make the envelope of it."""
-        self._first(self.sums)
+        self.first(self.sums)
+        self._from_first()
+
+    def _from_first(self) -> None:
+        """Make the envelope of the first center."""
         self._measure(0)
         self._reach(self.indices)
         self._measure(1)
-        self._prefix(self.sums)
+        self.prefix(self.sums)
 
-    def _first(self, sums: tuple[Any, Any, Any]) -> None:
+    def first(self, sums: tuple[Any, Any, Any]) -> None:
         """Choose the first center; the sums of the weights are left in `sums`."""
         if self.weights is not None:
-            self._sum_weights(sums)
+            self.sum_weights(sums)
         args = (*sums, self.weights, self.walk, self.indices, word(self.seed), FIRST, self.n)
         self.launch("first_center", 1, 32, *args)
 
-    def _sum_weights(self, sums: tuple[Any, Any, Any]) -> None:
+    def sum_weights(self, sums: tuple[Any, Any, Any]) -> None:
         """Make the sums of the weights, and look for bad ones."""
         groups, blocks, _ = sums
         rows = min(self.row_blocks, MOST_BLOCKS)
         self.launch("sum_weights", rows, 256, self.weights, groups, blocks, self.walk, self.n)
-        self._prefix(sums)
+        self.prefix(sums)
 
-    def _prefix(self, sums: tuple[Any, Any, Any], batch: bool = False) -> None:
+    def prefix(self, sums: tuple[Any, Any, Any], batch: bool = False) -> None:
         """Add the sums of the blocks up, which gives the total."""
         _, blocks, before = sums
         self.launch("sum_prefix", 1, 256, blocks, before, self.walk, self.row_blocks, int(batch))
@@ -155,7 +162,7 @@ class Seeder:
     def _lower(self) -> None:
         """Lower all bounds by the last center."""
         self._measure(2)
-        self._prefix(self.sums)
+        self.prefix(self.sums)
 
     def one_by_one(self) -> State:
         """Draw each center with a pass over the rows."""
@@ -186,17 +193,40 @@ class Seeder:
         self.begin()
         return self._until_done(self._batch(every))
 
+    def extend(self, count: int, every: int) -> State:
+        """Draw more centers, batch by batch, after the first `count`, which are given."""
+        self.walk[COUNT] = self.walk[REFRESHED] = 1
+        self._from_first()
+        self.walk[COUNT] = count
+        self.refresh()
+        return self._until_done(self._batch(every))
+
+    def refresh(self) -> None:
+        """Bring every bound down to the distance to the nearest center."""
+        self.walk[REFRESH] = 1
+        self._refresh(None)
+
+    def _refresh(self, rows: Any) -> None:
+        """The same if the state calls for it; if not, make the sums of some rows anew."""
+        X, walk, n, fill = self.X, self.walk, self.n, 2 * _cuda.processors(self.X)
+        groups, blocks, _ = self.sums
+        args = (X, walk, self.bound, self.indices, n, self.d)
+        self.launch("refresh<S>", min(-(-n // TILE), fill), TILE_THREADS, *args)
+        self.launch("sum_groups<T>", 2 * fill, 256, walk, self.bound, self.weights, groups, rows, n)
+        self.launch("sum_blocks", fill, 256, walk, groups, blocks, rows, n)
+        self.prefix(self.sums, batch=True)
+
     def published(self, most: int) -> State:
         """Draw centers by RS-k-means++: bounds about the mean; a uniform row after `most` rejections, never for 0."""
         sums = self.weight_sums if most and self.weights is not None else self.sums
-        self._first(sums)
+        self.first(sums)
         squares = self._about_the_mean()
         groups, blocks, _ = self.sums
         lanes, unit = (8, 2.0**-53) if self.kind == "double" else (16, 2.0**-24)
         inflation = 1.0 + 4.0 * (-(-self.d // lanes) + 12) * unit
         args = (squares, self.bound, groups, blocks, self.weights, self.walk, self.indices, self.n, inflation)
         self.launch("published_bounds<T>", min(self.row_blocks, MOST_BLOCKS), 256, *args, file=ANCHORS)
-        self._prefix(self.sums)
+        self.prefix(self.sums)
         batch = self._batch(0, most, lowers=False)
         uniform = (*sums, self.weights, self.walk, self.indices, word(self.seed), UNIFORM, self.n)
 
@@ -258,14 +288,11 @@ class Seeder:
                 score(-1)
                 found = (walk, self.bound, rows, limits, alive, near, squares)
                 self.launch("lower<T>", 2 * MOST_PROPOSALS // 256, 256, *found)
-            self.launch("refresh<S>", min(-(-n // TILE), fill), TILE_THREADS, X, walk, self.bound, indices, n, d)
-            self.launch("sum_groups<T>", 2 * fill, 256, walk, self.bound, weights, groups, rows, n)
-            self.launch("sum_blocks", fill, 256, walk, groups, blocks, rows, n)
-            self._prefix(self.sums, batch=True)
+            self._refresh(rows)
 
         return batch
 
-    def unused(self) -> None:
+    def unused(self, seed: int) -> None:
         """Fill the indices up with unused rows."""
         n, blocks = self.n, self.row_blocks
         used, free = _cuda.full((n,), 0, "int32", self.X), self._empty((n,), "int32")
@@ -275,7 +302,7 @@ class Seeder:
             self.launch("free_rows", blocks, 256, used, self.weights, counts, target, n, blocks, file=GREEDY)
             if target is None:
                 self.launch("free_starts", 1, 256, counts, sizes, blocks, file=GREEDY)
-        args = (self.walk, sizes, free, self.indices, word(self.seed), FILL, self.k)
+        args = (self.walk, sizes, free, self.indices, word(seed), FILL, self.k)
         self.launch("fill_up", 1, 32, *args, file=GREEDY)
 
     def uniform(self) -> State:
@@ -284,12 +311,12 @@ class Seeder:
         args = (self.X, self.walk, count, None)
         self.launch("check_finite<S>", per_item(count, self.X), 256, *args, file=FILE)
         if self.weights is not None:
-            self._sum_weights(self.sums)
+            self.sum_weights(self.sums)
         return State.of(self.walk)
 
     def weights_are_good(self) -> bool:
         """Tell whether the weights are finite, not negative and of a positive, finite sum."""
-        self._sum_weights(self.sums)
+        self.sum_weights(self.sums)
         state = State.of(self.walk)
         return not state.bad and 0 < state.total < math.inf
 
@@ -306,26 +333,3 @@ def _stages(k: int) -> int:
 def word(seed: int) -> int:
     """The 64 bits of a seed as a signed number."""
     return seed - 2**64 if seed >= 2**63 else seed
-
-
-def seed(X: Any, weights: Any, k: int, options: Options, number: int) -> tuple[Any, Facts] | None:
-    """Choose k rows as the native function does; None for bad numbers, which that function tells."""
-    seeder = Seeder(X, None if weights is None else _array.cast(weights, "float64"), k, number)
-    method, refresh = options["method"], options["refresh"]
-    if method == "exact":
-        state = seeder.batches(-1 if refresh is None else refresh)
-    elif method == "rejection":
-        state = seeder.published(options["max_proposals"] or 0)
-    elif method == "pass":
-        state = seeder.one_by_one()
-    elif method == "greedy":
-        state = seeder.greedy(options["trials"])
-    else:
-        state = seeder.uniform()
-    if state.bad or (method == "uniform" and weights is not None and not 0 < state.total < math.inf):
-        return None
-    if state.count < k:
-        seeder.unused()
-    drawn = k if method == "uniform" else state.count
-    facts = Facts((drawn, state.uniform, state.proposals, state.refreshes, state.first_total, math.nan, math.nan))
-    return seeder.indices, facts

@@ -5,7 +5,7 @@ from typing import Any
 from argrad import _array, _check, _native
 from argrad._array import Array
 from argrad._progress import Progress, reporting
-from argrad.seeding import _device_plusplus
+from argrad.seeding import _device_seed
 from argrad.seeding._options import Facts, Options, check_clusters, check_options, gather, warn_about
 
 
@@ -60,7 +60,6 @@ def kmeans_plusplus(
         TypeError: not an array, not of a floating dtype, or a value of another type.
         ValueError: a NaN or an infinity in `X` (with row and column), bad weights, k out of range, an unknown method or
             an option that the method does not have.
-        RuntimeError: an array on a device with `"greedy_coreset"`.
 
     Warns:
         RuntimeWarning: fewer distinct rows of positive weight than clusters (the others are then unused rows), or
@@ -78,8 +77,8 @@ def kmeans_plusplus(
         of all k (measured: 1 to 40 on real data); n * 9 bytes of memory (13 in float64). `"pass"` O(n k d); `"greedy"`
         O(n k d log k) at worst; `"greedy_coreset"` O(n k d / 10 + k^2 d log k). Prefer `"pass"` or `D2Sampler` when
         k > n / 10. On a device batches are launched ahead, and the host waits for it once after four of them, and
-        again whenever as many more were needed: about log2(batches) times in all, never for a center; so does
-        `"rejection"`, and the other methods wait once.
+        again whenever as many more were needed: about log2(batches) times in all, never for a center; so for
+        `"rejection"` and `"greedy_coreset"`, which waits twice more. The other methods wait once.
 
     References:
         Arthur and Vassilvitskii, "k-means++: The Advantages of Careful Seeding", SODA 2007. Shah, Agrawal and Jaiswal,
@@ -120,18 +119,12 @@ def kmeans_plusplus(
 def _on_device(
     X: Array, rows: Any, sample_weight: Array | None, k: int, options: Options, random_state: object
 ) -> tuple[Any, Facts]:
-    name, method = "kmeans_plusplus", options["method"]
-    if method not in _device_plusplus.METHODS:
-        known = ", ".join(_device_plusplus.METHODS)
-        raise RuntimeError(
-            f"{name}: method must be one of {known} for an array on a device, got {method!r}; "
-            f"{_array.way_to_host(X, 'X')}"
-        )
+    name = "kmeans_plusplus"
     _check.weights_form(name, "sample_weight", sample_weight, X.shape[0], device=True)
     _check.same_kind(name, {"X": X, "sample_weight": sample_weight})
     weights = None if sample_weight is None else _array.raw(sample_weight)
     seed = _check.seed(name, random_state)
-    found = _device_plusplus.seed(rows, weights, k, options, seed)
+    found = _device_seed.seed(rows, weights, k, options, seed)
     if found is None:  # the host says what is wrong
         wide = None if weights is None else _array.to_host(weights)
         _native.seed(

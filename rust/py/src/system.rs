@@ -44,6 +44,7 @@ const CUDA_SOURCES: &[(&str, &str)] = &[
     ("scores.cuh", include_str!("../../../cuda/scores.cuh")),
     ("seeding.cu", include_str!("../../../cuda/seeding.cu")),
     ("seeding_anchors.cu", include_str!("../../../cuda/seeding_anchors.cu")),
+    ("seeding_coreset.cu", include_str!("../../../cuda/seeding_coreset.cu")),
     ("seeding_greedy.cu", include_str!("../../../cuda/seeding_greedy.cu")),
     ("seeding_lloyd.cu", include_str!("../../../cuda/seeding_lloyd.cu")),
     ("seeding_plusplus.cu", include_str!("../../../cuda/seeding_plusplus.cu")),
