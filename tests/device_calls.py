@@ -24,6 +24,10 @@ def rows(put):
     return normal(put, 3, V)
 
 
+def barcodes(put):
+    return [topology.barcode(normal(put, 9, 11, seed=seed)) for seed in (0, 1)]
+
+
 # Name -> the call; `put` brings a numpy array to where the call is to be made.
 CALLS = {
     "decoding.bregman_decode": lambda put: decoding.bregman_decode(rows(put), alpha=1.5, penalty=0.01, seed=3),
@@ -69,12 +73,11 @@ CALLS = {
     ),
     "topology.betti_numbers": lambda put: topology.betti_numbers(put(np.arange(99).reshape(9, 11) % 3 > 0)),
     "topology.euler_characteristic": lambda put: topology.euler_characteristic(normal(put, 9, 11), thresholds=[0.0]),
-    **{
-        f"topology.{name}": lambda put, name=name: getattr(topology, name)(
-            topology.barcode(normal(put, 9, 11)), topology.barcode(normal(put, 9, 11, seed=1))
-        )
-        for name in ("bottleneck_distance", "sliced_wasserstein_distance", "wasserstein_distance")
-    },
+    "topology.bottleneck_distance": lambda put: topology.bottleneck_distance(*barcodes(put)),
+    "topology.sliced_wasserstein_distance": lambda put: topology.sliced_wasserstein_distance(
+        *barcodes(put), directions=4
+    ),
+    "topology.wasserstein_distance": lambda put: topology.wasserstein_distance(*barcodes(put), return_matching=True),
 }
 
 NOT_ARRAYS = {"sorting.perturbed"}
@@ -82,9 +85,6 @@ NOT_ARRAYS = {"sorting.perturbed"}
 
 HOST_ONLY = {
     "selection.sensitivity_sample",
-    "topology.bottleneck_distance",
-    "topology.sliced_wasserstein_distance",
-    "topology.wasserstein_distance",
 }
 """Operators without kernels for a device."""
 

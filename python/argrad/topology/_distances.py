@@ -1,13 +1,15 @@
 """Distances between persistence barcodes."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from argrad import _array, _check, _native, _torch
+from argrad import _array, _check, _cuda, _native, _torch
 from argrad._array import Array
+from argrad.topology import _device_slices
 from argrad.topology._barcode import Barcode
 from argrad.topology._pairs import Pair, enter
 
@@ -52,14 +54,15 @@ def wasserstein_distance(
     for each image and each degree by itself. Essential bars are matched among themselves in the order of their births.
 
     Args:
-        first: a barcode.
+        first: a barcode, of numpy arrays, torch tensors (CPU or CUDA) or cupy arrays.
         second: a barcode of the same kind, of as many images.
         order: q, 1 <= q < inf.
         internal_p: p, 1 <= p <= inf.
         dims: a degree, or several; None: 0 up to the largest there is.
         batch_shape: (), (n,) or (n, c): the leading dimensions that the barcodes count as `batch` and `channel`. None
             takes the least that holds all bars: () if every number is 0, (n,) if every channel is 0. Images without
-            any bar at the end of a batch, and a batch of one, need it said.
+            any bar at the end of a batch, and a batch of one, need it said. On a device bars of other images take no
+            part, unless one looks for them (`argrad.set_device_validation`).
         return_matching: whether to return the matching too.
 
     Returns:
@@ -81,7 +84,10 @@ def wasserstein_distance(
 
     Cost:
         Successive shortest paths over pairs that are nearer to each other than to the diagonal, in float64: O(m) to
-        O(m^2) memory for m bars, seldom more than O(m^2) time, O(m^3) at worst. No copies on the diagonal.
+        O(m^2) memory for m bars, seldom more than O(m^2) time, O(m^3) at worst. No copies on the diagonal. These paths
+        are one after the other, so the host finds the matching for a device too: one copy of the bars to the host,
+        which waits for it, and one of the partners back; the distance and its gradient are the device's. It waits once
+        more for the sizes unless `dims` and `batch_shape` say them.
 
     References:
         Cohen-Steiner, Edelsbrunner, Harer, Mileyko, "Lipschitz functions have L_p-stable persistence", Foundations of
@@ -114,7 +120,7 @@ def bottleneck_distance(
         min max ( |x - y|_inf for x with partner y,  half the length of every bar without ).
 
     Args:
-        first: a barcode.
+        first: a barcode, as in `wasserstein_distance`.
         second: a barcode of the same kind, of as many images.
         dims: as in `wasserstein_distance`.
         batch_shape: as in `wasserstein_distance`.
@@ -135,7 +141,7 @@ def bottleneck_distance(
 
     Cost:
         At most 64 matchings by Hopcroft and Karp with neighbours from a tree: O(m^2) at worst each for m bars, about
-        O(m log m) commonly; O(m) memory.
+        O(m log m) commonly; O(m) memory. On a device as `wasserstein_distance`: the host waits and matches.
 
     References:
         Efrat, Itai, Katz, "Geometry helps in bottleneck matching and related problems", Algorithmica 31, 2001; Cohen-
@@ -169,7 +175,7 @@ def sliced_wasserstein_distance(
     Essential bars are matched among themselves in the order of their births, whose distances are added.
 
     Args:
-        first: a barcode.
+        first: a barcode, as in `wasserstein_distance`.
         second: a barcode of the same kind, of as many images.
         directions: how many, 1 to 2^31.
         dims: as in `wasserstein_distance`.
@@ -180,16 +186,20 @@ def sliced_wasserstein_distance(
 
     Raises:
         TypeError: as `wasserstein_distance`.
-        ValueError: as `wasserstein_distance`, or `directions` out of range.
+        ValueError: as `wasserstein_distance`, or `directions` out of range. A bar that is NaN makes a distance NaN on a
+            device, unless one looks for it (`argrad.set_device_validation`).
 
     Gradient:
         To births and deaths of both, exact wherever no two projections are equal; the second derivative is zero.
 
     Determinism:
-        No randomness: the directions are fixed. The same bits for every number of threads.
+        No randomness: the directions are fixed. The same bits for every number of threads. On a device the same pairs,
+        and sums in another order, always the same one.
 
     Cost:
-        Two sorts for each direction: O(directions m log m) time for m bars, O(m) memory; O(m) backward.
+        Two sorts for each direction: O(directions m log m) time for m bars, O(m) memory; O(m) backward. On a device as
+        many directions at once as 80 MB hold, or one; it is waited for once, for the sizes, unless `dims` and
+        `batch_shape` say them.
 
     References:
         Carriere, Cuturi, Oudot, "Sliced Wasserstein Kernel for Persistence Diagrams", ICML 2017, arXiv:1706.03358,
@@ -206,19 +216,34 @@ def sliced_wasserstein_distance(
     count = _check.integer(name, "directions", directions, low=1, high=2**31)
     bars = enter(name, first, second, dims, batch_shape)
     if not _array.is_tensor(first.birth):
-        found = _slopes(*bars.arrays(), name, count)
-        totals = np.zeros(bars.size + 1)
-        np.add.at(totals, bars.first.place(bars.size), found[0])
-        np.add.at(totals, bars.second.place(bars.size), found[1])
-        return bars.shaped(totals[:-1])
-    share, other_share, *slopes = _torch.diagram_slopes(*bars.constants(), name, count)
+        found = _slopes(*bars.arrays(), name, count, bars.size)
+        return bars.shaped(_totals(found[:2], [side.place(bars.size) for side in (bars.first, bars.second)], bars.size))
+    share, other_share, *slopes = _torch.diagram_slopes(*bars.constants(), name, count, bars.size)
     total = share.new_zeros(bars.size + 1)
     for side, part, slope in ((bars.first, share, slopes[:2]), (bars.second, other_share, slopes[2:])):
         # The distance is linear in the ends near them: its value is that of the kernel, its slope the kernel's too.
         ends = [x.where(x.isfinite(), 0.0) for x in (side.birth, side.death)]
         moves = [s * (x - x.detach()) for s, x in zip(slope, ends, strict=True)]
-        total = total.index_add(0, side.place(bars.size), part + moves[0] + moves[1])
+        total = _added(total, side.place(bars.size), part + moves[0] + moves[1])
     return bars.shaped(total[:-1])
+
+
+def _totals(shares: Sequence[Array], places: Sequence[Array], size: int) -> Array:
+    """Return the sums of the shares of bars, of both sides, at each of `size` places."""
+    if _array.is_device(shares[0]):
+        count, m = shares[0].shape[0], shares[0].shape[0] + shares[1].shape[0]
+        both, where = (_cuda.empty((m,), dtype, shares[0]) for dtype in ("float64", "int64"))
+        both[:count], both[count:], where[:count], where[count:] = *shares, *places
+        return _device_slices.totals(both, where, size)
+    totals = np.zeros(size + 1)
+    for share, place in zip(shares, places, strict=True):
+        np.add.at(totals, place, share)
+    return totals[:-1]
+
+
+def _added(total: Array, places: Array, terms: Array) -> Array:
+    """Return the tensor with each term added at its place; in a fixed order on every device."""
+    return total.index_add(0, places, terms) if total.is_cpu else total.index_put((places,), terms, accumulate=True)
 
 
 def _matched(bars: Pair, q: float, p: float, return_matching: bool) -> Any:
@@ -228,7 +253,7 @@ def _matched(bars: Pair, q: float, p: float, return_matching: bool) -> Any:
         distance = _total(bars, partners, q, p)
     else:
         first, second, found = _match(*bars.arrays(), bars.function, q, p)
-        partners, distance = Partners(first, second), np.zeros(bars.size)
+        partners, distance = Partners(first, second), _cuda.full((bars.size,), 0.0, "float64", first)
         distance[: len(found)] = found
     distance = bars.shaped(distance)
     return (distance, partners) if return_matching else distance
@@ -263,13 +288,13 @@ def _total(bars: Pair, partners: Partners, q: float, p: float) -> Array:
             unit = unit.scatter_reduce(0, place, length.detach(), "amax")
         unit = unit + (unit == 0)
         for place, length in zip(places, lengths, strict=True):
-            total = total.index_add(0, place, (length / unit[place]) ** q)
+            total = _added(total, place, (length / unit[place]) ** q)
         some = total > 0
         total = (unit * total.where(some, 1.0) ** (1 / q)).where(some, 0.0)
     left_over = zero
     for place, (side, _, partner) in zip(places, sides, strict=True):
         endless = (side.birth - side.death).isinf() & (partner == -1)
-        left_over = left_over.index_add(0, place, endless.to(zero.dtype))
+        left_over = _added(left_over, place, endless.to(zero.dtype))
     return total.where(left_over == 0, math.inf)[:-1]
 
 
@@ -293,8 +318,19 @@ def _norm(b: Array, d: Array, p: float) -> Array:
 
 def _match(*args: Any) -> Any:
     *arrays, function, q, p = args
-    first, second = _bars(*arrays)
-    return _native.diagram_matchings(function, first, second, q, p)
+    device = _array.is_device(arrays[0])
+    first, second = _bars(*(_brought(arrays) if device else arrays))
+    found = _native.diagram_matchings(function, first, second, q, p)
+    return tuple([_array.to_device(x, arrays[0]) for x in found]) if device else found
+
+
+def _brought(arrays: Sequence[Array]) -> list[Any]:
+    """Bring the bars to the host, in one copy."""
+    sizes = [x.shape[0] for x in arrays]
+    packed = _cuda.empty((sum(sizes),), "float64", arrays[0])
+    for x, end, size in zip(arrays, itertools.accumulate(sizes), sizes, strict=True):
+        packed[end - size : end] = x  # numbers of distances are below 2^53
+    return np.split(_array.to_host(packed), list(itertools.accumulate(sizes[:-1])))
 
 
 def _partners(*args: Any) -> Any:
@@ -302,7 +338,14 @@ def _partners(*args: Any) -> Any:
 
 
 def _slopes(*args: Any) -> Any:
-    *arrays, function, directions = args
+    *arrays, function, directions, size = args
+    if _array.is_device(arrays[0]):
+
+        def refuse(*arrays: Any) -> None:
+            first, second = _bars(*arrays)
+            _native.diagram_slices(function, first, second, 1)
+
+        return _device_slices.slopes(tuple(arrays[:3]), tuple(arrays[3:]), size, directions, refuse)
     first, second = _bars(*arrays)
     share, other_share, x, y = _native.diagram_slices(function, first, second, directions)
     return share, other_share, *[np.ascontiguousarray(slope) for slope in (x[:, 0], x[:, 1], y[:, 0], y[:, 1])]
@@ -326,14 +369,16 @@ _torch.declare(
     backward=_no_backward,
     values=2,
     saved=(),
+    device=True,
 )
 _torch.declare(
     "diagram_slopes",
-    f"({_ENDS}, str function, int directions) -> (Tensor share, Tensor other_share, Tensor birth_slope, "
+    f"({_ENDS}, str function, int directions, int size) -> (Tensor share, Tensor other_share, Tensor birth_slope, "
     "Tensor death_slope, Tensor other_birth_slope, Tensor other_death_slope)",
     forward=_slopes,
     shapes=lambda *args: tuple((args[i].shape, None) for i in (0, 3, 0, 0, 3, 3)),
     backward=_no_backward,
     values=6,
     saved=(),
+    device=True,
 )

@@ -83,6 +83,7 @@ const CUDA_SOURCES: &[(&str, &str)] = &[
     ("topology_match.cu", include_str!("../../../cuda/topology_match.cu")),
     ("topology_merge.cu", include_str!("../../../cuda/topology_merge.cu")),
     ("topology_plane.cu", include_str!("../../../cuda/topology_plane.cu")),
+    ("topology_slices.cu", include_str!("../../../cuda/topology_slices.cu")),
     ("topology_volume.cu", include_str!("../../../cuda/topology_volume.cu")),
     ("transport.cuh", include_str!("../../../cuda/transport.cuh")),
 ];
