@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import argrad
+from argrad.metrics.topology import betti_matching_error, betti_number_error
 from argrad.topology import _device_masks, betti_numbers, euler_characteristic
 
 SHAPES = [(1,), (40,), (6, 9), (1, 33, 1), (67, 3), (4, 5, 6), (3, 1, 35)]
@@ -76,3 +77,19 @@ def test_what_the_host_refuses(device):
                 euler_characteristic(x, thresholds=[0.0])
         finally:
             argrad.set_device_validation(False)
+
+
+@pytest.mark.parametrize("shape", [(12,), (7, 9), (4, 3, 5)], ids=str)
+def test_metrics(device, rng, shape):
+    masks = rng.random((2, 2, 1, *shape)) < np.array([0.4, 0.0]).reshape(2, 1, *[1] * len(shape))
+    options = {"connectivity": "face", "spatial_dims": len(shape)}
+    for put in (np.asarray, torch.tensor, lambda x: torch.tensor(x).half()):
+        both = [put(mask) for mask in masks]
+        for metric in (betti_number_error, betti_matching_error):
+            patches = [{"patch": 3}] if metric is betti_number_error else []
+            for more in ({}, {"per_dimension": True}, {"normalize": True}, *patches):
+                expected = metric(*both, **options, **more)
+                with device():
+                    found = metric(*both, **options, **more)
+                assert found.dtype == expected.dtype
+                assert np.array_equal(found, expected)

@@ -15,8 +15,6 @@ from argrad._array import Array
 
 __all__ = ["betti_matching_error", "betti_number_error"]
 
-Numbers = np.ndarray[Any, Any]
-
 
 def betti_number_error(
     prediction: Array,
@@ -38,7 +36,8 @@ def betti_number_error(
     `betti_matching_error` sees all of it.
 
     Args:
-        prediction: mask, shape (*S), (n, *S) or (n, c, *S), booleans or numbers 0 and 1.
+        prediction: mask, shape (*S), (n, *S) or (n, c, *S), booleans or numbers 0 and 1; numpy array, torch tensor (CPU
+            or CUDA) or cupy array.
         target: mask of the same shape and kind.
         connectivity: of the foreground: "face" (4 neighbours in a plane, 6 in a volume) or "full" (8, 26). The
             background has the other one.
@@ -64,7 +63,7 @@ def betti_number_error(
         Exact integers; no randomness.
 
     Cost:
-        O(voxels).
+        O(voxels). A device is waited for, because the values are looked at.
 
     Examples:
         >>> import numpy as np
@@ -80,7 +79,7 @@ def betti_number_error(
     options = {"connectivity": connectivity, "spatial_dims": prediction.ndim - lead}
     masks = [_array.raw(x) != 0 for x in (prediction, target)]
 
-    def gap(window: tuple[Any, ...]) -> Numbers:
+    def gap(window: tuple[Any, ...]) -> Array:
         betti = [topology.betti_numbers(mask[window], **options) for mask in masks]
         return _total(abs(betti[0] - betti[1]), betti[1], per_dimension, normalize)
 
@@ -90,15 +89,15 @@ def betti_number_error(
         side = _check.integer(name, "patch", patch, low=1)
         corners = itertools.product(*[range(0, size, side) for size in prediction.shape[lead:]])
         windows = [(..., *[slice(at, at + side) for at in corner]) for corner in corners]
-        found = np.asarray(sum(gap(window) for window in windows)) / len(windows)
+        found = _array.cast(sum([gap(window) for window in windows]), "float64") / len(windows)
     return _array.like(found, prediction) if _array.is_tensor(prediction) else found[()]
 
 
-def _total(errors: Numbers, betti: Numbers, per_dimension: bool, normalize: bool) -> Numbers:
+def _total(errors: Array, betti: Array, per_dimension: bool, normalize: bool) -> Array:
     """Return errors of every degree or their sum, divided by the numbers of features or not."""
     if not per_dimension:
         errors, betti = errors.sum(-1), betti.sum(-1)
-    return np.minimum(1.0, errors / np.maximum(1, betti)) if normalize else errors
+    return (_array.cast(errors, "float64") / betti.clip(min=1)).clip(max=1.0) if normalize else errors
 
 
 def betti_matching_error(
@@ -125,7 +124,8 @@ def betti_matching_error(
     errors.
 
     Args:
-        prediction: mask, shape (*S), (n, *S) or (n, c, *S), booleans or numbers 0 and 1.
+        prediction: mask, shape (*S), (n, *S) or (n, c, *S), booleans or numbers 0 and 1; numpy array, torch tensor (CPU
+            or CUDA) or cupy array.
         target: mask of the same shape and kind.
         connectivity: of the foreground: "face" (4 neighbours in a plane, 6 in a volume) or "full" (8, 26). The
             background has the other one.
@@ -149,7 +149,7 @@ def betti_matching_error(
         Exact integers; no randomness.
 
     Cost:
-        That of `betti_matching`.
+        That of `betti_matching`. A device is waited for once more, because the values are looked at.
 
     References:
         Stucki, Paetzold, Shit, Menze, Bauer, "Topologically faithful image segmentation via induced matching of
@@ -184,7 +184,7 @@ def betti_matching_error(
 def _enter(function: str, prediction: Array, target: Array, connectivity: str, spatial_dims: int | None) -> int:
     """Require two masks and a connectivity; return how many leading dimensions count them."""
     for argument, x in (("prediction", prediction), ("target", target)):
-        _check.numbers(function, argument, x)
+        _check.numbers(function, argument, x, device=True)
     _check.choice(function, "connectivity", connectivity, ("face", "full"))
     _check.same_kind(function, {"prediction": prediction, "target": target})
     if tuple(prediction.shape) != tuple(target.shape):
@@ -202,6 +202,6 @@ def _enter(function: str, prediction: Array, target: Array, connectivity: str, s
     for argument, x in (("prediction", prediction), ("target", target)):
         bad = (x != 0) & (x != 1)
         if bool(bad.any()):
-            at = tuple(int(i) for i in np.argwhere(_array.raw(bad))[0])
-            raise ValueError(f"{function}: {argument} must be a mask of 0 and 1, got {_array.raw(x)[at]} at {at}")
+            at = tuple(int(i) for i in np.argwhere(_array.to_host(bad))[0])
+            raise ValueError(f"{function}: {argument} must be a mask of 0 and 1, got {_array.to_host(x)[at]} at {at}")
     return int(prediction.ndim) - spatial
