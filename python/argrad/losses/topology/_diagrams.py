@@ -103,6 +103,8 @@ def wasserstein_topology_loss(
         >>> wasserstein_topology_loss(blurred, target)  # (0.7 - 1)^2 + (0.5 - 0)^2
         tensor(0.3400)
     """
+    import torch
+
     name = "wasserstein_topology_loss"
     checked = images(name, prediction, spatial_dims, sample_weight, reduction)
     goal = checked.target(name, target)
@@ -126,7 +128,7 @@ def wasserstein_topology_loss(
                 spatial_dims=checked.spatial,
             )
             if not essential:  # one component of each image that has any
-                betti = (betti - betti.new_tensor([1] + [0] * (checked.spatial - 1))).clamp(min=0)
+                betti = (betti - (torch.arange(checked.spatial, device=betti.device) == 0).long()).clamp(min=0)
             bars = _longest(name, checked, betti, options)
             values = values + _certain(bars, level)
         else:
@@ -278,6 +280,7 @@ def _longest(name: str, checked: Images, betti: Tensor, options: dict[str, Any])
     rank = torch.empty_like(place).scatter(0, order, place)
     number = betti.reshape(-1)
     count = number.new_zeros(math.prod(checked.lead) * d).index_add(0, group, torch.ones_like(group))
-    missing = (number - count).clamp(min=0).reshape(-1, d)[:, list(options["dims"])].sum(-1)
+    lacking = (number - count).clamp(min=0).reshape(-1, d)
+    missing = sum([lacking[:, k] for k in options["dims"]], torch.zeros_like(lacking[:, 0]))
     kept = rank < number.index_select(0, group)
     return _Bars(bars.birth, death, example, kept, missing.double())
