@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import argrad
-from argrad import _array
 from argrad.losses.topology import wasserstein_topology_loss
 from argrad.topology import (
     _device_slices,
+    _pairs,
     barcode,
     bottleneck_distance,
     sliced_wasserstein_distance,
@@ -112,6 +112,15 @@ def test_gradients(device, rng, name):
         torch.testing.assert_close(x, y, rtol=1e-12, atol=1e-15)
 
 
+def test_arrays_with_strides(device, rng):
+    bars = bars_of_a_batch(rng, 40), bars_of_a_batch(rng, 30)
+    sparse = [type(x)(*[field[::-3] for field in x]) for x in bars]
+    expected = every(*[type(x)(*[field.copy() for field in x]) for x in sparse], dims=(0, 1))
+    with device():
+        for found, wanted in zip(every(*sparse, dims=(0, 1)), expected, strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-13)
+
+
 def test_signed_zeros_and_huge_ends(device):
     first, second = barcode_of([(-0.0, 1.0), (0.0, 2.0), (1e308, -1e308)]), barcode_of([(0.0, 2.0), (-0.0, 0.0)])
     expected = every(first, second, dims=0)
@@ -158,7 +167,7 @@ def test_what_is_not_looked_for(device, rng, monkeypatch):
     inside, other = barcode_of(np.stack(bars[1:3], 1)[:2], 0, [0, 1]), barcode_of(some_bars(rng, 3), 0, [0, 1, 1])
     expected = every(inside, other, dims=0)
     with device():
-        monkeypatch.setattr(_array, "place_of", lambda x: "device")
+        monkeypatch.setattr(_pairs, "_on_device", lambda x: True)
         np.testing.assert_allclose(every(bars, other, dims=0, batch_shape=(2,)), expected, rtol=1e-13)
         argrad.set_device_validation(True)
         try:

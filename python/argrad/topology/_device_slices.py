@@ -22,6 +22,9 @@ from argrad.topology._device import blocks, launch
 ITEMS = 1 << 21
 """Items of the lists that are sorted at a time, of some 40 bytes each."""
 
+_SHORT = 256
+"""Items that a shorter list counts for: its sort takes as much memory."""
+
 _WAYS = 7
 """Lines of a group, as in the kernels."""
 
@@ -46,7 +49,7 @@ def slopes(
     fault = _cuda.fault(like)
     _launch(like, "list_bars", m, *first, *second, ends, lines, low, high, shares, n, m, size, fault)
     _launch(like, "center_bars", m, ends, lines, low, high, m, size)
-    several = max(1, ITEMS // (2 * max(m, 1)))
+    several = max(1, ITEMS // (2 * max(m, _SHORT)))
     for begin in range(0, directions if m else 0, several):
         angles = [math.pi * (k / directions - 0.5) for k in range(begin, min(begin + several, directions))]
         table = _array.to_device(np.array([[math.cos(angle), math.sin(angle)] for angle in angles]), like)

@@ -216,7 +216,7 @@ def sliced_wasserstein_distance(
     count = _check.integer(name, "directions", directions, low=1, high=2**31)
     bars = enter(name, first, second, dims, batch_shape)
     if not _array.is_tensor(first.birth):
-        found = _slopes(*bars.arrays(), name, count, bars.size)
+        found = _slopes(*[_array.raw(x) for x in bars.arrays()], name, count, bars.size)
         return bars.shaped(_totals(found[:2], [side.place(bars.size) for side in (bars.first, bars.second)], bars.size))
     share, other_share, *slopes = _torch.diagram_slopes(*bars.constants(), name, count, bars.size)
     total = share.new_zeros(bars.size + 1)
