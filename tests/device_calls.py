@@ -50,7 +50,7 @@ CALLS = {
     "seeding.kmeans_plusplus": lambda put: seeding.kmeans_plusplus(normal(put, 200, 5), 7, random_state=0),
     "seeding.kmeans_potential": lambda put: seeding.kmeans_potential(normal(put, 200, 5), normal(put, 7, 5, seed=1)),
     "selection.sensitivity_sample": lambda put: (
-        selection.sensitivity_sample(normal(put, 200, 5), uniform(put, 200), 20, random_state=0).indices
+        selection.sensitivity_sample(normal(put, 200, 5), uniform(put, 200), 20, proxy="medoid", random_state=0).indices
     ),
     "selection.weighted_sample": lambda put: selection.weighted_sample(uniform(put, 200), 20, random_state=0),
     "sorting.blackbox_rank": lambda put: sorting.blackbox_rank(rows(put)),
@@ -83,9 +83,7 @@ CALLS = {
 NOT_ARRAYS = {"sorting.perturbed"}
 """Public functions that call a function of the user on arrays, wherever these are."""
 
-HOST_ONLY = {
-    "selection.sensitivity_sample",
-}
+HOST_ONLY = set()
 """Operators without kernels for a device."""
 
 

@@ -37,35 +37,42 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """The selection as plain numpy arrays."""
+class Totals:
+    """Sums over all rows, and over those of each cluster.
 
-    rows: Rows
+    Attributes:
+        masses: float64, shape (k,): sample weights.
+        sizes: int64, shape (k,): rows of positive weight.
+        mass: all sample weights.
+        squares: squares of all sample weights.
+    """
+
+    masses: Floats
+    sizes: Rows
+    mass: float
+    squares: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What is needed of a selection, as plain numpy arrays; one entry a selected row, and those of clusters."""
+
     weights: Floats
-    probabilities: Floats
+    chances: Floats  # probabilities of the selected rows
     labels: Rows
+    own: Floats  # sample weights
     proxies: Floats | None
-    sample_weight: Floats | None
+    totals: Totals
     n_select: int
     n_queries: int
     draw: str
 
-    @property
-    def mass(self) -> float:
-        """The sum of all sample weights."""
-        return float(len(self.labels)) if self.sample_weight is None else float(self.sample_weight.sum())
 
-    @property
-    def own(self) -> Floats:
-        """The sample weights of the selected rows."""
-        return np.ones(len(self.rows)) if self.sample_weight is None else self.sample_weight[self.rows]
-
-
-def estimate(function: str, sample: Sample, losses: Array, estimator: str) -> Estimate:
+def estimate(function: str, sample: Sample, losses: Array, estimator: str, *, device: bool) -> Estimate:
     """Estimate the total; `Selection.estimate` has the formulas."""
-    values = check_losses(function, losses, len(sample.rows))
+    values = check_losses(function, losses, len(sample.weights), device=device)
     _check.choice(function, "estimator", estimator, ESTIMATORS)
-    w, mass = sample.weights, sample.mass
+    w, mass = sample.weights, sample.totals.mass
     total = float(w.sum())
     mean = float(w @ values) / total if total > 0 else 0.0
     known: Floats | float = 0.0
@@ -78,7 +85,7 @@ def estimate(function: str, sample: Sample, losses: Array, estimator: str) -> Es
                 f'{function}: estimator must be "ht", "hajek" or "regression" for a selection without a loss, '
                 f"got {estimator!r}"
             )
-        known, added = sample.proxies[sample.labels[sample.rows]], proxy_total(sample, sample.proxies)
+        known, added = sample.proxies[sample.labels], float(sample.totals.masses @ sample.proxies)
     elif estimator == "regression":
         known = slope(sample, values)
         added = mass * known
@@ -91,25 +98,20 @@ def estimate(function: str, sample: Sample, losses: Array, estimator: str) -> Es
     return Estimate(value, error, (value - reach, value + reach), ratio(spread, uniform))
 
 
-def check_losses(function: str, losses: Array, size: int) -> Floats:
+def check_losses(function: str, losses: Array, size: int, *, device: bool) -> Floats:
     """Return the losses of the selected rows as float64."""
-    _check.vector(function, "losses", losses, size)
-    values: Floats = _array.raw(losses).astype(np.float64, copy=False)
+    _check.vector(function, "losses", losses, size, device=device)
+    values: Floats = _array.to_host(losses).astype(np.float64, copy=False)
     if not np.isfinite(values).all():
         position = int(np.flatnonzero(~np.isfinite(values))[0])
         raise ValueError(f"{function}: losses must be finite, got {values[position]} at position {position}")
     return values
 
 
-def proxy_total(sample: Sample, proxies: Floats) -> float:
-    """The weighted sum of the proxies of all rows."""
-    return float(np.bincount(sample.labels, weights=sample.sample_weight, minlength=len(proxies)) @ proxies)
-
-
 def slope(sample: Sample, values: Floats) -> float:
     """The least-squares slope of l a / (A p) on h = a / (A p) - 1 over the draws; 0 where h is constant."""
     # w is a / (s p), up to the certain rows: so a / (A p) = w s / A.
-    relative = sample.weights * (sample.n_select / sample.mass)
+    relative = sample.weights * (sample.n_select / sample.totals.mass)
     centred = relative - relative.mean() if len(relative) else relative
     spread = float(centred @ centred)
     if spread <= 1e-20 * max(float(relative @ relative), 1e-300):
@@ -125,7 +127,7 @@ def variance(sample: Sample, residuals: Floats) -> tuple[float, int]:
     if sample.draw == "iid":
         s = len(z)
         return (float(((z - z.mean()) ** 2).sum()) * s / (s - 1) if s > 1 else math.nan), s - 1
-    left = 1 - sample.probabilities[sample.rows]
+    left = 1 - sample.chances
     if sample.draw == "poisson":
         return (float(left @ z**2) if len(z) else math.nan), len(z) - 1
     # Certain rows are no part of chance: the others are neighbours across them.
@@ -140,10 +142,9 @@ def variance(sample: Sample, residuals: Floats) -> tuple[float, int]:
 def stratified_variance(sample: Sample, residuals: Floats) -> float:
     """The variance of a stratified draw, clusters with fewer than two selected rows joined with the next."""
     y = sample.own * residuals
-    count = int(sample.labels.max()) + 1
-    counted = None if sample.sample_weight is None else (sample.sample_weight > 0).astype(np.float64)
-    sizes = np.bincount(sample.labels, weights=counted, minlength=count)
-    drawn = np.bincount(sample.labels[sample.rows], minlength=count)
+    sizes = sample.totals.sizes
+    count = len(sizes)
+    drawn = np.bincount(sample.labels, minlength=count)
     if drawn.sum() < 2:
         return math.nan
     # A group ends at the first cluster at which it has two rows; what is left at the end joins the last group.
@@ -155,7 +156,7 @@ def stratified_variance(sample: Sample, residuals: Floats) -> float:
         if found >= 2:
             number, found = number + 1, 0
     group = np.minimum(group, number - 1)
-    members = group[sample.labels[sample.rows]]
+    members = group[sample.labels]
     n = np.bincount(group, weights=sizes, minlength=number)
     s = np.bincount(group, weights=drawn, minlength=number)
     deviation = y - (np.bincount(members, weights=y, minlength=number) / s)[members]
@@ -169,10 +170,9 @@ def uniform_variance(sample: Sample, values: Floats, mean: float) -> float:
     if total <= 0:
         return math.nan
     spread = float(sample.weights @ (values - mean) ** 2) / total
-    a = sample.sample_weight
     # For equal weights this is 1 - m / n.
-    share = 1 / len(sample.labels) if a is None else float(a @ a) / sample.mass**2
-    return sample.mass**2 * spread / sample.n_queries * max(0.0, 1 - sample.n_queries * share)
+    share = sample.totals.squares / sample.totals.mass**2
+    return sample.totals.mass**2 * spread / sample.n_queries * max(0.0, 1 - sample.n_queries * share)
 
 
 def ratio(spread: float, uniform: float) -> float:

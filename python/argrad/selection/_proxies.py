@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +14,46 @@ from argrad._array import Array
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 Loss: TypeAlias = Array | Callable[[Array], Array] | None
+Part: TypeAlias = Callable[[int, int], object] | None
 
 USABLE = 3
 """A quantile of fewer ratios says nothing about a cluster."""
 
 
 @dataclass(frozen=True, slots=True)
-class Clusters:
-    """Rows by cluster. Clusters are numbered along a chain of near neighbors."""
+class Weighing:
+    """The sample weights, float64, where the embeddings are; None for none. And what the host knows of them."""
 
-    labels: Rows
-    spread: Floats  # v = distance to the center to the power z
-    order: Rows  # rows of positive weight by cluster and distance
+    values: Any
+    positive: int  # rows of positive weight
+    total: float
+    squares: float  # the sum of the squares
+
+    def at(self, rows: Any) -> Any:
+        """The sample weights of `rows`."""
+        return 1.0 if self.values is None else self.values[rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Rows, weights, probabilities of all rows, and how many are certain; arrays where the embeddings are."""
+
+    rows: Any
+    weights: Any
+    probabilities: Any
+    certain: int
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """Rows by cluster. Clusters are numbered along a chain of near neighbors.
+
+    Labels, spread and order are where the embeddings are, all else but the centers is on the host.
+    """
+
+    labels: Any
+    spread: Any  # v = distance to the center to the power z, float64
+    order: Any  # rows of positive weight by cluster and distance
     starts: Rows  # where each cluster begins in `order`
     mass: Floats  # sum of sample weights by cluster
     centers: Array
@@ -40,6 +68,23 @@ class Clusters:
     def sizes(self) -> Rows:
         """Rows of positive weight by cluster."""
         return np.diff(self.starts)
+
+    def members(self, positions: Rows) -> Rows:
+        """The rows at positions of the order, on the host."""
+        rows: Rows = _array.to_host(self.order[_array.to_device(positions, self.order)])
+        return rows
+
+    def of(self, rows: Rows) -> tuple[Rows, Floats]:
+        """Labels and spread of rows, on the host."""
+        at = _array.to_device(rows, self.labels)
+        return _array.to_host(self.labels[at]), _array.to_host(self.spread[at])
+
+    def rates(self, drawn: Rows, size: int) -> Floats:
+        """By cluster, the probability of a row to be among the drawn ones of a stratified draw of `size` rows."""
+        # Sizes are known once drawn: given them each cluster is a uniform sample, unless one has no row at all.
+        if ((drawn > 0) | (self.sizes == 0)).all():
+            return drawn / np.maximum(self.sizes, 1)
+        return np.full(len(drawn), size / int(self.starts[-1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +116,20 @@ class Oracle:
         """Check the loss without reading or computing a value."""
         self.function, self.loss, self.like = function, loss, embeddings
         self.queried = 0
+        self.device = _array.is_device(_array.raw(embeddings))
         if not callable(loss):
-            _check.weights_form(function, "loss", loss, embeddings.shape[0])
+            _check.weights_form(function, "loss", loss, embeddings.shape[0], device=self.device)
 
     def __call__(self, rows: Rows) -> Floats:
         """Return the losses of ascending `rows`."""
         if callable(self.loss):
-            found = self.loss(_array.like(rows, self.like))
-            _check.array(self.function, "loss(indices)", found)
-            _check.weights_form(self.function, "loss(indices)", found, len(rows))
+            found = self.loss(_array.to_device(rows, self.like))
+            _check.array(self.function, "loss(indices)", found, device=self.device)
+            _check.weights_form(self.function, "loss(indices)", found, len(rows), device=self.device)
         else:
             assert self.loss is not None
-            found = self.loss[_array.like(rows, self.loss)]
-        losses: Floats = _array.raw(found).astype(np.float64)
+            found = self.loss[_array.to_device(rows, self.loss)]
+        losses: Floats = _array.to_host(found).astype(np.float64)
         good = (losses >= 0) & (losses < np.inf)
         if not good.all():
             at = int(np.flatnonzero(~good)[0])
@@ -110,7 +156,7 @@ def from_losses(oracle: Oracle, clusters: Clusters, options: Options, seed: int)
     else:
         rows = pilot(clusters, max(options.n_pilot, wanted), seed)
         losses = oracle(rows)
-        values, r2 = shrunken_means(losses, clusters.labels[rows], clusters)
+        values, r2 = shrunken_means(losses, clusters.of(rows)[0], clusters)
         ratios, labels = member_ratios(clusters, rows, losses, values)
     holder, spread = constant(ratios, labels, k, options)
     return Proxies(values, holder, spread, r2, oracle.queried)
@@ -126,7 +172,7 @@ def queried_at(oracle: Oracle, rows: Rows) -> Floats:
 
 def pilot(clusters: Clusters, most: int, seed: int) -> Rows:
     """Up to `most` uniform rows of each cluster, ascending."""
-    rows: Rows = np.sort(clusters.order[_native.pilot_rows(clusters.starts, most, seed)])
+    rows: Rows = np.sort(clusters.members(_native.pilot_rows(clusters.starts, most, seed)))
     return rows
 
 
@@ -158,14 +204,14 @@ def shrunken_means(losses: Floats, labels: Rows, clusters: Clusters) -> tuple[Fl
 
 def member_ratios(clusters: Clusters, rows: Rows, losses: Floats, values: Floats) -> tuple[Floats, Rows]:
     """|loss - lhat| / v of the queried rows off their center, and their clusters."""
-    labels, spread = clusters.labels[rows], clusters.spread[rows]
+    labels, spread = clusters.of(rows)
     off = spread > 0
     return np.abs(losses - values[labels])[off] / spread[off], labels[off]
 
 
 def chain_ratios(clusters: Clusters, values: Floats, z: float) -> Floats:
     """The same between neighboring representatives, for want of other queried rows."""
-    centers = _array.raw(clusters.centers).astype(np.float64)
+    centers = _array.to_host(clusters.centers).astype(np.float64)
     steps: Floats = np.linalg.norm(np.diff(centers, axis=0), axis=1) ** z
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(steps > 0, np.abs(np.diff(values)) / steps, np.nan)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from argrad import _array
 from argrad._array import Array
-from argrad.selection._estimate import Estimate, Sample, estimate
+from argrad.selection._estimate import Estimate, Sample, Totals, estimate
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -71,10 +71,11 @@ class Selection:
         centers: shape (k, d): the centers, rows of the embeddings.
         center_indices: int64, shape (k,): their row numbers.
         proxies: float64, shape (k,): the loss expected in each cluster; None without a loss.
-        sample_weight: the weights a_i as float64, or None.
+        sample_weight: the weights a_i as float64, or None; on a device where the embeddings are.
         n_select: rows asked for.
         draw: how rows were drawn.
         estimator: the estimator that `estimate` uses unless told otherwise.
+        totals: the sums over all rows that estimates need.
     """
 
     indices: Array
@@ -86,10 +87,11 @@ class Selection:
     centers: Array
     center_indices: Array
     proxies: Floats | None
-    sample_weight: Floats | None
+    sample_weight: Array | None
     n_select: int
     draw: str
     estimator: str
+    totals: Totals
 
     def estimate(self, losses: Array, estimator: str | None = None) -> Estimate:
         """Estimate the sum of the losses of all rows from those of the selected ones.
@@ -117,7 +119,8 @@ class Selection:
                                      joined with the next
 
         Args:
-            losses: losses of the rows `indices`, in this order, shape (number of selected rows,), finite.
+            losses: losses of the rows `indices`, in this order, shape (number of selected rows,), finite. Of a
+                selection on a device they can be there or on the host.
             estimator: `"ht"`, `"hajek"`, `"difference"` or `"regression"`; None for the one of the selection.
 
         Returns:
@@ -131,19 +134,21 @@ class Selection:
         Warns:
             SelectionWarning: `vs_uniform` is above 1.
         """
-        rows = np.asarray(_array.raw(self.indices))
+        rows, weights = self.indices, _array.to_host(self.weights)
+        a = self.sample_weight
         sample = Sample(
-            rows=rows,
-            weights=np.asarray(_array.raw(self.weights)),
-            probabilities=np.asarray(_array.raw(self.probabilities)),
-            labels=np.asarray(_array.raw(self.labels)),
+            weights=weights,
+            chances=_array.to_host(self.probabilities[rows]),
+            labels=_array.to_host(self.labels[rows]),
+            own=np.ones(len(weights)) if a is None else _array.to_host(a[_array.raw(rows)]),
             proxies=self.proxies,
-            sample_weight=self.sample_weight,
+            totals=self.totals,
             n_select=self.n_select,
             n_queries=self.n_queries,
             draw=self.draw,
         )
-        found = estimate("estimate", sample, losses, self.estimator if estimator is None else estimator)
+        device = _array.is_device(_array.raw(rows))
+        found = estimate("estimate", sample, losses, self.estimator if estimator is None else estimator, device=device)
         if found.vs_uniform > 1:
             warnings.warn(
                 f"estimate: uniform sampling of as many losses would have had a variance lower by the factor "

@@ -2,23 +2,16 @@
 
 import math
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from argrad import _array, _check, _native
+from argrad import _array, _check
 from argrad._array import Array
 from argrad._progress import Progress, reporting
-from argrad.seeding import assign, kmeans_plusplus
-from argrad.selection._estimate import ESTIMATORS
-from argrad.selection._proxies import Clusters, Loss, Options, Oracle, Proxies, from_losses, without_loss
+from argrad.selection import _device_scores, _scores
+from argrad.selection._estimate import ESTIMATORS, Totals
+from argrad.selection._proxies import Drawn, Floats, Loss, Options, Oracle, Part, Proxies, from_losses, without_loss
 from argrad.selection._result import Diagnostics, Selection, SelectionWarning, warn_about
-
-Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
 
 DRAWS = ("systematic", "iid", "pivotal", "poisson", "stratified")
 PROXIES = ("pilot_mean", "medoid")
@@ -67,10 +60,11 @@ def sensitivity_sample(
 
     Args:
         embeddings: x, shape (n, d), float16, bfloat16 (torch), float32 or float64; numpy array (a memory map is read in
-            place) or torch CPU tensor.
-        loss: the losses, >= 0: an array of shape (n,), read at the queried rows only; or a callable that takes row
-            numbers (ascending, int64, of the kind of `embeddings`) and returns their losses, called once or twice; or
-            None: lhat = 0 and Lambda = 1, scores by the distances alone (`mix` must be positive then).
+            place), torch tensor (CPU or CUDA) or cupy array.
+        loss: the losses, >= 0: an array of shape (n,), read at the queried rows only, which can be on the host for
+            embeddings on a device; or a callable that takes row numbers (ascending, int64, of the kind of `embeddings`)
+            and returns their losses, called once or twice; or None: lhat = 0 and Lambda = 1, scores by the distances
+            alone (`mix` must be positive then).
         n_select: rows to select, >= 1; unless `draw="iid"` at most the number of rows of positive weight.
         sample_weight: weights a_i, shape (n,), finite, >= 0, not all zero; None weighs each row by 1. A row of weight
             zero is never selected nor queried.
@@ -95,17 +89,16 @@ def sensitivity_sample(
         estimator: what `Selection.estimate` uses unless told otherwise: `"ht"`, `"hajek"`, `"difference"` or
             `"regression"`.
         random_state: seed: None, an integer, a numpy `Generator` or `RandomState`, or a `torch.Generator`.
-        progress: True for a bar, or a callable given (done, total) in thousandths.
+        progress: True for a bar, or a callable given (done, total) in thousandths; a device reports the end alone.
 
     Returns:
-        A `Selection`; its arrays over rows are of the kind of `embeddings`, row numbers int64, weights and
-        probabilities float64.
+        A `Selection`; its arrays over rows are of the kind of `embeddings` and on their device, row numbers int64,
+        weights and probabilities float64.
 
     Raises:
         TypeError: not an array, not of a floating dtype, or a value of another type.
         ValueError: a NaN or an infinity in `embeddings` (with row and column), a loss that is negative, NaN or infinite
-            (with its row), bad weights, a parameter out of range or an unknown option.
-        RuntimeError: an array on a device.
+            (with its row), bad weights, a parameter out of range or an unknown option; on a device as well.
 
     Warns:
         SelectionWarning: the effective sample size is below half of the selection, one row carries more than 5 % of all
@@ -117,12 +110,16 @@ def sensitivity_sample(
         None: rows and weights are constants; estimates are linear in the losses.
 
     Determinism:
-        The same selection for the same seed on any number of threads and any instruction set of a machine. Ties in
-        distance go to the lower row, nearest centers to the lower number.
+        The same selection for the same seed on any number of threads, any instruction set of a machine and a device
+        (for a `z` other than 1/2, 1 or 2 up to the rounding of powers). Ties in distance go to the lower row, nearest
+        centers to the lower number.
 
     Cost:
         k-means++ (about one pass over the embeddings), one assignment of O(n k d) operations, and O(n) beyond it.
         Memory beside the result: about 80 bytes a row.
+        On a device what has one entry for each row stays there. The host waits for it in `kmeans_plusplus` and about
+        ten times more, and gets what has one entry for each cluster, pilot row or selected row: it queries the losses
+        and makes the diagnostics; with `draw="stratified"` it also chooses the places inside the strata.
 
     References:
         Axiotis, Cohen-Addad, Henzinger, Jerome, Mirrokni, Saulpic, Woodruff and Wunder, "Data-Efficient Learning via
@@ -140,7 +137,9 @@ def sensitivity_sample(
         True
     """
     name = "sensitivity_sample"
-    _check.matrix(name, "embeddings", embeddings)
+    _check.matrix(name, "embeddings", embeddings, device=True)
+    on_device = _array.is_device(_array.raw(embeddings))
+    steps = _device_scores if on_device else _scores
     n = embeddings.shape[0]
     n_select = _check.integer(name, "n_select", n_select, low=1)
     if isinstance(n_clusters, str):
@@ -152,7 +151,7 @@ def sensitivity_sample(
         proxy=_check.choice(name, "proxy", proxy, PROXIES),
         n_pilot=_check.integer(name, "n_pilot", n_pilot, low=1),
         z=_check.real(name, "z", z, low=0, open_low=True),
-        holder=check_holder(name, holder, k),
+        holder=check_holder(name, holder, k, device=on_device),
         holder_quantile=_check.real(
             name, "holder_quantile", holder_quantile, low=0, high=1, open_low=True, open_high=True
         ),
@@ -161,190 +160,95 @@ def sensitivity_sample(
     _check.choice(name, "draw", draw, DRAWS)
     _check.choice(name, "estimator", estimator, ESTIMATORS)
     oracle = Oracle(name, loss, embeddings)
-    weights = _check.weights(name, "sample_weight", sample_weight, n)
-    positive = n if weights is None else int(np.count_nonzero(weights))
-    if draw != "iid" and n_select > positive:
+    weighing = steps.weigh(name, sample_weight, n)
+    if draw != "iid" and n_select > weighing.positive:
         raise ValueError(
-            f"{name}: n_select must be at most the number of rows of positive weight, {positive}, got {n_select}"
+            f"{name}: n_select must be at most the number of rows of positive weight, {weighing.positive}, "
+            f"got {n_select}"
         )
     seed = _check.seed(name, random_state)
     with reporting(name, progress, "selecting") as report:
-        clusters = cluster(name, embeddings, k, weights, options.z, seed, report)
+        clusters = steps.cluster(name, embeddings, k, weighing, options.z, seed, parts(report))
         proxies = without_loss(clusters) if loss is None else from_losses(oracle, clusters, options, seed)
-        scores, share = score(name, clusters, proxies, weights)
-        p = mixture(name, scores, weights, mix, clusters)
-        drawn = select(name, clusters, p, weights, n_select, draw, seed)
+        scores, whole, cost = steps.score(clusters, proxies, weighing)
+        factor, mix = mixed(name, whole, mix)
+        if mix == 0:
+            warn_of_lost(name, steps.lost(clusters, scores, weighing))
+        p = steps.mixture(scores, weighing, factor, mix)
+        drawn = steps.select(name, clusters, p, weighing, n_select, draw, seed)
         if report is not None:
             report(WHOLE, WHOLE)
-    found = diagnose(drawn, proxies, share)
-    warn_about(name, found, len(drawn.rows))
+    rows = _array.to_host(drawn.rows)
+    found = diagnose(drawn, proxies, cost / whole if whole > 0 else 0.0)
+    warn_about(name, found, len(rows))
     return Selection(
         indices=_array.like(drawn.rows, embeddings),
         weights=_array.like(drawn.weights, embeddings),
         probabilities=_array.like(drawn.probabilities, embeddings),
-        n_queries=proxies.n_queries + len(np.unique(drawn.rows)),
+        n_queries=proxies.n_queries + len(np.unique(rows)),
         diagnostics=found,
         labels=_array.like(clusters.labels, embeddings),
         centers=clusters.centers,
-        center_indices=_array.like(clusters.indices, embeddings),
+        center_indices=_array.to_device(clusters.indices, embeddings),
         proxies=None if loss is None else proxies.values,
-        sample_weight=weights,
+        sample_weight=weighing.values,
         n_select=n_select,
         draw=draw,
         estimator=estimator,
+        totals=Totals(clusters.mass, clusters.sizes, weighing.total, weighing.squares),
     )
 
 
-def check_holder(function: str, holder: object, k: int) -> str | float | Floats:
+def parts(report: Part) -> tuple[Part, Part]:
+    """What the seeding and the assignment report to."""
+
+    def part(first: int, last: int) -> Part:
+        if report is None:
+            return None
+        return lambda done, total: report(first + (last - first) * done // max(total, 1), WHOLE)
+
+    return part(0, SEEDED), part(SEEDED, ASSIGNED)
+
+
+def check_holder(function: str, holder: object, k: int, *, device: bool) -> str | float | Floats:
     """Return the option, the number, or the array of `k` numbers."""
     if isinstance(holder, str):
         return _check.choice(function, "holder", holder, HOLDERS)
     if _array.kind_of(holder) is None or getattr(holder, "ndim", 0) == 0:
         return _check.real(function, "holder", holder, low=0)
-    _check.vector(function, "holder", holder, k)
-    values: Floats = _array.raw(holder).astype(np.float64)
+    _check.vector(function, "holder", holder, k, device=device)
+    values: Floats = _array.to_host(holder).astype(np.float64)
     if not ((values >= 0) & (values < np.inf)).all():
         at = int(np.flatnonzero(~((values >= 0) & (values < np.inf)))[0])
         raise ValueError(f"{function}: holder must be finite and >= 0, got {values[at]} at position {at}")
     return values
 
 
-def cluster(
-    function: str,
-    embeddings: Array,
-    k: int,
-    weights: Floats | None,
-    z: float,
-    seed: int,
-    report: Callable[[int, int], object] | None,
-) -> Clusters:
-    """Cluster the rows around k of them, and number the clusters along a chain of near neighbors."""
-
-    def part(first: int, last: int) -> Callable[[int, int], object] | None:
-        if report is None:
-            return None
-        return lambda done, total: report(first + (last - first) * done // max(total, 1), WHOLE)
-
-    try:
-        centers, indices = kmeans_plusplus(
-            embeddings, k, sample_weight=weights_like(weights, embeddings), random_state=seed, progress=part(0, SEEDED)
-        )
-    except ValueError as error:
-        raise ValueError(str(error).replace("kmeans_plusplus: X", f"{function}: embeddings")) from None
-    chain = _native.center_chain(function, _array.raw(centers))
-    centers, rows = centers[_array.like(chain, embeddings)], _array.raw(indices)[chain]
-    labels, distances = assign(embeddings, centers, return_distance=True, progress=part(SEEDED, ASSIGNED))
-    labels, spread = _array.raw(labels), power(_array.raw(distances), z)
-    order, starts = _native.cluster_order(function, labels, k, spread, weights)
-    mass = np.bincount(labels, weights=weights, minlength=k).astype(np.float64)
-    return Clusters(labels, spread, order, starts, mass, centers, rows)
+def mixed(function: str, whole: float, mix: float) -> tuple[float, float]:
+    """What the scores and the uniform probabilities are multiplied by, from the sum of the scores."""
+    if not whole < math.inf:
+        raise ValueError(f"{function}: holder must be small enough for a finite sum of scores, got sum {whole}")
+    if whole > 0:
+        return (1 - mix) / whole, mix
+    text = f"{function}: all scores are zero; rows are drawn in proportion to their sample weights"
+    warnings.warn(text, SelectionWarning, stacklevel=3)
+    return 0.0, 1.0
 
 
-def weights_like(weights: Floats | None, embeddings: Array) -> Array | None:
-    """The checked weights as the kind of the embeddings."""
-    return None if weights is None else _array.like(weights, embeddings)
-
-
-def power(distances: NDArray[Any], z: float) -> Floats:
-    """`distances ** z` in float64."""
-    spread: Floats = distances.astype(np.float64)
-    if z == 2:
-        spread *= spread
-    elif z != 1:
-        spread **= z
-    return spread
-
-
-def score(function: str, clusters: Clusters, proxies: Proxies, weights: Floats | None) -> tuple[Floats, float]:
-    """The scores a (lhat + Lambda v), and the share of Lambda v in their sum."""
-    holder = proxies.holder if isinstance(proxies.holder, float) else proxies.holder[clusters.labels]
-    with np.errstate(over="ignore"):  # said below
-        cost = clusters.spread * holder
-        scores = cost + proxies.values[clusters.labels]
-        if weights is not None:
-            scores *= weights
-            cost *= weights
-        total = float(scores.sum())
-    if not total < math.inf:
-        raise ValueError(f"{function}: holder must be small enough for a finite sum of scores, got sum {total}")
-    return scores, float(cost.sum()) / total if total > 0 else 0.0
-
-
-def mixture(function: str, scores: Floats, weights: Floats | None, mix: float, clusters: Clusters) -> Floats:
-    """The scores as probabilities, mixed with the sample weights. Overwrites the scores."""
-    n = len(scores)
-    total = float(scores.sum())
-    uniform: Floats | float = 1 / n if weights is None else weights / weights.sum()
-    if total == 0:
-        text = f"{function}: all scores are zero; rows are drawn in proportion to their sample weights"
+def warn_of_lost(function: str, count: int) -> None:
+    """Tell that rows can never be drawn."""
+    if count:
+        text = f"{function}: {count} rows off their center have probability zero; a positive mix would include them"
         warnings.warn(text, SelectionWarning, stacklevel=3)
-        return np.full(n, uniform) if weights is None else np.asarray(uniform)
-    if mix == 0:
-        lost = (scores == 0) & (clusters.spread > 0)
-        count = int(np.count_nonzero(lost if weights is None else lost & (weights > 0)))
-        if count:
-            text = f"{function}: {count} rows off their center have probability zero; a positive mix would include them"
-            warnings.warn(text, SelectionWarning, stacklevel=3)
-    scores *= (1 - mix) / total
-    scores += mix * uniform
-    return scores
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """Rows, weights, probabilities of all rows, and how many are certain."""
-
-    rows: Rows
-    weights: Floats
-    probabilities: Floats
-    certain: int
-
-
-def select(
-    function: str, clusters: Clusters, p: Floats, weights: Floats | None, size: int, draw: str, seed: int
-) -> Drawn:
-    """Draw rows with the probabilities p, or in proportion to the sizes of the clusters."""
-    own = 1.0 if weights is None else weights
-    if draw == "iid":
-        rows, _ = _native.weighted_sample(function, p, size, True, "multinomial", False, False, seed)
-        return Drawn(rows, at(own, rows) / (size * p[rows]), p, 0)
-    if draw == "stratified":
-        positions, sizes = _native.stratified_rows(clusters.starts, size, seed)
-        rows = clusters.order[positions]
-        # Sizes are known once drawn: given them each cluster is a uniform sample, unless one has no row at all.
-        whole = ((sizes > 0) | (clusters.sizes == 0)).all()
-        rate = sizes / np.maximum(clusters.sizes, 1) if whole else np.full(len(sizes), size / len(clusters.order))
-        pi = rate[clusters.labels]
-        if weights is not None:
-            pi[weights == 0] = 0.0
-    else:
-        pi = inclusion(function, p, size)
-        rows = clusters.order[_native.draw_included(function, pi[clusters.order], size, draw, seed)]
-    return Drawn(rows, at(own, rows) / pi[rows], pi, int(np.count_nonzero(pi == 1)))
-
-
-def inclusion(function: str, p: Floats, size: int) -> Floats:
-    """Inclusion probabilities min(1, tau p) of sum `size`."""
-    try:
-        return _native.inclusion_probabilities(function, p, size)
-    except ValueError:
-        positive = int(np.count_nonzero(p))
-        raise ValueError(
-            f"{function}: n_select must be at most the number of rows of positive probability, {positive}, got {size}"
-        ) from None
-
-
-def at(own: Floats | float, rows: Rows) -> Floats | float:
-    """The sample weights of `rows`."""
-    return own if isinstance(own, float) else own[rows]
 
 
 def diagnose(drawn: Drawn, proxies: Proxies, share: float) -> Diagnostics:
     """What the weights and the pilot say."""
-    total = float(drawn.weights.sum())
+    weights: Floats = _array.to_host(drawn.weights)
+    total = float(weights.sum())
     return Diagnostics(
-        ess=total**2 / float(drawn.weights @ drawn.weights) if total > 0 else 0.0,
-        max_weight_share=float(drawn.weights.max()) / total if total > 0 else 0.0,
+        ess=total**2 / float(weights @ weights) if total > 0 else 0.0,
+        max_weight_share=float(weights.max()) / total if total > 0 else 0.0,
         n_certain=drawn.certain,
         cost_share=share,
         proxy_r2=proxies.r2,

@@ -52,6 +52,7 @@ const CUDA_SOURCES: &[(&str, &str)] = &[
     ("select.cuh", include_str!("../../../cuda/select.cuh")),
     ("selection.cu", include_str!("../../../cuda/selection.cu")),
     ("selection_included.cu", include_str!("../../../cuda/selection_included.cu")),
+    ("selection_scores.cu", include_str!("../../../cuda/selection_scores.cu")),
     ("selection_steps.cu", include_str!("../../../cuda/selection_steps.cu")),
     ("soft.cuh", include_str!("../../../cuda/soft.cuh")),
     ("soft_auto.cuh", include_str!("../../../cuda/soft_auto.cuh")),
