@@ -1,4 +1,4 @@
-// The kernels of `argrad.selection.sensitivity_sample`: clusters along a chain, rows by cluster and distance, scores and the
+// The kernels of `argrad.selection.sensitivity_sample` and `training_weights`: clusters along a chain, rows by cluster and distance, scores and the
 // probabilities made of them, as the host bit for bit (powers of distances other than 1/2, 1 and 2 up to rounding).
 #include "canon.cuh"
 
@@ -169,14 +169,17 @@ __global__ void score_rows(const double* spread, const i64* labels, const double
     }
 }
 
-// values[n] -> sums[2][ceil(n / 1024)] of them and of their squares. One block of 256 threads for 1024 rows; one read.
-__global__ void sum_values(const double* values, double* sums, i64 n) {
+// values[n], cut at `limit`, -> clipped[n] (null for none) and sums[2][ceil(n / 1024)] of them and of their squares. One block of
+// 256 threads for 1024 rows; one read.
+__global__ void sum_values(const double* values, double* clipped, double* sums, i64 n, double limit) {
     __shared__ double held[2][BLOCK_ROWS];
     const i64 blocks = (n + BLOCK_ROWS - 1) / BLOCK_ROWS;
     for (i64 block = blockIdx.x; block < blocks; block += gridDim.x) {
         for (int r = threadIdx.x; r < BLOCK_ROWS; r += blockDim.x) {
             const i64 i = block * BLOCK_ROWS + r;
             double value = i < n ? values[i] : 0.0;
+            value = value < limit ? value : limit;
+            if (clipped && i < n) clipped[i] = value;
             held[0][r] = value;
             held[1][r] = value * value;
         }

@@ -52,6 +52,7 @@ CALLS = {
     "selection.sensitivity_sample": lambda put: (
         selection.sensitivity_sample(normal(put, 200, 5), uniform(put, 200), 20, proxy="medoid", random_state=0).indices
     ),
+    "selection.training_weights": lambda put: selection.training_weights(uniform(put, 200), clip=1.2),
     "selection.weighted_sample": lambda put: selection.weighted_sample(uniform(put, 200), 20, random_state=0),
     "sorting.blackbox_rank": lambda put: sorting.blackbox_rank(rows(put)),
     "sorting.group_order": lambda put: sorting.group_order(

@@ -76,6 +76,21 @@ def test_given_probabilities(device, rng, scheme, seed):
     assert np.array_equal(again, _native.inclusion_probabilities("test", given, size))
 
 
+def test_heights_that_rounding_carried_to_the_total(device):
+    """They fall to the last row that is not certain, and the certain rows after it stay behind it."""
+    given, counts, prefix = np.array([0.5, 0.25, 1.0, 0.25, 1.0, 0.0]), np.zeros(2, np.int64), np.zeros(2)
+    rows = np.full(3, -1)
+    with device():
+        drawn = _device_included.Included.given(given)
+        drawn._launch("sum_below<S>", 1, drawn.sums, counts, drawn.state, 6)
+        drawn._launch("add_sums", 1, drawn.sums, prefix, drawn.state, 1, 3)
+        assert (counts[0], prefix[1]) == (2, 1.0)
+        counts[:] = 0, 2
+        drawn.state.view(np.float64)[2] = 1e6  # the height lies beyond all
+        drawn._launch("walk_included<S>", 1, prefix, counts, drawn.state, rows, 6, 3, 0, 0)
+    assert rows.tolist() == [2, 3, 4]
+
+
 # Rows as the walk may leave them: a row twice, at the ends and in a run.
 @pytest.mark.parametrize(
     ("rows", "expected"),

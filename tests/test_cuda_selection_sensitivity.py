@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from argrad import _native
-from argrad.selection import SelectionWarning, SensitivitySelector, _device_scores, _scores, sensitivity_sample
+from argrad.selection import (
+    SelectedSubset,
+    SelectionWarning,
+    SensitivitySelector,
+    WeightedSubsetSampler,
+    _device_scores,
+    _scores,
+    sensitivity_sample,
+    training_weights,
+)
 from argrad.selection._estimate import ESTIMATORS
 from argrad.selection._proxies import Weighing
 
@@ -173,7 +182,7 @@ def test_sums_have_one_order(device, rng, n):
         assert want == pytest.approx((values.sum(), (values * values).sum()), rel=1e-12)
         return
     with device():
-        found = _device_scores.weigh("test", values, n)
+        found = _device_scores.weigh("test", "weights", values, n)
     assert found == Weighing(values, n, *want)
 
 
@@ -203,3 +212,26 @@ def test_bad_numbers_are_told(device, rng, argument, bad, sentence):
             loss[:] = bad
     with device(), pytest.raises(ValueError, match=f"sensitivity_sample: {sentence}"):
         quiet(n_clusters=4, random_state=0, **given)
+
+
+@pytest.mark.parametrize("n", [1, 33, 1100])
+def test_training_weights(device, rng, n):
+    for weights in (rng.exponential(size=n), torch.tensor(rng.exponential(size=n)).half(), rng.integers(1, 9, n)):
+        for options in ({}, {"clip": 1.1}, {"clip": 0.7, "normalize": None}, {"normalize": None}):
+            want, share = training_weights(weights, **options)
+            with device():
+                found, found_share = training_weights(weights, **options)
+            assert found.dtype == want.dtype
+            assert np.array_equal(found, want)
+            assert found_share == share
+    for bad in (np.full(3, np.nan), np.zeros(3), np.zeros(0)):
+        with device(), pytest.raises(ValueError, match="training_weights: weights must be"):
+            training_weights(bad)
+
+
+def test_what_hands_out_python_objects_is_of_the_host(device):
+    with device():
+        with pytest.raises(RuntimeError, match="WeightedSubsetSampler: weights must be in host memory"):
+            WeightedSubsetSampler(np.ones(4), 2)
+        with pytest.raises(RuntimeError, match="SelectedSubset: indices must be in host memory"):
+            SelectedSubset([1, 2], np.array([0, 1]), np.ones(2))

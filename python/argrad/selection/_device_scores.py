@@ -4,6 +4,7 @@ What has one entry for each row stays on the device. What has one for each clust
 the host, where it is little: the statistics of the pilot, and the choice of pilots and of rows inside strata.
 """
 
+import math
 from typing import Any
 
 from argrad import _array, _check, _cuda, _native, _radix
@@ -20,22 +21,34 @@ MOST_CENTERS = 1 << 14
 """Of which all distances are kept at once, for the chain: 1 GiB in single precision."""
 
 
-def weigh(function: str, weights: Array | None, n: int) -> Weighing:
-    """Check the sample weights, and sum them; waits for the device."""
-    _check.weights_form(function, "sample_weight", weights, n, device=True)
+def weigh(function: str, argument: str, weights: Array | None, n: int) -> Weighing:
+    """Check weights of rows, and sum them; waits for the device."""
+    _check.weights_form(function, argument, weights, n, device=True)
     if weights is None:
         return Weighing(None, n, float(n), float(n))
     values = _array.cast(_array.raw(weights), "float64")
     draw = _cuda.full((DRAW_WORDS,), 0, "int64", values)
     _cuda.launch(values, _device.FILE, "weigh<double>", per_item(n, values), 256, values, draw, n)
-    blocks = -(-n // BLOCK_ROWS)
-    sums = _cuda.empty((2, blocks), "float64", values)
-    _launch(values, "sum_values", blocks, values, sums, n)
-    whole, squares = _totals(sums)
+    whole, squares = _sums(values, None, math.inf)
     _, positive, _, _, bad = (int(word) for word in _array.to_host(draw))
-    if bad or not 0 < whole < float("inf"):
-        _cuda.confirm((1,), _check.weights, function, "sample_weight", values, n)
+    if bad or not 0 < whole < math.inf:
+        _cuda.confirm((1,), _check.weights, function, argument, values, n)
     return Weighing(values, positive, whole, squares)
+
+
+def _sums(values: Any, clipped: Any, limit: float) -> tuple[float, float]:
+    """Sum values, cut at a limit, and their squares."""
+    n, blocks = int(values.shape[0]), -(-values.shape[0] // BLOCK_ROWS)
+    sums = _cuda.empty((2, blocks), "float64", values)
+    _launch(values, "sum_values", blocks, values, clipped, sums, n, limit)
+    return _totals(sums)
+
+
+def clip(values: Any, limit: float) -> tuple[Any, float]:
+    """The values cut at a limit, and their sum; waits for the device."""
+    clipped = _cuda.empty((int(values.shape[0]),), "float64", values)
+    whole, _ = _sums(values, clipped, limit)
+    return clipped, whole
 
 
 def _launch(like: Any, name: str, blocks: int, *args: object) -> None:

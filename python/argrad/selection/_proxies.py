@@ -112,11 +112,10 @@ class Proxies:
 class Oracle:
     """Queries losses: of an array it reads the wanted rows only."""
 
-    def __init__(self, function: str, loss: Loss, embeddings: Array) -> None:
+    def __init__(self, function: str, loss: Loss, embeddings: Array, *, device: bool) -> None:
         """Check the loss without reading or computing a value."""
         self.function, self.loss, self.like = function, loss, embeddings
-        self.queried = 0
-        self.device = _array.is_device(_array.raw(embeddings))
+        self.queried, self.device = 0, device
         if not callable(loss):
             _check.weights_form(function, "loss", loss, embeddings.shape[0], device=self.device)
 

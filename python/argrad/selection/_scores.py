@@ -14,9 +14,9 @@ BLOCK = 1024
 """Numbers that are summed one after the other, as a device does."""
 
 
-def weigh(function: str, weights: Array | None, n: int) -> Weighing:
-    """Check the sample weights, and sum them."""
-    values = _check.weights(function, "sample_weight", weights, n)
+def weigh(function: str, argument: str, weights: Array | None, n: int) -> Weighing:
+    """Check weights of rows, and sum them."""
+    values = _check.weights(function, argument, weights, n)
     if values is None:
         return Weighing(None, n, float(n), float(n))
     return Weighing(values, int(np.count_nonzero(values)), total(values), total(values * values))
@@ -28,6 +28,12 @@ def total(values: Floats) -> float:
     sums = np.add.accumulate(values[:whole].reshape(-1, BLOCK), axis=1)[:, -1]
     rest = np.add.accumulate(values[whole:])[-1:]
     return float(np.add.accumulate(np.concatenate((sums, rest)))[-1])
+
+
+def clip(values: Floats, limit: float) -> tuple[Floats, float]:
+    """The values cut at a limit, and their sum."""
+    clipped = np.minimum(values, limit)
+    return clipped, total(clipped)
 
 
 def cluster(

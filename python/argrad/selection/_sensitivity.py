@@ -138,7 +138,7 @@ def sensitivity_sample(
     """
     name = "sensitivity_sample"
     _check.matrix(name, "embeddings", embeddings, device=True)
-    on_device = _array.is_device(_array.raw(embeddings))
+    on_device = _array.is_device(_array.raw(embeddings[:1]))  # of one row, because `raw` may copy
     steps = _device_scores if on_device else _scores
     n = embeddings.shape[0]
     n_select = _check.integer(name, "n_select", n_select, low=1)
@@ -159,8 +159,8 @@ def sensitivity_sample(
     mix = _check.real(name, "mix", mix, low=0, high=1, open_low=loss is None)
     _check.choice(name, "draw", draw, DRAWS)
     _check.choice(name, "estimator", estimator, ESTIMATORS)
-    oracle = Oracle(name, loss, embeddings)
-    weighing = steps.weigh(name, sample_weight, n)
+    oracle = Oracle(name, loss, embeddings, device=on_device)
+    weighing = steps.weigh(name, "sample_weight", sample_weight, n)
     if draw != "iid" and n_select > weighing.positive:
         raise ValueError(
             f"{name}: n_select must be at most the number of rows of positive weight, {weighing.positive}, "

@@ -7,6 +7,7 @@ import numpy as np
 
 from argrad import _array, _check
 from argrad._array import Array
+from argrad.selection import _device_scores, _scores
 from argrad.selection._weighted import check_vector, weighted_sample
 
 
@@ -19,7 +20,8 @@ def training_weights(
     clipped weights are biased, with normalized ones they are means.
 
     Args:
-        weights: w, shape (s,), floating or integer, >= 0, not all zero.
+        weights: w, shape (s,), floating or integer, >= 0, not all zero; numpy array, torch tensor (CPU or CUDA) or cupy
+            array.
         clip: the largest weight, in multiples of the mean weight, > 0; None for no limit.
         normalize: `"mean1"` or None.
 
@@ -28,17 +30,16 @@ def training_weights(
 
     Raises:
         TypeError: not an array, or not of a floating or integer dtype.
-        ValueError: a bad weight (with its row) or option.
-        RuntimeError: an array on a device.
+        ValueError: a bad weight (with its row; on a device as well) or option.
 
     Gradient:
         None.
 
     Determinism:
-        A function of its arguments.
+        A function of its arguments: the same bits on any machine and a device.
 
     Cost:
-        O(s).
+        O(s). The host waits for a device two or three times, to check the weights and to learn the share.
 
     Examples:
         >>> import numpy as np
@@ -47,19 +48,18 @@ def training_weights(
         (array([0.44444444, 0.44444444, 0.44444444, 2.66666667]), 0.25)
     """
     name = "training_weights"
-    check_vector(name, weights)
-    values = _check.weights(name, "weights", weights, weights.shape[0])
-    assert values is not None
+    values = check_vector(name, weights, device=True)
+    n, steps = weights.shape[0], _device_scores if _array.is_device(values) else _scores
+    weighing = steps.weigh(name, "weights", weights, n)
+    values, left = weighing.values, weighing.total
     if normalize is not None:
         _check.choice(name, "normalize", normalize, ("mean1",))
-    total = float(values.sum())
     if clip is not None:
-        limit = _check.real(name, "clip", clip, low=0, open_low=True) * total / len(values)
-        values = np.minimum(values, limit)
-    left = float(values.sum())
+        limit = _check.real(name, "clip", clip, low=0, open_low=True) * weighing.total / n
+        values, left = steps.clip(values, limit)
     if normalize is not None:
-        values = values * (len(values) / left)
-    return _array.like(values, weights), 1 - left / total
+        values = values * (n / left)
+    return _array.like(values, weights), 1 - left / weighing.total
 
 
 class WeightedSubsetSampler:
