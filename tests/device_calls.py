@@ -84,9 +84,6 @@ CALLS = {
 NOT_ARRAYS = {"sorting.perturbed"}
 """Public functions that call a function of the user on arrays, wherever these are."""
 
-HOST_ONLY = set()
-"""Operators without kernels for a device."""
-
 
 def flat(result):
     """The arrays in a result, in order."""
