@@ -95,7 +95,7 @@ def bregman_generate(
         TypeError: A parameter of a wrong type.
         ValueError: A parameter out of range, both or neither of `penalty` and `k`, beams, or an option that the loop
             does not have.
-        RuntimeError: A model on a device.
+        RuntimeError: A model on a device that is not an NVIDIA GPU.
     """
     for option in _OPTIONS[1:]:
         value = getattr(generation_config, option.name, None)
@@ -157,7 +157,7 @@ def truncated_generate(
     Raises:
         TypeError: A parameter of a wrong type.
         ValueError: A parameter out of range, `do_sample=False`, beams, or an option that the loop does not have.
-        RuntimeError: A model on a device.
+        RuntimeError: A model on a device that is not an NVIDIA GPU.
     """
     if not generation_config.do_sample:
         raise ValueError(f"truncated_generate: do_sample must be True, got {generation_config.do_sample}")
@@ -221,7 +221,7 @@ def _length(input_ids: Tensor, model_kwargs: dict[str, Any], decoder_only: bool)
     """Return the number of tokens in each row without the padding: where draws begin to count."""
     mask = model_kwargs.get("attention_mask")
     if decoder_only and mask is not None:
-        return mask.sum(1).to("cpu")
+        return mask.sum(1)
     embedded = model_kwargs.get("inputs_embeds")
     return (input_ids if embedded is None else embedded).shape[1]
 
@@ -247,7 +247,7 @@ def _loop(
     length = _length(input_ids, model_kwargs, not is_encoder_decoder)
     ends = any(hasattr(criterion, "eos_token_id") for criterion in setting.criteria)
     record = _Record(setting)
-    going = torch.ones(len(input_ids), dtype=torch.bool)
+    going = torch.ones(len(input_ids), dtype=torch.bool, device=input_ids.device)
     step = 0
     outputs = model._prefill(input_ids, config, model_kwargs)
     while True:

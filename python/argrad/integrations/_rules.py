@@ -31,7 +31,7 @@ class Bregman:
 
     def draw(self, logits: Tensor, **place: Any) -> Tensor:
         """Return a token for each row, drawn in one pass over the logits."""
-        token, _, _ = decoding.bregman_decode(logits, **self._options(), **place)
+        token, _, _ = decoding.bregman_decode(logits, **self._options(), **_beside(logits, place))
         return token  # type: ignore[no-any-return]
 
     def widest(self, k: int) -> Bregman:
@@ -55,12 +55,18 @@ class Truncation:
 
     def draw(self, logits: Tensor, **place: Any) -> Tensor:
         """Return a token for each row."""
-        token, _, _ = decoding.truncated_decode(logits, temperature=self.temperature, **self.options, **place)
+        options = {**self.options, **_beside(logits, place)}
+        token, _, _ = decoding.truncated_decode(logits, temperature=self.temperature, **options)
         return token  # type: ignore[no-any-return]
 
     def widest(self, k: int) -> Truncation:
         """Return the rule that keeps exactly `k` tokens."""
         return replace(self, options={"top_k": k})
+
+
+def _beside(logits: Tensor, place: dict[str, Any]) -> dict[str, Any]:
+    """Return the place of the draws with its tensors on the device of the logits."""
+    return {name: x.to(logits.device) if hasattr(x, "to") else x for name, x in place.items()}
 
 
 def with_temperature(rule: Bregman | Truncation, temperature: Any) -> Bregman | Truncation:
@@ -130,4 +136,4 @@ def rows_of(function: str, row: object) -> Tensor | None:
     rows = torch.as_tensor(row)
     if rows.dim() != 1 or rows.is_floating_point():
         raise TypeError(f"{function}: row must be a list or one-dimensional tensor of integers, got {row!r}")
-    return rows.to("cpu", torch.int64)
+    return rows.to(torch.int64)

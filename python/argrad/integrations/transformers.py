@@ -13,7 +13,8 @@ processors that it is given, and `top_k` is 50 unless it is set: more than 50 to
 temperature bends the distribution. With a processor or warper of this module, pass `top_k=0, temperature=1.0` to
 `generate` and give the temperature to the processor. The other two ways do not have these traps.
 
-The model has to be in host memory: the operators have no kernels for devices yet.
+The model may be in host memory or on an NVIDIA GPU: tokens are drawn where the logits are. The loop waits for the GPU
+once a token, to see whether every row has stopped, as the library's does.
 """
 
 from __future__ import annotations

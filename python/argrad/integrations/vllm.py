@@ -18,8 +18,8 @@ A request chooses its rule by `extra_args`; one without any of these keys is lef
 
 vLLM's own `top_k`, `top_p` and `min_p` still apply, and vLLM draws. V1 calls the adapter after the temperature. V2
 calls it before, so that adapter reads the temperature of the request and hands back scores that the temperature turns
-into log q. Greedy requests (temperature 0) are left alone. The model has to run in host memory: the operators have no
-kernels for devices yet. No entry point is registered, because vLLM would load it into every engine.
+into log q. Greedy requests (temperature 0) are left alone. On a GPU each call waits for it once for each rule, to see
+which rows it can read. No entry point is registered, because vLLM would load it into every engine.
 
 A row that no rule can read (NaN, +inf, or nothing but -inf) is left as it is and reported by `logging`: an error inside
 the engine's loop would end all requests.
@@ -88,7 +88,7 @@ def apply_rules(logits: Tensor, rules: Sequence[Rule | None], temperature: Seque
     """Replace each row by the scores of its rule.
 
     Args:
-        logits: Shape (b, v), floating, in host memory. Written to.
+        logits: Shape (b, v), floating, in host memory or on an NVIDIA GPU. Written to.
         rules: A rule for each row, or None for a row that is left as it is.
         temperature: None where the logits have their temperature already; otherwise one > 0 for each row, by which the
             caller will divide afterwards.
@@ -119,19 +119,19 @@ def _apply(logits: Tensor, rows: list[int], rule: Rule, temperature: list[float]
     import torch
 
     part = logits[rows]
-    largest = part.amax(-1)  # NaN where the row has one
-    good = largest.isfinite()
-    if not good.all():
-        bad = [row for row, is_good in zip(rows, good.tolist(), strict=True) if not is_good]
+    readable = part.amax(-1).isfinite().tolist()  # NaN where the row has one
+    if not all(readable):
+        bad = [row for row, can in zip(rows, readable, strict=True) if not can]
         log.warning("rows left as they are, for they hold NaN, +inf or nothing but -inf: %s", bad)
-        part, rows = part[good], [row for row in rows if row not in bad]
-        temperature = None if temperature is None else torch.tensor(temperature)[good].tolist()
+        part = part[[i for i, can in enumerate(readable) if can]]
+        temperature = temperature and [t for t, can in zip(temperature, readable, strict=True) if can]
+        rows = [row for row in rows if row not in bad]
     if not rows:
         return
     if temperature is None:
         logits[rows] = _rules.log_probabilities(rule, part)
         return
-    degrees = torch.tensor(temperature, dtype=torch.float64)
+    degrees = torch.tensor(temperature, dtype=torch.float64, device=logits.device)
     scores = _rules.log_probabilities(_rules.with_temperature(rule, degrees), part)
     logits[rows] = scores * degrees[:, None].to(scores.dtype)
 
@@ -151,8 +151,8 @@ class _Common:
 
     def _start(self, device: object) -> None:
         # Here, where the engine starts: an error in its loop would end all requests.
-        if str(device).split(":")[0] != "cpu":
-            raise RuntimeError(f"{type(self).__name__}: the model must run on the CPU, got device {device}")
+        if str(device).split(":")[0] not in ("cpu", "cuda"):
+            raise RuntimeError(f"{type(self).__name__}: the model must run on a CPU or an NVIDIA GPU, got {device}")
         self.rules = {}
 
     def _add(self, slot: int, sampling_params: Any) -> bool:
