@@ -77,6 +77,24 @@ def test_classes_without_a_table_are_read_all_the_same():
     assert numbers.strip() == str(torch.cat([y, gradient]).flatten().tolist())
 
 
+LENT = """
+import torch
+from argrad import _torch
+from argrad.decoding import truncated_decode
+x = torch.linspace(-1.0, 1.0, 900).reshape(1, 3, 300)
+truncated_decode(x, top_p=0.9, seed=0)
+array = _torch.lend(x[:, -1])
+print(array is not None and (array == x[:, -1].numpy()).all() and array.strides == (1200, 4))
+"""
+
+
+def test_rows_are_lent_after_the_first_call_of_any_function():
+    if not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"):
+        pytest.skip("torch has no table of functions")
+    done = subprocess.run([sys.executable, "-P", "-c", LENT], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+
+
 def test_a_tensor_lives_no_longer_for_having_been_read():
     import gc
     import weakref

@@ -72,12 +72,13 @@ def build(name: str, operator: Operator) -> Callable[..., Any]:
 
 @functools.cache
 def special_route() -> Callable[[], bool]:
-    """Return a function that tells whether a call needs the full route through the dispatcher."""
+    """Return a function that tells whether a call needs the full route; from now on tensors become arrays natively."""
     import torch
 
     functorch_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
     modes_active = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
     forward_ad: Any = torch.autograd.forward_ad
+    _native.connect(torch.Tensor, getattr(torch.Tensor, "__dlpack_c_exchange_api__", None))  # torch >= 2.10
 
     def special() -> bool:
         """Tell whether a transform, a dispatch mode (a tracer) or forward mode is on."""
@@ -127,7 +128,6 @@ def _compute(
     places, count, single = schema.tensors, len(schema.returns), torch.float32
     tensor, memory, borrow = _array.tensor, _array.memory, _native.borrow
     wide = (torch.float32, torch.float64)
-    _native.connect(torch.Tensor, getattr(torch.Tensor, "__dlpack_c_exchange_api__", None))  # torch >= 2.10
 
     def compute(*args: Any) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
         dtype, host = single, True

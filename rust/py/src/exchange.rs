@@ -114,7 +114,8 @@ fn view<'py>(tensor: &Bound<'py, PyAny>, describe: Describe) -> PyResult<Option<
         unsafe { (std::slice::from_raw_parts(found.shape, ndim), std::slice::from_raw_parts(found.strides, ndim)) };
     let mut count = 1;
     for (&n, &stride) in shape.iter().zip(strides).rev() {
-        if stride != count {
+        // The stride of a single item is never used: the last logits of one sequence keep that of the sequence.
+        if n != 1 && stride != count {
             return Ok(None);
         }
         count *= n;
