@@ -81,13 +81,13 @@ pub type Masses = [[f64; WIDTH]; 3];
 /// the weight.
 pub type Four<T> = [[T; WIDTH]; 4];
 
-/// The leaf in fours of vectors; the last is filled up with -inf in `last`.
+/// The leaf in fours of vectors; the last is filled up in `last`.
 #[inline(always)]
-pub fn fours<'a, T: Logit>(leaf: &'a [T], last: &'a mut Option<Four<T>>) -> impl Iterator<Item = &'a Four<T>> {
+pub fn fours<'a, T: Copy>(leaf: &'a [T], last: &'a mut Option<Four<T>>, with: T) -> impl Iterator<Item = &'a Four<T>> {
     let (fours, _) = leaf.as_chunks::<WIDTH>().0.as_chunks::<4>();
     let rest = &leaf[fours.len() * 4 * WIDTH..];
     if !rest.is_empty() {
-        let last = last.insert([[-T::INFINITY; WIDTH]; 4]);
+        let last = last.insert([[with; WIDTH]; 4]);
         last.as_flattened_mut()[..rest.len()].copy_from_slice(rest);
     }
     fours.iter().chain(&*last)
@@ -102,7 +102,7 @@ fn masses_lanes<T: Logit>(
     masses: &mut Masses,
 ) {
     let mut last = None;
-    for (number, four) in fours(leaf, &mut last).enumerate() {
+    for (number, four) in fours(leaf, &mut last, -T::INFINITY).enumerate() {
         let (mut e, mut sums) = ([[T::ZERO; WIDTH]; 4], [[T::ZERO; WIDTH]; 3]);
         for (e, x) in e.iter_mut().zip(four) {
             *e = std::array::from_fn(|l| decay.weight(x[l]));
@@ -227,14 +227,12 @@ pub fn sweep_few<T: Logit>(
         let next = next.get(start..start + leaf.len()).unwrap_or_default();
         T::reach(leaf, start, least, &decay, &mut masses, all, next);
     }
+    one.clear();
+    two.clear();
     let mass = total(&masses[0]);
-    for leaf in all.values.chunks(LEAF) {
-        T::masses(leaf, brackets, &decay, &mut [Marks::NONE; 2], &mut masses, &[]);
-    }
-    for (((bracket, list), above), mass) in brackets.iter().zip([one, two]).zip(&mut found).zip(&masses[1..]) {
-        list.clear();
-        above.count = T::part(all, *bracket, list);
-        above.mass = total(mass);
+    let counts = T::split(all, brackets, &decay, &mut masses, [one, two]);
+    for ((above, count), mass) in found.iter_mut().zip(counts).zip(&masses[1..]) {
+        (above.count, above.mass) = (count, total(mass));
     }
     (mass, found)
 }
@@ -243,6 +241,24 @@ pub fn sweep_few<T: Logit>(
 pub fn reach<T: Logit>(leaf: &[T], start: usize, least: T, decay: &Decay<T>, sums: &mut Masses, list: &mut List<T>) {
     masses(leaf, &[], decay, &mut [Marks::NONE; 2], sums);
     list::inside_any(leaf, start, Bracket { low: least, high: T::INFINITY }, list);
+}
+
+/// See [`Logit::split`].
+pub fn split<T: Logit>(
+    all: &List<T>,
+    brackets: &[Bracket<T>],
+    decay: &Decay<T>,
+    sums: &mut Masses,
+    lists: [&mut List<T>; 2],
+) -> [usize; 2] {
+    for leaf in all.values.chunks(LEAF) {
+        masses(leaf, brackets, decay, &mut [Marks::NONE; 2], sums);
+    }
+    let mut above = [0; 2];
+    for ((bracket, list), above) in brackets.iter().zip(lists).zip(&mut above) {
+        *above = list::part(all, *bracket, list);
+    }
+    above
 }
 
 /// Bins of the logits of a sample.

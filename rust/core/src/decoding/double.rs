@@ -1,10 +1,10 @@
 //! The same loops over all logits in double precision, as compilers make them.
 
-pub use crate::decoding::cut::places;
 use crate::decoding::cut::{self, Bracket, Marks, Masses};
+pub use crate::decoding::cut::{places, split};
 pub use crate::decoding::leaf::maxima;
 use crate::decoding::list::List;
-pub use crate::decoding::list::{inside_any as inside, part};
+pub use crate::decoding::list::{above, inside_any as inside, measure, part};
 use crate::decoding::logit::Decay;
 pub use crate::decoding::select::gather;
 

@@ -93,26 +93,45 @@ impl<T: Logit> List<T> {
         (self.values.capacity() + self.weights.capacity()) * size_of::<T>() + self.places.capacity() * size_of::<u32>()
     }
 
-    /// Fills in the weights.
-    pub fn weigh(&mut self, statistics: &Statistics) {
+    /// Fills in the weights; the least logit and the greatest, and the sums over all.
+    pub fn measure(&mut self, statistics: &Statistics) -> ((T, T), Prefix) {
+        let decay = Decay::new(T::of(statistics.maximum), statistics.temperature);
         self.weights.resize(self.values.len(), T::ZERO);
-        weigh(&self.values, &mut self.weights, &Decay::new(T::of(statistics.maximum), statistics.temperature));
+        let (range, sums) = T::measure(&self.values, &mut self.weights, &decay, T::of(statistics.maximum));
+        (range, prefix((self.values.len(), sums), -T::INFINITY, statistics))
     }
 
-    /// The sums over the tokens from `least` on.
-    pub fn above(&self, least: T, statistics: &Statistics) -> Prefix {
-        let (count, [mass, fall]) = sums(&self.values, &self.weights, least, T::of(statistics.maximum));
-        let last = Token { logit: least.wide(), index: u32::MAX };
-        Prefix { count, mass, moment: -fall / statistics.temperature, last }
+    /// The sums over the tokens from each of two logits on; they were measured.
+    pub fn above(&self, least: [T; 2], statistics: &Statistics) -> [Prefix; 2] {
+        let [one, two] = T::above(&self.values, &self.weights, least, T::of(statistics.maximum));
+        [prefix(one, least[0], statistics), prefix(two, least[1], statistics)]
     }
 
     /// Keeps the tokens inside the bracket.
-    pub fn keep(&mut self, bracket: Bracket<T>, spare: &mut Self, statistics: &Statistics) {
+    pub fn keep(&mut self, bracket: Bracket<T>, spare: &mut Self) {
         spare.clear();
         T::part(self, bracket, spare);
-        spare.weigh(statistics);
         std::mem::swap(self, spare);
     }
+}
+
+/// How many tokens there are, SUM e and SUM e (maximum - l).
+pub type Sums = (usize, [f64; 2]);
+
+fn prefix<T: Logit>((count, [mass, fall]): Sums, least: T, statistics: &Statistics) -> Prefix {
+    let last = Token { logit: least.wide(), index: u32::MAX };
+    Prefix { count, mass, moment: -fall / statistics.temperature, last }
+}
+
+/// See [`Logit::measure`].
+pub fn measure<T: Logit>(values: &[T], weights: &mut [T], decay: &Decay<T>, maximum: T) -> ((T, T), [f64; 2]) {
+    weigh(values, weights, decay);
+    (range(values), sums(values, weights, -T::INFINITY, maximum).1)
+}
+
+/// See [`Logit::above`].
+pub fn above<T: Logit>(values: &[T], weights: &[T], least: [T; 2], maximum: T) -> [Sums; 2] {
+    least.map(|least| sums(values, weights, least, maximum))
 }
 
 /// See [`Logit::part`].
@@ -135,7 +154,7 @@ dispatch! {
 }
 
 #[inline(always)]
-fn sums_lanes<T: Logit>(values: &[T], weights: &[T], least: T, maximum: T) -> (usize, [f64; 2]) {
+fn sums_lanes<T: Logit>(values: &[T], weights: &[T], least: T, maximum: T) -> Sums {
     let (mut masses, mut falls, mut counts) = ([0.0; WIDTH], [0.0; WIDTH], [T::ZERO; WIDTH]);
     let ((pieces, rest), (heavy, few)) = (values.as_chunks::<WIDTH>(), weights.as_chunks::<WIDTH>());
     let ((fours, more), (heavies, some)) = (pieces.as_chunks::<4>(), heavy.as_chunks::<4>());
@@ -169,5 +188,5 @@ fn sums_lanes<T: Logit>(values: &[T], weights: &[T], least: T, maximum: T) -> (u
 }
 
 dispatch! {
-    fn sums<T: Logit>(values: &[T], weights: &[T], least: T, maximum: T) -> (usize, [f64; 2]) = sums_lanes
+    fn sums<T: Logit>(values: &[T], weights: &[T], least: T, maximum: T) -> Sums = sums_lanes
 }

@@ -1,7 +1,7 @@
 //! The two number types of logits: keys in the order of their values, and the exponential of the sums.
 
 use crate::decoding::cut::{Bracket, Marks, Masses, Room};
-use crate::decoding::list::List;
+use crate::decoding::list::{List, Sums};
 use crate::decoding::row::Memory;
 use crate::decoding::{double, single};
 use crate::lent::Store;
@@ -121,8 +121,21 @@ pub trait Logit: Real {
         list: &mut List<Self>,
         next: &[Self],
     );
+    /// Adds SUM e over the tokens of a list above each of one or two brackets, appends those inside to a list for each, and
+    /// returns how many are above.
+    fn split(
+        all: &List<Self>,
+        brackets: &[Bracket<Self>],
+        decay: &Decay<Self>,
+        masses: &mut Masses,
+        lists: [&mut List<Self>; 2],
+    ) -> [usize; 2];
     /// Appends the tokens of a list that are inside the bracket, and returns how many are above it.
     fn part(list: &List<Self>, bracket: Bracket<Self>, out: &mut List<Self>) -> usize;
+    /// Fills in e of each token; the least logit and the greatest, and SUM e and SUM e (maximum - l).
+    fn measure(values: &[Self], weights: &mut [Self], decay: &Decay<Self>, maximum: Self) -> ((Self, Self), [f64; 2]);
+    /// The sums over the tokens from each of two logits on.
+    fn above(values: &[Self], weights: &[Self], least: [Self; 2], maximum: Self) -> [Sums; 2];
     /// See [`places`](crate::decoding::cut::places).
     fn places<'a>(marks: &Marks, room: &'a mut Room) -> (&'a [u32], usize);
     /// The integer next to a number >= 0 and < 2^15.
@@ -218,8 +231,28 @@ macro_rules! logit {
             ) {
                 $loops::reach(leaf, start, least, decay, masses, list, next);
             }
+            fn split(
+                all: &List<Self>,
+                brackets: &[Bracket<Self>],
+                decay: &Decay<Self>,
+                masses: &mut Masses,
+                lists: [&mut List<Self>; 2],
+            ) -> [usize; 2] {
+                $loops::split(all, brackets, decay, masses, lists)
+            }
             fn part(list: &List<Self>, bracket: Bracket<Self>, out: &mut List<Self>) -> usize {
                 $loops::part(list, bracket, out)
+            }
+            fn measure(
+                values: &[Self],
+                weights: &mut [Self],
+                decay: &Decay<Self>,
+                maximum: Self,
+            ) -> ((Self, Self), [f64; 2]) {
+                $loops::measure(values, weights, decay, maximum)
+            }
+            fn above(values: &[Self], weights: &[Self], least: [Self; 2], maximum: Self) -> [Sums; 2] {
+                $loops::above(values, weights, least, maximum)
             }
             fn places<'a>(marks: &Marks, room: &'a mut Room) -> (&'a [u32], usize) {
                 $loops::places(marks, room)

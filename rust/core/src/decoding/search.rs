@@ -11,7 +11,7 @@
 
 use crate::decoding::cut::{self, BINS, Bracket};
 use crate::decoding::leaf::WIDTH;
-use crate::decoding::list::{self, List};
+use crate::decoding::list::List;
 use crate::decoding::logit::Logit;
 use crate::decoding::order::{Prefix, compare, weighed};
 use crate::decoding::row::Token;
@@ -141,29 +141,27 @@ pub fn narrow<T: Logit>(
     statistics: &Statistics,
     stop: Stop,
 ) -> Option<[Prefix; 2]> {
-    let (mut base, mut whole, mut by_value) = (base, base, true);
-    if list.values.len() > FEW {
-        list.weigh(statistics);
-        whole = base.and(&list.above(-T::INFINITY, statistics));
-    }
+    let (mut base, mut whole, mut by_value) = (base, None, true);
     while list.values.len() > FEW {
-        let ((low, high), count) = (list::range(&list.values), list.values.len());
+        let (((low, high), sums), count) = (list.measure(statistics), list.values.len());
         if low >= high {
             return walk_ties(base, list, statistics, stop);
         }
+        let all = *whole.get_or_insert_with(|| base.and(&sums));
         let above = T::value(T::after(high.key()));
         let (mut bracket, middle) = (Bracket { low, high: above }, [T::value(T::between(low.key(), above.key())); 2]);
         let (first, ends) =
-            (base, if by_value { ends((low, high), &[base, whole], count, statistics, stop) } else { middle });
-        for end in ends.into_iter().filter(|&end| end > low && end < above) {
-            let here = first.and(&list.above(end, statistics));
+            (base, if by_value { ends((low, high), &[base, all], count, statistics, stop) } else { middle });
+        let sums = list.above(ends, statistics);
+        for (end, sums) in ends.into_iter().zip(&sums).filter(|&(end, _)| end > low && end < above) {
+            let here = first.and(sums);
             if stop(&here) {
-                (bracket.low, whole) = (end, here);
+                (bracket.low, whole) = (end, Some(here));
                 break;
             }
             (bracket.high, base) = (end, here);
         }
-        list.keep(bracket, spare, statistics);
+        list.keep(bracket, spare);
         // Of logits that are far apart, numbers in the order of their bits are halved sooner.
         by_value = !by_value || list.values.len() < count / 2;
     }

@@ -2,11 +2,11 @@
 
 use crate::decoding::cut::{self, Bracket, Marks, Masses, Room};
 use crate::decoding::leaf;
-use crate::decoding::list::{self, List};
+use crate::decoding::list::{self, List, Sums};
 use crate::decoding::logit::Decay;
 use crate::decoding::select;
 #[cfg(target_arch = "x86_64")]
-use crate::decoding::wide;
+use crate::decoding::wide::{self, lists};
 
 /// See [`leaf::maxima`].
 #[inline]
@@ -85,15 +85,60 @@ pub fn reach(
     cut::reach(leaf, start, least, decay, masses, list);
 }
 
+/// See [`Logit::split`](crate::decoding::Logit::split).
+#[inline]
+pub fn split(
+    all: &List<f32>,
+    brackets: &[Bracket<f32>],
+    decay: &Decay<f32>,
+    masses: &mut Masses,
+    lists: [&mut List<f32>; 2],
+) -> [usize; 2] {
+    #[cfg(target_arch = "x86_64")]
+    if crate::simd::level() == crate::simd::Level::Avx512 {
+        // SAFETY: as above.
+        return unsafe {
+            match *brackets {
+                [one, two, ..] => lists::split(all, [one, two], decay, masses, lists),
+                [one] => lists::split(all, [one], decay, masses, lists),
+                [] => [0; 2],
+            }
+        };
+    }
+    cut::split(all, brackets, decay, masses, lists)
+}
+
 /// See [`list::part`].
 #[inline]
 pub fn part(list: &List<f32>, bracket: Bracket<f32>, out: &mut List<f32>) -> usize {
     #[cfg(target_arch = "x86_64")]
     if crate::simd::level() == crate::simd::Level::Avx512 {
         // SAFETY: as above.
-        return unsafe { wide::part(list, bracket, out) };
+        return unsafe { lists::part(list, bracket, out) };
     }
     list::part(list, bracket, out)
+}
+
+/// See [`Logit::measure`](crate::decoding::Logit::measure).
+#[inline]
+pub fn measure(values: &[f32], weights: &mut [f32], decay: &Decay<f32>, maximum: f32) -> ((f32, f32), [f64; 2]) {
+    #[cfg(target_arch = "x86_64")]
+    if crate::simd::level() == crate::simd::Level::Avx512 {
+        // SAFETY: as above.
+        return unsafe { lists::measure(values, weights, decay, maximum) };
+    }
+    list::measure(values, weights, decay, maximum)
+}
+
+/// See [`Logit::above`](crate::decoding::Logit::above).
+#[inline]
+pub fn above(values: &[f32], weights: &[f32], least: [f32; 2], maximum: f32) -> [Sums; 2] {
+    #[cfg(target_arch = "x86_64")]
+    if crate::simd::level() == crate::simd::Level::Avx512 {
+        // SAFETY: as above.
+        return unsafe { lists::above(values, weights, least, maximum) };
+    }
+    list::above(values, weights, least, maximum)
 }
 
 /// See [`cut::places`].

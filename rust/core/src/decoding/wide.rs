@@ -1,18 +1,21 @@
 //! Loops with instructions of AVX-512 that compilers do not find by themselves: a vector's comparison as bits, the largest
 //! of its lanes, those of its lanes that are marked. They are exact, so every level gives the same result.
 
+pub mod lists;
+
 use crate::decoding::Logit;
 use crate::decoding::cut::{self, Bracket, Marks, Masses, Room, fours};
 use crate::decoding::leaf::WIDTH;
 use crate::decoding::list::List;
 use crate::decoding::logit::Decay;
 use std::arch::x86_64::{
-    __m512, __m512i, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_UNORD_Q, _MM_HINT_T1, _mm_prefetch, _mm512_add_epi32, _mm512_add_ps,
-    _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_loadu_ps,
-    _mm512_loadu_si512, _mm512_mask_add_ps, _mm512_mask_cmp_ps_mask, _mm512_mask_max_ps, _mm512_maskz_add_epi32,
-    _mm512_maskz_compress_epi32, _mm512_maskz_compress_ps, _mm512_maskz_loadu_epi32, _mm512_maskz_loadu_ps,
-    _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_reduce_max_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32,
-    _mm512_slli_epi32, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
+    __m512, __m512d, __m512i, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_UNORD_Q, _MM_HINT_T1, _mm_prefetch, _mm512_add_epi32,
+    _mm512_add_pd, _mm512_add_ps, _mm512_castps_si512, _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
+    _mm512_cvtps_pd, _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_loadu_pd, _mm512_loadu_ps,
+    _mm512_mask_add_ps, _mm512_mask_cmp_ps_mask, _mm512_mask_max_ps, _mm512_maskz_add_epi32,
+    _mm512_maskz_compress_epi32, _mm512_maskz_compress_ps, _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps, _mm512_max_ps,
+    _mm512_reduce_max_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_slli_epi32, _mm512_storeu_pd,
+    _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
 };
 
 #[inline]
@@ -111,8 +114,8 @@ pub fn inside(values: &[f32], start: usize, bracket: Bracket<f32>, list: &mut Li
     reached - count
 }
 
-/// [`Decay`] in vectors.
-struct Wide {
+/// [`Decay`] in vectors; mostly nothing is subtracted first.
+struct Wide<const SHIFTED: bool> {
     high: __m512,
     low: __m512,
     top: __m512,
@@ -124,7 +127,7 @@ struct Wide {
 
 const ROUND: f32 = 1.5 * (1 << 23) as f32;
 
-impl Wide {
+impl<const SHIFTED: bool> Wide<SHIFTED> {
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn new(decay: &Decay<f32>) -> Self {
@@ -144,7 +147,7 @@ impl Wide {
     #[target_feature(enable = "avx512f")]
     fn weight(&self, x: __m512) -> __m512 {
         let live = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(x, self.floor);
-        let x = _mm512_sub_ps(x, self.shift);
+        let x = if SHIFTED { _mm512_sub_ps(x, self.shift) } else { x };
         let grid = _mm512_add_ps(_mm512_fmsub_ps(x, self.high, self.top), _mm512_set1_ps(ROUND));
         let n = _mm512_sub_ps(grid, self.base);
         let r = _mm512_fmadd_ps(x, self.low, _mm512_sub_ps(_mm512_fmsub_ps(x, self.high, n), self.part));
@@ -167,12 +170,28 @@ pub fn masses<const N: usize>(
     masses: &mut Masses,
     next: &[f32],
 ) {
-    let decay = Wide::new(decay);
-    let mut last = None;
-    for (number, [a, b, c, d]) in fours(leaf, &mut last).enumerate() {
+    if decay.shift == 0.0 {
+        masses_of::<N, false>(leaf, brackets, decay, marks, masses, next);
+    } else {
+        masses_of::<N, true>(leaf, brackets, decay, marks, masses, next);
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
+fn masses_of<const N: usize, const SHIFTED: bool>(
+    leaf: &[f32],
+    brackets: [Bracket<f32>; N],
+    decay: &Decay<f32>,
+    marks: &mut [Marks; 2],
+    masses: &mut Masses,
+    next: &[f32],
+) {
+    let (decay, mut last) = (Wide::<SHIFTED>::new(decay), None);
+    let mut sums = [Lanes::load(&masses[0]), Lanes::load(&masses[1]), Lanes::load(&masses[2])];
+    for (number, [a, b, c, d]) in fours(leaf, &mut last, -f32::INFINITY).enumerate() {
         let x = [load(a), load(b), load(c), load(d)];
         let e = [decay.weight(x[0]), decay.weight(x[1]), decay.weight(x[2]), decay.weight(x[3])];
-        add(&mut masses[0], _mm512_add_ps(_mm512_add_ps(e[0], e[1]), _mm512_add_ps(e[2], e[3])));
+        sums[0].add(four(e));
         for n in 0..N {
             let (low, high) = (_mm512_set1_ps(brackets[n].low), _mm512_set1_ps(brackets[n].high));
             let mut reach = [0; 4];
@@ -181,16 +200,13 @@ pub fn masses<const N: usize>(
                 marks[n].high[number * 4 + i] = reach[i];
                 marks[n].low[number * 4 + i] = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(x[i], low);
             }
-            let one = _mm512_maskz_mov_ps(reach[0], e[0]);
-            let one = _mm512_mask_add_ps(one, reach[1], one, e[1]);
-            let two = _mm512_maskz_mov_ps(reach[2], e[2]);
-            let two = _mm512_mask_add_ps(two, reach[3], two, e[3]);
-            add(&mut masses[n + 1], _mm512_add_ps(one, two));
+            sums[n + 1].add(marked(e, reach));
         }
         for i in 0..4 {
             fetch(next, (number * 4 + i) * WIDTH);
         }
     }
+    sums.iter().zip(masses).for_each(|(sums, masses)| sums.store(masses));
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,popcnt")]
@@ -203,14 +219,31 @@ pub fn reach(
     list: &mut List<f32>,
     next: &[f32],
 ) {
-    let (decay, bound, step) = (Wide::new(decay), _mm512_set1_ps(least), _mm512_set1_epi32(16));
+    if decay.shift == 0.0 {
+        reach_of::<false>(leaf, start, least, decay, masses, list, next);
+    } else {
+        reach_of::<true>(leaf, start, least, decay, masses, list, next);
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,popcnt")]
+fn reach_of<const SHIFTED: bool>(
+    leaf: &[f32],
+    start: usize,
+    least: f32,
+    decay: &Decay<f32>,
+    masses: &mut Masses,
+    list: &mut List<f32>,
+    next: &[f32],
+) {
+    let (decay, bound, step) = (Wide::<SHIFTED>::new(decay), _mm512_set1_ps(least), _mm512_set1_epi32(16));
     let mut lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     lanes = _mm512_add_epi32(lanes, _mm512_set1_epi32(start as i32));
-    let (mut out, mut last) = (Out::new(list, leaf.len()), None);
-    for (number, [a, b, c, d]) in fours(leaf, &mut last).enumerate() {
+    let (mut out, mut last, mut sums) = (Out::new(list, leaf.len()), None, [Lanes::load(&masses[0])]);
+    for (number, [a, b, c, d]) in fours(leaf, &mut last, -f32::INFINITY).enumerate() {
         let x = [load(a), load(b), load(c), load(d)];
         let e = [decay.weight(x[0]), decay.weight(x[1]), decay.weight(x[2]), decay.weight(x[3])];
-        add(&mut masses[0], _mm512_add_ps(_mm512_add_ps(e[0], e[1]), _mm512_add_ps(e[2], e[3])));
+        sums[0].add(four(e));
         for i in 0..4 {
             // SAFETY: no more lanes are marked than the leaf has numbers: it is filled up with -inf.
             unsafe { out.append(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(x[i], bound), x[i], lanes) };
@@ -218,32 +251,9 @@ pub fn reach(
             fetch(next, (number * 4 + i) * WIDTH);
         }
     }
+    sums[0].store(&mut masses[0]);
     // SAFETY: all were written.
     unsafe { out.close() };
-}
-
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,popcnt")]
-pub fn part(list: &List<f32>, bracket: Bracket<f32>, out: &mut List<f32>) -> usize {
-    let (low, high) = (_mm512_set1_ps(bracket.low), _mm512_set1_ps(bracket.high));
-    let ((pieces, rest), (places, few)) = (list.values.as_chunks::<16>(), list.places.as_chunks::<16>());
-    let (mut out, mut reached) = (Out::new(out, list.values.len()), 0);
-    let mut append = |x: __m512, place: __m512i, lanes: u16| {
-        let mask = _mm512_mask_cmp_ps_mask::<_CMP_GE_OQ>(lanes, x, low);
-        reached += mask.count_ones() as usize;
-        // SAFETY: no more lanes are marked than the list has tokens.
-        unsafe { out.append(_mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(mask, x, high), x, place) };
-    };
-    for (piece, places) in pieces.iter().zip(places) {
-        // SAFETY: the array has sixteen numbers.
-        append(load(piece), unsafe { _mm512_loadu_si512(places.as_ptr().cast()) }, u16::MAX);
-    }
-    let (x, lanes) = load_some(rest);
-    // SAFETY: no lane beyond the places is read: there are as many as values.
-    append(x, unsafe { _mm512_maskz_loadu_epi32(lanes, few.as_ptr().cast()) }, lanes);
-    let count = out.count;
-    // SAFETY: all were written.
-    unsafe { out.close() };
-    reached - count
 }
 
 /// The end of a list, to which lanes are appended by whole vectors: those beyond are overwritten or never looked at.
@@ -288,15 +298,52 @@ impl<'a> Out<'a> {
     }
 }
 
-#[inline]
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
-fn add(masses: &mut [f64; WIDTH], sum: __m512) {
-    let mut lanes = [0.0f32; WIDTH];
-    // SAFETY: the array has sixteen numbers.
-    unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), sum) };
-    for (mass, lane) in masses.iter_mut().zip(lanes) {
-        *mass += f64::from(lane);
+/// Sums of sixteen lanes in double precision.
+#[derive(Clone, Copy)]
+struct Lanes([__m512d; 2]);
+
+impl Lanes {
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn load(lanes: &[f64; WIDTH]) -> Self {
+        // SAFETY: the array has sixteen numbers.
+        Self(unsafe { [_mm512_loadu_pd(lanes.as_ptr()), _mm512_loadu_pd(lanes.as_ptr().add(8))] })
     }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn add(&mut self, x: __m512) {
+        self.0[0] = _mm512_add_pd(self.0[0], _mm512_cvtps_pd(_mm512_castps512_ps256(x)));
+        self.0[1] = _mm512_add_pd(self.0[1], _mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(x)));
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn store(&self, lanes: &mut [f64; WIDTH]) {
+        // SAFETY: the array has sixteen numbers.
+        unsafe {
+            _mm512_storeu_pd(lanes.as_mut_ptr(), self.0[0]);
+            _mm512_storeu_pd(lanes.as_mut_ptr().add(8), self.0[1]);
+        }
+    }
+}
+
+/// The sum of four vectors, pairwise.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn four(e: [__m512; 4]) -> __m512 {
+    _mm512_add_ps(_mm512_add_ps(e[0], e[1]), _mm512_add_ps(e[2], e[3]))
+}
+
+/// The same of the lanes that are marked.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn marked(e: [__m512; 4], marks: [u16; 4]) -> __m512 {
+    let one = _mm512_maskz_mov_ps(marks[0], e[0]);
+    let one = _mm512_mask_add_ps(one, marks[1], one, e[1]);
+    let two = _mm512_maskz_mov_ps(marks[2], e[2]);
+    let two = _mm512_mask_add_ps(two, marks[3], two, e[3]);
+    _mm512_add_ps(one, two)
 }
 
 /// Asks for what stands from `place` on, where there is anything.
