@@ -149,3 +149,36 @@ def test_equal_to_transformers():
         assert torch.equal(found > 0, expected > 0), (v, temperature, rules)
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
         compared += 2
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_plain_numbers_on_the_short_way_are_those_on_the_long_way(name, rng):
+    x = torch.randn(3, 700)
+    truncated_decode(x, seed=0)  # the first call goes the long way
+    for temperature in (0.0, 1.3):
+        for rules in ({name: NUMBERS[name](rng)}, {name: NUMBERS[name](rng), "top_k": 9}):
+            seed, step = int(rng.integers(2**63)) * 2 + 1, int(rng.integers(2**32))
+            found = truncated_decode(x, temperature=temperature, seed=seed, step=step, **rules)
+            expected = truncated_decode(x.numpy(), temperature=temperature, seed=seed, step=step, **rules)
+            for a, b in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(a.numpy(), b)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"temperature": -1.0}, {"temperature": np.nan}, {"temperature": np.inf}, {"top_p": 1.5}, {"top_k": 0},
+        {"top_k": 2.5}, {"top_k": -(2**70)}, {"epsilon": 1.0}, {"surprise": np.inf}, {"p_less": 0.5}, {"seed": -1},
+        {"seed": 2**64}, {"seed": 1.0}, {"step": 2**32}, {"step": True}, {"top_p": "a"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_bad_numbers_are_refused_as_beside_arrays(bad):
+    x = torch.randn(2, 300)
+    truncated_decode(x, seed=0)
+    errors = []
+    for logits in (x, x.numpy()):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            truncated_decode(logits, **{"seed": 0, **bad})
+        errors.append((caught.type, str(caught.value)))
+    assert errors[0] == errors[1]

@@ -62,6 +62,7 @@ __all__ = [
     "perturbed_points",
     "perturbed_pull",
     "pilot_rows",
+    "plain_truncated_decode",
     "prepare",
     "sample",
     "sample_rows",
@@ -526,6 +527,13 @@ _Draws: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float
 def truncate(
     function: str, x: NDArray[np.floating[Any]], options: _Rules, width: int | None
 ) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.int64]]: ...
+def plain_truncated_decode(
+    function: str,
+    x: NDArray[np.floating[Any]],
+    temperature: object,
+    numbers: tuple[object, ...],
+    place: tuple[object, object],
+) -> _Draws | None: ...
 def truncated_decode(function: str, x: NDArray[np.floating[Any]], options: _Rules, place: _Place) -> _Draws: ...
 def sample(
     function: str,

@@ -311,16 +311,10 @@ def truncated_decode(
     """
     less = None if p_less is False else p_less
     rules = (top_h, top_k, top_p, min_p, typical_p, epsilon, eta, top_n_sigma, less, surprise)
-    if (
-        order is None
-        and max_k is None
-        and row is None
-        and (where := _draws.alone(seed, step)) is not None
-        and (plain := _plain(temperature, rules)) is not None
-        and (array := _torch.lend(logits)) is not None
-        and array.size
-    ):
-        return _draws.tensors(_native.truncated_decode("truncated_decode", array, plain, where))
+    if order is None and max_k is None and row is None and (array := _torch.lend(logits)) is not None:
+        found = _native.plain_truncated_decode("truncated_decode", array, temperature, rules, (seed, step))
+        if found is not None:
+            return _draws.tensors(found)
     request = enter("truncated_decode", logits, temperature, rules, order, max_k)
     place = _draws.place(request.rows, seed, row, step)
     direct = _torch.is_direct([*request.arrays(), *place.arrays()])
@@ -333,26 +327,6 @@ def truncated_decode(
     else:
         token, size, bits = _decode(host, *numbers)
     return token, size, _rows.wide(bits)
-
-
-def _plain(temperature: object, rules: Sequence[object]) -> tuple[Any, list[tuple[str, Any]], None] | None:
-    """Return what the kernels take if the numbers are floats and integers in their ranges; None for all else."""
-    if type(temperature) is not float or not 0.0 <= temperature < math.inf:
-        return None
-    found: list[tuple[str, Any]] = []
-    for name, x in zip(ORDER, rules, strict=True):
-        if x is None:
-            continue
-        if type(x) is float:
-            low, high, below = _BOUNDS.get(name, (math.inf, -math.inf, True))
-            if not (low <= x < high or (x == high and not below)):
-                return None
-            found.append((name, x))
-        elif name == "top_k" and type(x) is int and x >= 1:
-            found.append((name, float(x)))
-        else:
-            return None
-    return temperature, found, None
 
 
 def _options(temperature: Any, *rest: Any) -> tuple[Any, list[tuple[str, Any]], int | None]:

@@ -31,7 +31,7 @@ pub enum Rule {
     Surprise,
 }
 
-/// Rules by the names of the arguments.
+/// Rules by the names of the arguments, in the order in which they are applied when no other is given.
 const NAMES: [(&str, Rule); 10] = [
     ("top_h", Rule::TopH),
     ("top_k", Rule::TopK),
@@ -55,12 +55,20 @@ impl Rule {
         found.map(|&(_, rule)| rule).ok_or_else(|| invalid!("order must have names of rules, got {name:?}"))
     }
 
+    /// The rules in the order in which they are applied when no other is given.
+    pub fn all() -> impl Iterator<Item = Self> {
+        NAMES.iter().map(|&(_, rule)| rule)
+    }
+
     fn name(self) -> &'static str {
         NAMES.iter().find(|(_, rule)| *rule == self).map_or("", |(name, _)| name)
     }
 
     /// Requires a number in the range of the rule, in row `row`.
-    fn check(self, number: f64, row: usize) -> Result<()> {
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn check(self, number: f64, row: usize) -> Result<()> {
         let (fits, range) = match self {
             Self::TopH | Self::TopP | Self::MinP | Self::TypicalP => ((0.0..=1.0).contains(&number), ">= 0 and <= 1"),
             Self::Epsilon | Self::Eta => ((0.0..1.0).contains(&number), ">= 0 and < 1"),

@@ -9,6 +9,7 @@ use argrad_core::decoding::truncate::{self as core, Request};
 use numpy::{Element, PyArrayDyn, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
+use pyo3::types::{PyFloat, PyInt, PyTuple};
 
 /// Nanoseconds that a thousand logits take, about.
 const COST: usize = 800;
@@ -147,16 +148,69 @@ fn decode<'py, T: Logit + Element + Default>(
     options: &Options<'py>,
     place: &Place<'py>,
 ) -> PyResult<Drawn<'py>> {
+    request(function, options, |request| with_places(place, |places| draws(py, function, x, request, places)))
+}
+
+fn draws<'py, T: Logit + Element + Default>(
+    py: Python<'py>,
+    function: &str,
+    x: &PyReadonlyArrayDyn<'py, T>,
+    request: &Request,
+    places: &Places,
+) -> PyResult<Drawn<'py>> {
     let (shape, v) = (x.shape(), x.shape().last().copied().unwrap_or(1));
     let x = x.as_slice()?;
     let mut draws = vec![Draw::default(); x.len() / v];
-    request(function, options, |request| {
-        with_places(place, |places| {
-            let work = |job: &_| core::decode(x, v, request, places, &mut draws, job);
-            run_sized(py, function, x.len() * COST / 1000, work)
-        })
-    })?;
+    let work = |job: &_| core::decode(x, v, request, places, &mut draws, job);
+    run_sized(py, function, x.len() * COST / 1000, work)?;
     columns(py, shape, &draws)
+}
+
+/// The same of all rows at one temperature, by one number for each rule (None: not given) and by one seed and step. None if
+/// one of them is no ordinary number in its range: a call of microseconds would feel a check in Python.
+#[pyfunction]
+fn plain_truncated_decode<'py>(
+    py: Python<'py>,
+    function: &str,
+    x: Floats<'py>,
+    temperature: &Bound<'py, PyAny>,
+    numbers: &Bound<'py, PyTuple>,
+    place: (Bound<'py, PyAny>, Bound<'py, PyAny>),
+) -> PyResult<Option<Drawn<'py>>> {
+    let float = |x: &Bound<'_, PyAny>| Some(x.cast_exact::<PyFloat>().ok()?.value());
+    let (Some(temperature), Some(seed), Some(step)) =
+        (float(temperature), whole::<u64>(&place.0), whole::<u32>(&place.1))
+    else {
+        return Ok(None);
+    };
+    let mut rules: Vec<(Rule, f64)> = Vec::with_capacity(numbers.len());
+    for (rule, number) in Rule::all().zip(numbers.iter_borrowed()).filter(|(_, number)| !number.is_none()) {
+        let found = match rule {
+            Rule::TopK => whole::<u32>(&number).map(f64::from),
+            Rule::PLess => None,
+            _ => float(&number),
+        };
+        match found {
+            Some(found) if rule.check(found, 0).is_ok() => rules.push((rule, found)),
+            _ => return Ok(None),
+        }
+    }
+    if !(0.0..f64::INFINITY).contains(&temperature) {
+        return Ok(None);
+    }
+    let rules: Vec<(Rule, &[f64])> = rules.iter().map(|(rule, x)| (*rule, std::slice::from_ref(x))).collect();
+    let request = Request { temperature: &[temperature], rules: &rules, most: usize::MAX };
+    let places = Places { seed: &[seed], row: None, step: &[u64::from(step)] };
+    let drawn = match x {
+        Floats::Single(x) => draws(py, function, &x, &request, &places),
+        Floats::Double(x) => draws(py, function, &x, &request, &places),
+    };
+    drawn.map(Some)
+}
+
+/// A number of Python's own type that fits.
+fn whole<'a, 'py, N: FromPyObject<'a, 'py>>(x: &'a Bound<'py, PyAny>) -> Option<N> {
+    if x.is_exact_instance_of::<PyInt>() { x.extract().ok() } else { None }
 }
 
 /// Calls `work` with the places of draws.
@@ -202,5 +256,6 @@ fn listed<'py, T: Logit + Element + Default>(
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(truncate, module)?)?;
     module.add_function(wrap_pyfunction!(truncated_decode, module)?)?;
+    module.add_function(wrap_pyfunction!(plain_truncated_decode, module)?)?;
     module.add_function(wrap_pyfunction!(sample, module)?)
 }
