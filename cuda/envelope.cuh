@@ -28,6 +28,7 @@ struct Walk {
     i64 recent[3][2];    // proposals and acceptances of the last batches, the last one first
     i64 uniform;         // centres that are uniform rows, because too many proposals in a row were rejected
     i64 gave_up;         // whether the batch at hand ends with such a centre
+    i64 approached;      // centres that bounds from anchors have seen
 };
 
 // The arrays of an envelope.

@@ -17,7 +17,7 @@ FIRST, PROPOSAL, ACCEPT, FILL, UNIFORM, TRIAL = 0x100, 0x101, 0x102, 0x103, 0x10
 BLOCK_ROWS, MOST_PROPOSALS, SPLITS, STAGE, GROUPS = 1024, 2048, 8, 64, 32
 """As in `envelope.cuh`."""
 
-WALK_WORDS = 23
+WALK_WORDS = 24
 COUNT, REFRESHED, REFRESHES, REFRESH, TAKEN_UNIFORMLY = 5, 12, 13, 14, 21
 """Words of the state, as `Walk` in `envelope.cuh` has them."""
 
@@ -79,6 +79,12 @@ class Seeder:
     def kind(self) -> str:
         """The number type that is computed in."""
         return "double" if _array.computed(self.X) == "float64" else "float"
+
+    @property
+    def inflation(self) -> float:
+        """What keeps a bound above a distance under the rounding of both, as on the host."""
+        lanes, unit = (8, 2.0**-53) if self.kind == "double" else (16, 2.0**-24)
+        return 1.0 + 4.0 * (-(-self.d // lanes) + 12) * unit
 
     @cached_property
     def walk(self) -> Any:
@@ -191,7 +197,7 @@ class Seeder:
     def batches(self, every: int) -> State:
         """Draw centers batch by batch until all are there or no row is left at a distance."""
         self.begin()
-        return self._until_done(self._batch(every))
+        return self.until_done(self.batch(every))
 
     def extend(self, count: int, every: int) -> State:
         """Draw more centers, batch by batch, after the first `count`, which are given."""
@@ -199,7 +205,7 @@ class Seeder:
         self._from_first()
         self.walk[COUNT] = count
         self.refresh()
-        return self._until_done(self._batch(every))
+        return self.until_done(self.batch(every))
 
     def refresh(self) -> None:
         """Bring every bound down to the distance to the nearest center."""
@@ -208,36 +214,53 @@ class Seeder:
 
     def _refresh(self, rows: Any) -> None:
         """The same if the state calls for it; if not, make the sums of some rows anew."""
-        X, walk, n, fill = self.X, self.walk, self.n, 2 * _cuda.processors(self.X)
-        groups, blocks, _ = self.sums
-        args = (X, walk, self.bound, self.indices, n, self.d)
-        self.launch("refresh<S>", min(-(-n // TILE), fill), TILE_THREADS, *args)
-        self.launch("sum_groups<T>", 2 * fill, 256, walk, self.bound, self.weights, groups, rows, n)
-        self.launch("sum_blocks", fill, 256, walk, groups, blocks, rows, n)
+        args = (self.X, self.walk, self.bound, self.indices, self.n, self.d)
+        self.launch("refresh<S>", min(-(-self.n // TILE), 2 * _cuda.processors(self.X)), TILE_THREADS, *args)
+        self._sum_up(self.bound, rows)
+
+    def _sum_up(self, bound: Any, rows: Any) -> None:
+        fill, (groups, blocks, _) = 2 * _cuda.processors(self.X), self.sums
+        self.launch("sum_groups<T>", 2 * fill, 256, self.walk, bound, self.weights, groups, rows, self.n)
+        self.launch("sum_blocks", fill, 256, self.walk, groups, blocks, rows, self.n)
         self.prefix(self.sums, batch=True)
+
+    def sum_bounds(self, bound: Any) -> None:
+        """Make all sums of these bounds."""
+        self.walk[REFRESH] = 1
+        self._sum_up(bound, None)
 
     def published(self, most: int) -> State:
         """Draw centers by RS-k-means++: bounds about the mean; a uniform row after `most` rejections, never for 0."""
-        sums = self.weight_sums if most and self.weights is not None else self.sums
-        self.first(sums)
-        squares = self._about_the_mean()
+        self.first(self.kept_sums)
+        squares, _ = self.about_the_mean()
+        self.publish(squares)
+        return self.until_done(self.bounded_batch(most))
+
+    @property
+    def kept_sums(self) -> tuple[Any, Any, Any]:
+        """Where sums of the weights go that are used after the first center."""
+        return self.sums if self.weights is None else self.weight_sums
+
+    def publish(self, squares: Any) -> None:
+        """Make the bounds of the first center and the scaled squares of the distances to the mean."""
         groups, blocks, _ = self.sums
-        lanes, unit = (8, 2.0**-53) if self.kind == "double" else (16, 2.0**-24)
-        inflation = 1.0 + 4.0 * (-(-self.d // lanes) + 12) * unit
-        args = (squares, self.bound, groups, blocks, self.weights, self.walk, self.indices, self.n, inflation)
+        args = (squares, self.bound, groups, blocks, self.weights, self.walk, self.indices, self.n, self.inflation)
         self.launch("published_bounds<T>", min(self.row_blocks, MOST_BLOCKS), 256, *args, file=ANCHORS)
         self.prefix(self.sums)
-        batch = self._batch(0, most, lowers=False)
-        uniform = (*sums, self.weights, self.walk, self.indices, word(self.seed), UNIFORM, self.n)
+
+    def bounded_batch(self, most: int, k: int | None = None) -> Callable[[], None]:
+        """Return the launches of a batch of the published method."""
+        batch = self.batch(0, k, most=most, lowers=False)
+        uniform = (*self.kept_sums, self.weights, self.walk, self.indices, word(self.seed), UNIFORM, self.n)
 
         def bounded() -> None:
             batch()
             self.launch("take_uniform", 1, 32, *uniform, file=ANCHORS)
 
-        return self._until_done(bounded if most else batch)
+        return bounded if most else batch
 
-    def _about_the_mean(self) -> Any:
-        """Return the scaled squares of the distances to the mean."""
+    def about_the_mean(self) -> tuple[Any, Any]:
+        """Return the scaled squares of the distances to the mean, and the mean in scale."""
         n, d, blocks = self.n, self.d, self.row_blocks
         parts, masses = self._empty((blocks, d), "float64"), self._empty((blocks,), "float64")
         mean, squares = self._empty((d,), _array.computed(self.X)), self._empty((n,), _array.computed(self.X))
@@ -249,23 +272,24 @@ class Seeder:
             args = (parts, masses, self.walk, mean, blocks, d, turn)
             self.launch("mean<T>", per_item(d, self.X), 256, *args, file=ANCHORS)
             self.launch("squares_to_mean<S>", per_item(8 * n, self.X), 256, *rows, turn, file=ANCHORS)
-        return squares
+        return squares, mean
 
-    def _until_done(self, batch: Callable[[], None]) -> State:
-        """Launch batches ahead, more every time, until all centers are there or no row is left at a distance."""
-        done = 0
+    def until_done(self, batch: Callable[[], None], k: int | None = None) -> State:
+        """Launch batches ahead, more every time, until there are k centers or no row is left at a distance."""
+        done, k = 0, k or self.k
         while True:
             burst = max(done, FIRST_BURST)
             for _ in range(burst):
                 batch()
             done += burst
             state = State.of(self.walk)
-            if state.bad or state.count >= self.k or not state.total > 0:
+            if state.bad or state.count >= k or not state.total > 0:
                 return state
 
-    def _batch(self, every: int, most: int = 0, *, lowers: bool = True) -> Callable[[], None]:
+    def batch(self, every: int, k: int | None = None, *, most: int = 0, lowers: bool = True) -> Callable[[], None]:
         """Return the launches of one batch; without `lowers` the bounds of rejected rows stay."""
-        X, walk, indices, n, d, k, weights = self.X, self.walk, self.indices, self.n, self.d, self.k, self.weights
+        k = k or self.k
+        X, walk, indices, n, d, weights = self.X, self.walk, self.indices, self.n, self.d, self.weights
         groups, blocks, before = self.sums
         rows, alive = (self._empty((MOST_PROPOSALS,), "int32") for _ in range(2))
         limits, spent = self._empty((MOST_PROPOSALS,), "float64"), self._empty((MOST_PROPOSALS,), "int64")
@@ -292,17 +316,18 @@ class Seeder:
 
         return batch
 
-    def unused(self, seed: int) -> None:
-        """Fill the indices up with unused rows."""
+    def unused(self, seed: int, k: int | None = None) -> None:
+        """Fill the indices up to k with unused rows."""
+        k = k or self.k
         n, blocks = self.n, self.row_blocks
         used, free = _cuda.full((n,), 0, "int32", self.X), self._empty((n,), "int32")
         counts, sizes = self._empty((2, blocks), "int64"), self._empty((2,), "int64")
-        self.launch("mark_used", per_item(self.k, self.X), 256, self.walk, self.indices, used, file=GREEDY)
+        self.launch("mark_used", per_item(k, self.X), 256, self.walk, self.indices, used, file=GREEDY)
         for target in (None, free):
             self.launch("free_rows", blocks, 256, used, self.weights, counts, target, n, blocks, file=GREEDY)
             if target is None:
                 self.launch("free_starts", 1, 256, counts, sizes, blocks, file=GREEDY)
-        args = (self.walk, sizes, free, self.indices, word(seed), FILL, self.k)
+        args = (self.walk, sizes, free, self.indices, word(seed), FILL, k)
         self.launch("fill_up", 1, 32, *args, file=GREEDY)
 
     def uniform(self) -> State:

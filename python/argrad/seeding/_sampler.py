@@ -1,13 +1,16 @@
 """Prepare once, seed often."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
-from argrad import _array, _check, _native
+from argrad import _array, _check, _cuda, _native
 from argrad._array import Array
+from argrad.seeding import _device, _device_sampler
+from argrad.seeding._device_sampler import Anchors
 from argrad.seeding._options import Facts, Options, check_clusters, check_options, gather, warn_about
 
 # Enough for a relative standard error of sqrt((r - 1) / 1000): some percent.
@@ -57,27 +60,28 @@ class D2Sampler:
     bound (|x_i - p| + min_c |p - c|)^2 >= min_c |x_i - c|^2 needs no distance between rows and centers.
 
     Args:
-        X: points, shape (n, d), float16, bfloat16 (torch), float32 or float64; numpy array or torch CPU tensor. It is
-            kept by reference: call `update` after changing rows.
+        X: points, shape (n, d), float16, bfloat16 (torch), float32 or float64; numpy array, torch tensor (CPU or CUDA)
+            or cupy array. It is kept by reference: call `update` after changing rows.
         sample_weight: weights, shape (n,), finite, >= 0, not all zero; None weighs each row by 1.
         envelope: `"norm"`: as above. `"first"`: no preparation, one pass over the data for every seeding.
         refresh: as in `kmeans_plusplus`.
 
     Raises:
         TypeError: not an array, or not of a floating dtype.
-        ValueError: a wrong shape, bad weights, an unknown envelope or refresh.
-        RuntimeError: an array on a device.
+        ValueError: a wrong shape, bad weights (on a device when they are first read), an unknown envelope or refresh.
 
     Gradient:
         Indices have none. Centers of a tensor are a gather of `X`: the gradient flows to the chosen rows.
 
     Determinism:
-        The same rows for the same seed on any number of threads and any instruction set. The two envelopes draw
-        different rows, by the same law.
+        The same rows for the same seed on any number of threads, any instruction set and a device. The two envelopes
+        draw different rows, by the same law.
 
     Cost:
         Preparing: three passes over `X` and O(63 n d) operations; 5 n bytes kept (9 in float64). Each seeding with
-        `"norm"`: O(n log k) for the bounds and O(r k^2 d), r = proposals per center.
+        `"norm"`: O(n log k) for the bounds and O(r k^2 d), r = proposals per center. On a device every method waits for
+        it a few times, because counts and potentials are numbers of Python; `seed` as often as `kmeans_plusplus`, and
+        once more for each number of centers.
 
     References:
         Shah, Agrawal and Jaiswal, "A New Rejection Sampling Approach to k-means++ With Improved Trade-Offs", 2025,
@@ -96,16 +100,22 @@ class D2Sampler:
     ) -> None:
         """Check the arguments; nothing is read yet."""
         name = "D2Sampler"
-        _check.matrix(name, "X", X)
+        _check.matrix(name, "X", X, device=True)
         self._envelope = _check.choice(name, "envelope", envelope, ("norm", "first"))
         check_options(name, "exact", 1, refresh=refresh)
         self._refresh = refresh
         self._X = X
-        self._weights = _check.weights(name, "sample_weight", sample_weight, X.shape[0])
         self._raw = _array.raw(X)
-        self._prepared: Prepared | None = None
+        self._on_device = _array.is_device(self._raw)
+        if self._on_device:
+            _check.weights_form(name, "sample_weight", sample_weight, X.shape[0], device=True)
+            _check.same_kind(name, {"X": X, "sample_weight": sample_weight})
+            self._weights = None if sample_weight is None else _array.cast(_array.raw(sample_weight), "float64")
+        else:
+            self._weights = _check.weights(name, "sample_weight", sample_weight, X.shape[0])
+        self._prepared: Prepared | Anchors | None = None
         # The published method has an envelope of its own, about the mean alone.
-        self._published: Prepared | None = None
+        self._published: Prepared | Anchors | None = None
 
     def prepare(self) -> "D2Sampler":
         """Read the data; called by the first seeding if not before.
@@ -119,15 +129,27 @@ class D2Sampler:
         self._shared("exact")
         return self
 
-    def _shared(self, method: str) -> Prepared:
+    def _shared(self, method: str) -> Any:
         """What the seedings of a method share."""
         if method == "rejection":
             if self._published is None:
-                self._published = _native.prepare("D2Sampler", self._raw, self._weights, 0)
+                self._published = self._prepare(0)
             return self._published
         if self._prepared is None:
-            self._prepared = _native.prepare("D2Sampler", self._raw, self._weights, None)
+            self._prepared = self._prepare(None)
         return self._prepared
+
+    def _prepare(self, pivots: int | None) -> Prepared | Anchors:
+        if not self._on_device:
+            return _native.prepare("D2Sampler", self._raw, self._weights, pivots)
+        found = _device_sampler.prepare(self._raw, self._weights, pivots)
+        return self._tell("D2Sampler") if found is None else found
+
+    def _tell(self, name: str) -> NoReturn:
+        """Have the host say what is wrong with the numbers of a device."""
+        weights = _check.weights(name, "sample_weight", _array.to_host(self._weights), self._X.shape[0])
+        _native.prepare(name, _array.to_host(self._raw), weights, 0)
+        raise RuntimeError("argrad: a kernel has reported a fault that the host does not see; please report this")
 
     def seed(
         self,
@@ -207,16 +229,20 @@ class D2Sampler:
     def _path(self, name: str, ks: list[int], options: Options, seed: int) -> list[Seeding]:
         needed = self._envelope == "norm" or options["method"] == "rejection"
         shared = self._shared(options["method"]) if needed else None
-        path = _native.seed_path(name, self._raw, self._weights, ks, options, shared, seed)
-        return [self._result(name, indices, Facts(values), options, shared) for indices, values in path]
+        if self._on_device:
+            path = _device_sampler.path(self._raw, self._weights, ks, options, shared, seed)
+            path = self._tell(name) if path is None else path
+        else:
+            found = _native.seed_path(name, self._raw, self._weights, ks, options, shared, seed)
+            path = [(indices, Facts(values)) for indices, values in found]
+        spread = None if shared is None else shared.spread if isinstance(shared, Anchors) else shared[-1]
+        return [self._result(name, indices, facts, options, spread) for indices, facts in path]
 
-    def _result(
-        self, name: str, indices: np.ndarray[Any, Any], facts: Facts, options: Options, shared: Prepared | None
-    ) -> Seeding:
+    def _result(self, name: str, indices: Any, facts: Facts, options: Options, spread: float | None) -> Seeding:
         warn_about(name, facts, len(indices), options["max_proposals"])
         centers, chosen = gather(self._X, indices)
         # Two random rows are twice as far apart, squared and on average, as a row is from the mean.
-        spread = facts.first_total / 2 if shared is None else shared[-1]
+        spread = facts.first_total / 2 if spread is None else spread
         return Seeding(
             indices=chosen,
             centers=centers,
@@ -247,15 +273,26 @@ class D2Sampler:
         """
         name = "D2Sampler.sample"
         size = _check.integer(name, "size", size, low=0)
-        _check.matrix(name, "centers", centers)
+        _check.matrix(name, "centers", centers, device=self._on_device)
         _check.same_kind(name, {"X": self._X, "centers": centers})
         _check.same_precision(name, {"X": self._X, "centers": centers})
         if centers.shape[1] != self._X.shape[1]:
             raise ValueError(f"{name}: centers must be of {self._X.shape[1]} columns like X, got {centers.shape[1]}")
         seed = _check.seed(name, random_state)
-        shared = self._shared("exact")
-        rows = _native.sample_rows(name, self._raw, self._weights, shared, _array.raw(centers), size, seed)
+        shared, given = self._shared("exact"), _array.raw(centers)
+        if isinstance(shared, Anchors):
+            return self._sample(name, shared, given, size, seed)
+        rows = _native.sample_rows(name, self._raw, self._weights, shared, given, size, seed)
         return _array.like(rows, self._X)
+
+    def _sample(self, name: str, anchors: Anchors, centers: Any, size: int, seed: int) -> Any:
+        if not _finite(centers).all():  # the host says where
+            _native.assign(_array.to_host(self._raw[:1]), _array.to_host(centers), name)
+        rows, centers = _device.together(self._raw, centers)
+        found = _device_sampler.sample(rows, self._weights, anchors, centers, size, seed)
+        if found is None:
+            raise ValueError(f"{name}: centers must leave a row of positive weight at a positive distance, got none")
+        return _array.like(found, self._X)
 
     def update(self, rows: Array) -> None:
         """Take note of rows whose values changed in place.
@@ -270,31 +307,40 @@ class D2Sampler:
             ValueError: a row number out of range, or a NaN or an infinity in a changed row.
         """
         name = "D2Sampler.update"
-        _check.array(name, "rows", rows)
-        numbers = _array.raw(rows)
-        if numbers.dtype.kind not in "iu" or numbers.ndim != 1:
+        _check.array(name, "rows", rows, device=self._on_device)
+        numbers, n = _array.raw(rows), self._X.shape[0]
+        if not _check.dtype_name(numbers).startswith(("int", "uint")) or numbers.ndim != 1:
             raise TypeError(f"{name}: rows must be a 1-dimensional integer array, got {numbers.dtype}")
-        n = self._X.shape[0]
-        if numbers.size and not (numbers.min() >= 0 and numbers.max() < n):
-            raise ValueError(f"{name}: rows must be in [0, {n}), got {numbers.min()} to {numbers.max()}")
+        if self._on_device:
+            _check.same_kind(name, {"X": self._X, "rows": rows})
+            numbers = _array.cast(numbers, "int64")
+        if len(numbers) and not (numbers.min() >= 0 and numbers.max() < n):
+            raise ValueError(f"{name}: rows must be in [0, {n}), got {int(numbers.min())} to {int(numbers.max())}")
         fresh = _array.raw(self._X[_array.like(numbers, self._X)])
-        if not np.isfinite(fresh).all():
-            bad = int(np.flatnonzero(~np.isfinite(fresh).all(axis=1))[0])
+        if not _finite(fresh).all():
+            bad = int(np.flatnonzero(~_array.to_host(_finite(fresh)).all(axis=1))[0])
             raise ValueError(f"{name}: X must be finite, got a bad value in row {int(numbers[bad])}")
-        if not np.shares_memory(self._raw, _array.raw(self._X)):
+        if _cuda.address(self._raw) != _cuda.address(_array.raw(self._X)):
             self._raw[numbers] = fresh
         self._prepared = self._follow(name, self._prepared, numbers, fresh)
         self._published = self._follow(name, self._published, numbers, fresh)
 
-    def _follow(
-        self, name: str, prepared: Prepared | None, numbers: np.ndarray[Any, Any], fresh: np.ndarray[Any, Any]
-    ) -> Prepared | None:
+    def _follow(self, name: str, prepared: Prepared | Anchors | None, numbers: Any, fresh: Any) -> Any:
         """What was prepared, brought up to date; None when the next seeding has to prepare anew."""
         if prepared is None:
             return None
-        scale, anchors, labels, squares, _ = prepared
-        labels[numbers], squares[numbers] = _native.locate(name, fresh, scale, anchors)
+        if isinstance(prepared, Anchors):
+            scale, squares = prepared.scale, prepared.squares
+            _device_sampler.locate(self._raw, numbers, prepared)
+        else:
+            scale, anchors, labels, squares, _ = prepared
+            labels[numbers], squares[numbers] = _native.locate(name, fresh, scale, anchors)
         exponent = SAFE_EXPONENT[squares.dtype.itemsize]
         in_range = 2.0**-exponent <= squares.max() <= 2.0**exponent
         # Otherwise another scale or other anchors may be due, or preparing anew is cheaper.
-        return prepared if scale == 1.0 and in_range and 2 * numbers.size < len(squares) else None
+        return prepared if scale == 1.0 and in_range and 2 * len(numbers) < len(squares) else None
+
+
+def _finite(x: Any) -> Any:
+    """Tell which numbers of an array of any kind are finite."""
+    return abs(x) < math.inf

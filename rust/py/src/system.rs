@@ -48,6 +48,7 @@ const CUDA_SOURCES: &[(&str, &str)] = &[
     ("seeding_greedy.cu", include_str!("../../../cuda/seeding_greedy.cu")),
     ("seeding_lloyd.cu", include_str!("../../../cuda/seeding_lloyd.cu")),
     ("seeding_plusplus.cu", include_str!("../../../cuda/seeding_plusplus.cu")),
+    ("seeding_sampler.cu", include_str!("../../../cuda/seeding_sampler.cu")),
     ("segments.cuh", include_str!("../../../cuda/segments.cuh")),
     ("select.cuh", include_str!("../../../cuda/select.cuh")),
     ("selection.cu", include_str!("../../../cuda/selection.cu")),
