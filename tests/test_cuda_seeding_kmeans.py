@@ -59,3 +59,14 @@ def test_bad_numbers_are_told(device, rng):
         X[30, 1], init[1, 0] = 0, np.inf
         with pytest.raises(ValueError, match=r"kmeans: centers must be finite.*row 1"):
             kmeans(X, 2, init=init)
+
+
+def test_errors_of_the_seeding_speak_of_kmeans(device, rng):
+    X = rng.normal(size=(20, 2))
+    with (
+        device(),
+        pytest.raises(ValueError, match=r"^kmeans: sample_weight must be finite and >= 0, got -1.0 at row 0"),
+    ):
+        kmeans(X, 3, sample_weight=np.full(20, -1.0), random_state=0)
+    with device(), pytest.raises(ValueError, match=r"^kmeans: init must be one of"):
+        kmeans(X, 3, init="unknown")

@@ -57,13 +57,11 @@ def assign(
     _check.matrix(name, "X", X, allow_empty=True, device=True)
     _check_centers(name, X, centers, device=True)
     rows, means = _array.raw(X), _array.raw(centers)
-    if _array.is_device(rows):
-        labels, distances = _on_device(rows, means, name)
-        return (
-            (_array.like(labels, X), _array.like(distances, X, X.dtype)) if return_distance else _array.like(labels, X)
-        )
     with reporting(name, progress, "assigning") as report:
-        labels, distances = _native.assign(rows, means, name, True, report)
+        if _array.is_device(rows):
+            labels, distances = _on_device(rows, means, name)
+        else:
+            labels, distances = _native.assign(rows, means, name, True, report)
     if return_distance:
         return _array.like(labels, X), _array.like(distances, X, X.dtype)
     return _array.like(labels, X)
@@ -151,7 +149,8 @@ def kmeans(
     tol = _check.real(name, "tol", tol, low=0.0)
     seed = _check.seed(name, random_state)
     if isinstance(init, str):
-        init, _ = kmeans_plusplus(X, k, sample_weight=sample_weight, random_state=seed, method=init)
+        options = {"sample_weight": sample_weight, "random_state": seed, "method": init}
+        init, _ = _check.on_behalf(name, {"method": "init"}, kmeans_plusplus, X, k, **options)
     _check_centers(name, X, init, device=True)
     if init.shape[0] != k:
         raise ValueError(f"{name}: init must be of n_clusters = {k} rows, got {init.shape[0]}")

@@ -105,7 +105,8 @@ def kmeans_plusplus(
     if x_squared_norms is not None:
         _check.vector(name, "x_squared_norms", x_squared_norms, X.shape[0], device=on_device)
     if on_device:
-        indices, facts = _on_device(X, rows, sample_weight, k, options, random_state)
+        with reporting(name, progress, "seeding"):
+            indices, facts = _on_device(X, rows, sample_weight, k, options, random_state)
         warn_about(name, facts, k, max_proposals)
         return gather(X, indices)
     weights = _check.weights(name, "sample_weight", sample_weight, X.shape[0])
