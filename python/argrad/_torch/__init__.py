@@ -29,7 +29,6 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -77,7 +76,7 @@ class Ragged(NamedTuple):
 
 
 _declared: dict[str, Operator | Ragged] = {}
-_special: Callable[[], bool] = partial(bool, True)  # until torch is there; see `_build.special_route`
+_is_ready = False
 _building = threading.Lock()
 
 
@@ -269,14 +268,37 @@ def is_recorded(x: Tensor) -> bool:
 def lend(x: Any) -> Any:
     """Return an array on the memory of `x` if that is an ordinary contiguous CPU tensor and no one else has to know.
 
-    None for everything else: other kinds and dtypes, subclasses, tensors that require a gradient, inside tracers and
-    transforms. For calls so short that an operator's way in and out would be half of them; the first call of all goes
-    the long way.
+    None for everything else: other kinds, dtypes other than float32 and float64, subclasses, tensors without numbers or
+    that require a gradient, inside tracers and transforms. For calls so short that an operator's way in and out would
+    be half of them; the first call of all goes the long way.
     """
-    torch = sys.modules.get("torch")
-    if torch is None or torch.compiler.is_compiling() or _special():
+    if _is_compiling() or _special():
         return None
     return _native.lend(x)
+
+
+def give(arrays: Sequence[Any]) -> tuple[Any, ...]:
+    """Return fresh arrays as tensors on their memory; the way back from `lend`."""
+    share = sys.modules["torch"].from_numpy
+    return tuple([share(x) for x in arrays])
+
+
+def _is_compiling() -> bool:
+    return True
+
+
+def _special() -> bool:
+    return True
+
+
+def _ready() -> None:
+    """Put torch's functions in the places of the two above, once torch is there."""
+    import torch
+
+    from argrad._torch import _build
+
+    _build.connect()
+    globals().update(_is_compiling=torch.compiler.is_compiling, _special=_build.special_route(), _is_ready=True)
 
 
 def is_direct(arrays: Sequence[Any]) -> bool:
@@ -288,10 +310,8 @@ def is_direct(arrays: Sequence[Any]) -> bool:
     plain = (torch.Tensor, torch.nn.Parameter)
     if torch.compiler.is_compiling():
         return False
-    if isinstance(_special, partial):  # no operator was used yet
-        from argrad._torch import _build
-
-        globals()["_special"] = _build.special_route()
+    if not _is_ready:  # no operator was used yet
+        _ready()
     return not _special() and all([type(x) in plain for x in tensors])  # noqa: C419
 
 
@@ -304,7 +324,7 @@ def __getattr__(name: str) -> Any:
         if name not in globals():
             from argrad._torch import _build, _ragged
 
-            globals()["_special"] = _build.special_route()
+            _ready()
             operator = _declared[name]
             build = _ragged.build(name, operator) if isinstance(operator, Ragged) else _build.build(name, operator)
             globals()[name] = build

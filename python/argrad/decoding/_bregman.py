@@ -16,6 +16,7 @@ CLOSE = 1e-8
 
 
 _PLAIN = (float, int, type(None))
+_REAL = (float, int)
 _NUMBERS = (int, float, np.integer, np.floating)
 
 
@@ -56,23 +57,30 @@ def _full(rows: _rows.Rows, number: Any, dtype: str) -> Any:
     return number if given else _array.constant(rows.batch, number, dtype, rows.x)
 
 
-def rows_of(function: str, logits: Array) -> tuple[_rows.Rows, Any]:
-    """Return checked rows, and an array on their memory where that can be had without more ado; see `_torch.lend`."""
-    lent = _torch.lend(logits)
-    if lent is None or lent.dtype.kind != "f" or lent.shape[-1] > _rows.MOST:
-        return _rows.enter(function, "logits", logits, device=True), None
-    return _rows.Rows(function, logits, lent.shape[:-1], lent.shape[-1]), lent
+def plain(
+    function: str, lent: Any, alpha: Any, penalty: Any, k: Any, dual: object, temperature: Any, max_k: object
+) -> tuple[Any, Any, Any, float, bool, int] | None:
+    """Return what the kernels take if all are ordinary numbers in their ranges; None for all else."""
+    v = lent.shape[-1]
+    if type(alpha) not in _REAL or type(temperature) not in _REAL or type(dual) is not bool or max_k is not None:
+        return None
+    if not 0.0 <= temperature < math.inf or v > _rows.MOST:
+        return None
+    if penalty is None and type(k) is int and 1 <= k < 2**63:
+        alpha = _alpha(function, alpha, dual, adaptive=False)
+        return float(temperature), None, k, alpha, dual, min(k, v)
+    if k is None and type(penalty) is float and (penalty >= LEAST or penalty == 0.0):
+        alpha = _alpha(function, alpha, dual, adaptive=True)
+        return float(temperature), penalty, None, alpha, dual, min(v, _bound(alpha, dual, penalty))
+    return None
 
 
-def memory(logits: Array, lent: Any, *parameters: Any) -> Any:
+def memory(logits: Array, *parameters: Any) -> Any:
     """Return the logits as a numpy array where kernels may read all this; None where an operator has to see it.
 
     None on a device as well: there parameters are arrays.
     """
-    arrays = [x for x in parameters if type(x) not in _PLAIN]
-    if lent is not None and not arrays:
-        return lent
-    if not _torch.is_direct([logits, *arrays]):
+    if not _torch.is_direct([logits, *[x for x in parameters if type(x) not in _PLAIN]]):
         return None
     array = _array.raw(logits)
     return None if _array.is_device(array) else array
@@ -185,10 +193,16 @@ def bregman_project(
         >>> indices, values.round(4), size
         (array([ 1,  2, -1, -1, -1]), array([0.6667, 0.3333, 0.    , 0.    , 0.    ]), array(2))
     """
-    rows, lent = rows_of("bregman_project", logits)
+    if (lent := _torch.lend(logits)) is not None and (
+        options := plain("bregman_project", lent, alpha, penalty, k, dual, temperature, max_k)
+    ) is not None:
+        values, indices, size, *_ = _native.bregman_project("bregman_project", lent, options, False)
+        indices, values, size = _torch.give((indices, values, size))
+        return indices, values, size
+    rows = _rows.enter("bregman_project", "logits", logits, device=True)
     request = enter(rows, alpha, penalty, k, dual, temperature, max_k)
-    recorded = lent is None and _array.is_tensor(logits) and _torch.is_recorded(logits)
-    host = None if recorded else memory(logits, lent, *request[:3])
+    recorded = _array.is_tensor(logits) and _torch.is_recorded(logits)
+    host = None if recorded else memory(logits, *request[:3])
     if host is None and _array.is_tensor(logits):
         values, indices, size = _torch.bregman_project(logits, *request.spread(rows))
         return indices, values, size

@@ -81,10 +81,17 @@ def bregman_decode(
         >>> token, size, log_probability.round(4)
         (array([1, 0]), array([2, 1]), array([-0.4055,  0.    ]))
     """
-    rows, lent = _bregman.rows_of("bregman_decode", logits)
+    if (
+        row is None
+        and (where := _draws.alone(seed, step)) is not None
+        and (lent := _torch.lend(logits)) is not None
+        and (options := _bregman.plain("bregman_decode", lent, alpha, penalty, k, dual, temperature, max_k)) is not None
+    ):
+        return _draws.tensors(_native.bregman_decode("bregman_decode", lent, options, where))
+    rows = _rows.enter("bregman_decode", "logits", logits, device=True)
     request = _bregman.enter(rows, alpha, penalty, k, dual, temperature, max_k)
     place = _draws.place(rows, seed, row, step)
-    host = _bregman.memory(logits, lent, *request[:3], *place)
+    host = _bregman.memory(logits, *request[:3], *place)
     if host is not None:
         found = _native.bregman_decode("bregman_decode", host, request.options(), place.plain())
         return _draws.leave(rows, found)

@@ -49,9 +49,9 @@ def topk(x: Array, k: int, *, largest: bool = True) -> tuple[Any, Any]:
         >>> topk(np.array([0.5, 2.0, 1.0, 2.0]), 3)
         (array([2., 2., 1.]), array([1, 3, 2]))
     """
-    if (array := _torch.lend(x)) is not None and type(k) is int and 0 <= k <= array.shape[-1] and largest is True:
-        values, places = _native.topk("topk", array, k, True)
-        return _array.tensor(values), _array.tensor(places)
+    if type(k) is int and largest is True and (array := _torch.lend(x)) is not None and 0 <= k <= array.shape[-1]:
+        values, places = _torch.give(_native.topk("topk", array, k, True))
+        return values, places
     rows = _rows.enter("topk", "x", x, device=True)
     k = _check.integer("topk", "k", k, low=0, high=rows.v)
     largest = _check.flag("topk", "largest", largest)

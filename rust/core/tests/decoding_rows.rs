@@ -121,6 +121,24 @@ proptest! {
 }
 
 #[test]
+fn normalizers_have_the_same_bits_on_every_level() {
+    for v in [1, 15, 16, 255, 256, 1023, 1024, 1025, 4095, 4096, 4097, 5000, 9000] {
+        // From 4096 on, times log2(e), the maximum is subtracted first; from 80 below it on, weights are 0.
+        for (offset, spread, temperature) in [(0.0, 5.0, 1.0), (3.3, 90.0, 0.7), (9e3, 9.0, 1.3), (-1e6, 50.0, 1.0)] {
+            let x: Vec<f32> = (0..v).map(|i| offset - spread * ((i * 7919 + 13) % 1009) as f32 / 1009.0).collect();
+            let z0 = on_every_level(|| {
+                let mut memory = Memory::default();
+                let row = Row::read(&x, 0, reading(Sums::Normalizer, temperature, 8), &mut memory).unwrap();
+                row.statistics.z0.to_bits()
+            });
+            let maximum = x.iter().fold(f32::NEG_INFINITY, |top, &x| top.max(x));
+            let exact = x.iter().map(|&x| ((f64::from(x) - f64::from(maximum)) / temperature).exp()).sum();
+            assert!(close(f64::from_bits(z0), exact, 1e-7), "{v} {offset}: {} {exact}", f64::from_bits(z0));
+        }
+    }
+}
+
+#[test]
 fn bad_numbers_are_named_wherever_they_are() {
     for v in [1usize, 17, 130, 4096, 5000] {
         for at in [0, v / 2, v - 1] {

@@ -10,6 +10,7 @@ use std::ffi::{c_int, c_long, c_void};
 use std::sync::OnceLock;
 
 const CPU: i32 = 1;
+const FLOAT: u8 = 2;
 
 #[repr(C)]
 struct DlTensor {
@@ -73,7 +74,7 @@ fn borrow<'py>(
             continue;
         }
         let array = match DESCRIBE.get() {
-            Some(describe) => view(&tensor, *describe)?,
+            Some(describe) => view(&tensor, *describe, |_| true)?,
             None => None,
         };
         found.set_item(place, array.map_or_else(|| memory.call1((tensor,)), Ok)?)?;
@@ -81,8 +82,8 @@ fn borrow<'py>(
     Ok(found)
 }
 
-/// An array on the memory of `x` if that is a contiguous CPU tensor of the class itself, of a dtype that kernels take, and
-/// no gradient is asked for; None for everything else.
+/// An array on the memory of `x` if that is a contiguous CPU tensor of the class itself, of float32 or float64, and no
+/// gradient is asked for; None for everything else.
 #[pyfunction]
 fn lend<'py>(x: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = x.py();
@@ -90,10 +91,15 @@ fn lend<'py>(x: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     if !x.get_type().is(class) || x.getattr(intern!(py, "requires_grad"))?.is_truthy()? {
         return Ok(None);
     }
-    view(x, *describe)
+    view(x, *describe, |code| code == FLOAT)
 }
 
-fn view<'py>(tensor: &Bound<'py, PyAny>, describe: Describe) -> PyResult<Option<Bound<'py, PyAny>>> {
+/// An array on a tensor's memory, if it has a type that is `wanted`.
+fn view<'py>(
+    tensor: &Bound<'py, PyAny>,
+    describe: Describe,
+    wanted: impl Fn(u8) -> bool,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = tensor.py();
     let mut found = std::mem::MaybeUninit::<DlTensor>::uninit();
     // SAFETY: the caller passes tensors of the class that the table belongs to; 0 says that the description is filled.
@@ -106,7 +112,7 @@ fn view<'py>(tensor: &Bound<'py, PyAny>, describe: Describe) -> PyResult<Option<
     };
     let Some((kind, size)) = dtype(&found) else { return Ok(None) };
     let ndim = found.ndim as usize;
-    if found.device[0] != CPU || ndim == 0 {
+    if found.device[0] != CPU || ndim == 0 || !wanted(found.code) {
         return Ok(None);
     }
     // SAFETY: both have one number per dimension.
@@ -147,8 +153,8 @@ fn view<'py>(tensor: &Bound<'py, PyAny>, describe: Describe) -> PyResult<Option<
 /// numpy's type, and the size in bytes, of the dtypes that kernels take.
 const fn dtype(found: &DlTensor) -> Option<(NPY_TYPES, usize)> {
     Some(match (found.code, found.bits, found.lanes) {
-        (2, 32, 1) => (NPY_TYPES::NPY_FLOAT, 4),
-        (2, 64, 1) => (NPY_TYPES::NPY_DOUBLE, 8),
+        (FLOAT, 32, 1) => (NPY_TYPES::NPY_FLOAT, 4),
+        (FLOAT, 64, 1) => (NPY_TYPES::NPY_DOUBLE, 8),
         (6, 8, 1) => (NPY_TYPES::NPY_BOOL, 1),
         (0, 32, 1) => (NPY_TYPES::NPY_INT, 4),
         (0, 64, 1) if size_of::<c_long>() == 8 => (NPY_TYPES::NPY_LONG, 8),

@@ -2,7 +2,7 @@
 
 use crate::decoding::cut::{self, Bracket, Marks, Masses};
 pub use crate::decoding::cut::{places, split};
-pub use crate::decoding::leaf::maxima;
+pub use crate::decoding::leaf::{maxima, normalizer};
 use crate::decoding::list::List;
 pub use crate::decoding::list::{above, inside_any as inside, measure, part};
 use crate::decoding::logit::Decay;

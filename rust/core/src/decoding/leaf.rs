@@ -133,8 +133,8 @@ fn normalizer_lanes<T: Logit>(leaf: &[T], decay: &Decay<T>) -> f64 {
 }
 
 dispatch! {
-    /// SUM exp((`l_j` - maximum) / T).
-    fn normalizer<T: Logit>(leaf: &[T], decay: &Decay<T>) -> f64 = normalizer_lanes
+    /// SUM exp((`l_j` - maximum) / T); [`Logit::normalizer`] is the one to call.
+    pub fn normalizer<T: Logit>(leaf: &[T], decay: &Decay<T>) -> f64 = normalizer_lanes
 }
 
 #[inline(always)]
@@ -196,7 +196,10 @@ dispatch! {
 /// The lanes, added pairwise in double precision.
 #[inline(always)]
 pub(super) fn total<T: Logit, const N: usize>(lanes: &[T; N]) -> f64 {
-    let mut wide = lanes.map(T::wide);
+    let mut wide = [0.0; N];
+    for l in 0..N {
+        wide[l] = lanes[l].wide();
+    }
     let mut half = N / 2;
     while half > 0 {
         for l in 0..half {
@@ -215,7 +218,7 @@ pub fn sums<T: Logit>(leaf: &[T], maximum: T, temperature: f64, wanted: Sums) ->
     }
     let decay = Decay::new(maximum, temperature);
     if wanted == Sums::Normalizer {
-        found.z0 = normalizer(leaf, &decay);
+        found.z0 = T::normalizer(leaf, &decay);
     } else {
         [found.z0, found.z1, found.z2] = moments(leaf, &decay);
     }

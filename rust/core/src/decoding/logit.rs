@@ -95,6 +95,8 @@ pub trait Logit: Real {
     fn decay(x: Self, decay: &Decay<Self>) -> Self;
     /// The maxima of blocks of a leaf as keys, and whether a number may be NaN.
     fn maxima(leaf: &[Self], block: usize, keys: &mut [Self::Key]) -> bool;
+    /// SUM e over a leaf, in the order of [`leaf`](crate::decoding::leaf).
+    fn normalizer(leaf: &[Self], decay: &Decay<Self>) -> f64;
     /// Appends the numbers that are at least `least`; the first of `values` has the index `start`.
     fn gather(values: &[Self], start: usize, least: Self, out: &mut Vec<Self::Packed>);
     /// Appends the tokens inside the bracket, and returns how many are above it; the first of `values` has the place
@@ -202,6 +204,9 @@ macro_rules! logit {
             #[inline]
             fn maxima(leaf: &[Self], block: usize, keys: &mut [$key]) -> bool {
                 $loops::maxima(leaf, block, keys)
+            }
+            fn normalizer(leaf: &[Self], decay: &Decay<Self>) -> f64 {
+                $loops::normalizer(leaf, decay)
             }
             #[inline]
             fn gather(values: &[Self], start: usize, least: Self, out: &mut Vec<$packed>) {

@@ -19,6 +19,17 @@ pub fn maxima(leaf: &[f32], block: usize, keys: &mut [i32]) -> bool {
     leaf::maxima(leaf, block, keys)
 }
 
+/// See [`leaf::normalizer`].
+#[inline]
+pub fn normalizer(leaf: &[f32], decay: &Decay<f32>) -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    if crate::simd::level() == crate::simd::Level::Avx512 {
+        // SAFETY: as above.
+        return unsafe { wide::normalizer(leaf, decay) };
+    }
+    leaf::normalizer(leaf, decay)
+}
+
 /// See [`select::gather`].
 #[inline]
 pub fn gather(values: &[f32], start: usize, least: f32, out: &mut Vec<u64>) {

@@ -2,6 +2,9 @@
 //! of its lanes, those of its lanes that are marked. They are exact, so every level gives the same result.
 
 pub mod lists;
+mod normalizer;
+
+pub use normalizer::normalizer;
 
 use crate::decoding::Logit;
 use crate::decoding::cut::{self, Bracket, Marks, Masses, Room, fours};
@@ -158,6 +161,37 @@ impl<const SHIFTED: bool> Wide<SHIFTED> {
         }
         let power = _mm512_slli_epi32::<23>(_mm512_castps_si512(grid));
         _mm512_castsi512_ps(_mm512_maskz_add_epi32(live, _mm512_castps_si512(p), power))
+    }
+
+    /// [`Wide::weight`] of four vectors, step by step together: processors look ahead no further than a few vectors.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn weights(&self, x: [__m512; 4]) -> [__m512; 4] {
+        let (mut live, mut grid, mut r) = ([0; 4], x, x);
+        let mut y = x;
+        let mut p = [_mm512_set1_ps(f32::SERIES[f32::SERIES.len() - 1]); 4];
+        for i in 0..4 {
+            live[i] = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(x[i], self.floor);
+            y[i] = if SHIFTED { _mm512_sub_ps(x[i], self.shift) } else { x[i] };
+        }
+        for i in 0..4 {
+            grid[i] = _mm512_add_ps(_mm512_fmsub_ps(y[i], self.high, self.top), _mm512_set1_ps(ROUND));
+        }
+        for i in 0..4 {
+            let n = _mm512_sub_ps(grid[i], self.base);
+            r[i] = _mm512_sub_ps(_mm512_fmsub_ps(y[i], self.high, n), self.part);
+            r[i] = _mm512_fmadd_ps(y[i], self.low, r[i]);
+        }
+        for c in f32::SERIES.iter().rev().skip(1) {
+            for i in 0..4 {
+                p[i] = _mm512_fmadd_ps(p[i], r[i], _mm512_set1_ps(*c));
+            }
+        }
+        for i in 0..4 {
+            let power = _mm512_slli_epi32::<23>(_mm512_castps_si512(grid[i]));
+            p[i] = _mm512_castsi512_ps(_mm512_maskz_add_epi32(live[i], _mm512_castps_si512(p[i]), power));
+        }
+        p
     }
 }
 
