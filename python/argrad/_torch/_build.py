@@ -70,15 +70,21 @@ def build(name: str, operator: Operator) -> Callable[..., Any]:
     return front
 
 
+def connect() -> None:
+    """Tell the kernels how to look into tensors."""
+    import torch
+
+    _native.connect(torch.Tensor, getattr(torch.Tensor, "__dlpack_c_exchange_api__", None))  # torch >= 2.10
+
+
 @functools.cache
 def special_route() -> Callable[[], bool]:
-    """Return a function that tells whether a call needs the full route; from now on tensors become arrays natively."""
+    """Return a function that tells whether a call needs the full route through the dispatcher."""
     import torch
 
     functorch_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
     modes_active = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
     forward_ad: Any = torch.autograd.forward_ad
-    _native.connect(torch.Tensor, getattr(torch.Tensor, "__dlpack_c_exchange_api__", None))  # torch >= 2.10
 
     def special() -> bool:
         """Tell whether a transform, a dispatch mode (a tracer) or forward mode is on."""

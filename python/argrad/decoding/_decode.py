@@ -87,7 +87,8 @@ def bregman_decode(
         and (lent := _torch.lend(logits)) is not None
         and (options := _bregman.plain("bregman_decode", lent, alpha, penalty, k, dual, temperature, max_k)) is not None
     ):
-        return _draws.tensors(_native.bregman_decode("bregman_decode", lent, options, where))
+        token, size, logs = _torch.give(_native.bregman_decode("bregman_decode", lent, options, where))
+        return token, size, logs
     rows = _rows.enter("bregman_decode", "logits", logits, device=True)
     request = _bregman.enter(rows, alpha, penalty, k, dual, temperature, max_k)
     place = _draws.place(rows, seed, row, step)

@@ -1,11 +1,10 @@
 """Where the draws of an operator stand: seed, row and step, one each or one for every row."""
 
-import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from argrad import _array, _check
+from argrad import _array, _check, _torch
 from argrad._array import Array
 from argrad.decoding import _rows
 
@@ -84,11 +83,5 @@ def plain(number: Any) -> Any:
 
 def leave(rows: _rows.Rows, found: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
     """Return token, size and log-probability as the kind of the rows."""
-    return tensors(found) if _array.is_tensor(rows.x) else found
-
-
-def tensors(found: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
-    """Return token, size and log-probability as tensors; the arrays are fresh."""
-    token, size, logs = found
-    share = sys.modules["torch"].from_numpy
-    return share(token), share(size), share(logs)
+    token, size, logs = _torch.give(found) if _array.is_tensor(rows.x) else found
+    return token, size, logs

@@ -314,7 +314,8 @@ def truncated_decode(
     if order is None and max_k is None and row is None and (array := _torch.lend(logits)) is not None:
         found = _native.plain_truncated_decode("truncated_decode", array, temperature, rules, (seed, step))
         if found is not None:
-            return _draws.tensors(found)
+            token, size, logs = _torch.give(found)
+            return token, size, logs
     request = enter("truncated_decode", logits, temperature, rules, order, max_k)
     place = _draws.place(request.rows, seed, row, step)
     direct = _torch.is_direct([*request.arrays(), *place.arrays()])
