@@ -72,6 +72,8 @@ def test_counts_masks_and_nan(device, rng):
             found = group_order(x.detach(), positive, mask=mask, **options)
         close(found.probability, wanted.probability)
         assert torch.equal(found.count, wanted.count)
+    steepness = torch.tensor(2.0, dtype=x.dtype, requires_grad=True)
+    compare(device, probability(positive, mask=mask), x.requires_grad_(), steepness)
 
 
 def test_long_lists_go_back_in_segments(device, rng, monkeypatch):

@@ -161,6 +161,12 @@ def test_nan_and_infinities(dtype):
     label = torch.tensor(positive).expand(3, 4)
     group_order(tensor, label, log=True, reduction="mean").probability[2].backward()
     assert torch.isfinite(tensor.grad[2]).all()
+    tensor = torch.tensor(x, requires_grad=True)
+    (first,) = torch.autograd.grad(group_order(tensor, label).probability.sum(), tensor, create_graph=True)
+    (second,) = torch.autograd.grad(first[2].sum(), tensor)
+    assert first[:2].isnan().all()
+    assert second[:2].isnan().all()
+    assert torch.isfinite(second[2]).all()
     x = np.array([inf, 0.0, 1.0, -inf], dtype)
     np.testing.assert_allclose(group_order(x, positive).probability, 1, rtol=1e-6)
     wrong = group_order(-x, positive, log=True).probability

@@ -134,7 +134,8 @@ impl<T: Chance> Sweep<'_, T> {
 
     /// NaN in everything that belongs to a list.
     fn spoil(&self, list: usize, order: &[i32]) {
-        let nan = T::of(f64::NAN);
+        // Times itself, so that the derivative of a dual number is NaN as well.
+        let nan = T::of(f64::NAN) * T::of(f64::NAN);
         // SAFETY: nothing runs yet that writes to these results.
         unsafe {
             if self.groups.mean == Mean::No {

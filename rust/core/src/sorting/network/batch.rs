@@ -159,7 +159,8 @@ impl<T: Lane> Batch<'_, T> {
 
     /// NaN in everything that belongs to a list.
     fn spoil(&self, list: usize, range: Range<usize>, counted: usize, columns: usize, results: &Results<T>) {
-        let nan = T::of(f64::NAN);
+        // Times itself, so that the derivative of a dual number is NaN as well.
+        let nan = T::of(f64::NAN) * T::of(f64::NAN);
         let rows = |rows: Range<usize>| rows.start * columns..rows.end * columns;
         // SAFETY: nothing runs yet that writes to these results.
         unsafe {
