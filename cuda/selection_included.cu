@@ -6,9 +6,9 @@
 #define TASK 4096        // rows that one block collects
 #define NEVER 0xFFFFFFFFFFFFFFFFull
 
-// The map from weights to probabilities, 1 from `cap` on and `tau` w below; in device memory, zeros at the beginning.
+// The map from weights to probabilities, 1 from `cap` on and `tau w scale` below; in device memory, zeros at the beginning.
 struct Inclusion {
-    double tau, cap;
+    double tau, cap, scale;
     double total;   // of the weights below the cap
     u64 least;      // bits of the smallest weight whose share would reach 1: the next cap; 0 before the first, NEVER for none
     i64 positives;  // rows of positive weight
@@ -19,8 +19,10 @@ struct Inclusion {
     u32 repeated;   // whether rounding has drawn a row twice
 };
 
+__device__ __forceinline__ double share(const Inclusion* state, double w) { return state->tau * (w * state->scale); }
+
 __device__ __forceinline__ double probability(const Inclusion* state, double w) {
-    return w >= state->cap ? 1.0 : state->tau * w;
+    return w >= state->cap ? 1.0 : share(state, w);
 }
 
 // --- The probabilities ---------------------------------------------------------------------------------------------------
@@ -56,7 +58,8 @@ __device__ __forceinline__ void raise(Inclusion* state, double total, i64 size) 
         state->cap = number_of((u64)1);
         state->done = 1;
     } else if (size > certain) {  // by rounding alone it is not: then tau stays, lest a positive weight get 0
-        state->tau = (double)(size - certain) / total;
+        state->scale = total < 0x1p-900 ? 0x1p600 : 1.0;  // tau does not overflow
+        state->tau = (double)(size - certain) / (total * state->scale);
     }
 }
 
@@ -124,7 +127,7 @@ __global__ void add_sums(const double* sums, double* prefix, Inclusion* state, i
 
 // The bits of w where its share would reach 1, else NEVER.
 __device__ __forceinline__ u64 certain_bits(const Inclusion* state, double w) {
-    return w < state->cap && state->tau * w >= 1.0 ? bits_of(w) : NEVER;
+    return w < state->cap && share(state, w) >= 1.0 ? bits_of(w) : NEVER;
 }
 
 // weights[n] -> state.least. One thread an item; one read.

@@ -9,7 +9,7 @@ FILE = "selection_included"
 PIVOTAL, POISSON = 0x204, 0x205
 """Streams of random numbers, as `rust/core/src/selection/mod.rs` has them."""
 
-STATE_WORDS, BAD_WORD = 9, 7
+STATE_WORDS, BAD_WORD = 10, 8
 ONE = 0x3FF0000000000000
 """The bits of 1.0."""
 
@@ -43,8 +43,7 @@ class Included:
     def given(cls, probabilities: Any) -> "Included":
         """Take weights that are inclusion probabilities already."""
         found = cls(probabilities)
-        found.state[0] = ONE
-        found.state[1] = ONE
+        found.state[:3] = ONE
         return found
 
     def _launch(self, name: str, blocks: int, *args: object) -> None:

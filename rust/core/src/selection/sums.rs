@@ -132,22 +132,25 @@ impl Sums {
         }
         let first = block * BLOCK;
         let mut targets = targets.iter().peekable();
+        // The last row of positive weight, and the place behind it among the rows that are found.
         let (mut sum, mut last) = (0.0, None);
         for (i, w) in (first..).zip(weights[first..].iter().take(BLOCK)) {
             let w = w.wide();
             if w >= self.cap {
                 rows.push(i);
             } else if w > 0.0 {
-                last = Some(i);
                 sum += w;
                 // Strict: a target at the edge belongs to the row that begins there.
                 let edge = self.prefix[block] + sum;
                 while targets.next_if(|&&target| target < edge).is_some() {
                     rows.push(i);
                 }
+                last = Some((i, rows.len()));
             }
         }
-        rows.extend(targets.filter_map(|_| last));
+        if let Some((row, place)) = last {
+            rows.splice(place..place, targets.map(|_| row));
+        }
     }
 }
 
@@ -186,6 +189,13 @@ mod tests {
         let sums = Sums::new(&weights, 9.0, &Job::default()).unwrap();
         assert_eq!((sums.total(), sums.positives()), (2.0, 2));
         assert_eq!(sums.walk(&weights, &[1.5], &Job::default()).unwrap(), [1, 2, 4]);
+    }
+
+    #[test]
+    fn a_target_beyond_the_total_stays_in_order() {
+        let weights = [1.0, 1.0, 9.0, 9.5];
+        let sums = Sums::new(&weights, 9.0, &Job::default()).unwrap();
+        assert_eq!(sums.walk(&weights, &[2.0], &Job::default()).unwrap(), [1, 2, 3]);
     }
 
     #[test]
