@@ -51,6 +51,11 @@ def _normal(*shape: int, device: str, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, device=device, generator=torch.Generator(device).manual_seed(seed))
 
 
+def _equal(found: torch.Tensor, wanted: torch.Tensor, what: str) -> str:
+    """Say how many of our results on a device are those of the host."""
+    return f"{int((found.cpu() == wanted).sum())} of {wanted.numel()} {what} are the host's"
+
+
 def _kmeans_plusplus(device: str, quick: bool) -> Case:
     from argrad.seeding import kmeans_plusplus
 
@@ -63,9 +68,10 @@ def _kmeans_plusplus(device: str, quick: bool) -> Case:
         copy.copy_(one)
 
     # A copy of n / 10 rows moves the bytes of n / 5: k passes over n rows take 5 k times as long.
-    return Case(
-        lambda: kmeans_plusplus(x, k, random_state=0)[1], passes, lambda *_: "the host's indices", scale=5.0 * k
-    )
+    def check(indices: torch.Tensor, _: None) -> str:
+        return _equal(indices, kmeans_plusplus(x.cpu(), k, random_state=0)[1], "indices")
+
+    return Case(lambda: kmeans_plusplus(x, k, random_state=0)[1], passes, check, scale=5.0 * k)
 
 
 def _soft_rank(b: int, n: int) -> Callable[[str, bool], Case]:
@@ -126,7 +132,10 @@ def _decode(device: str, quick: bool) -> Case:
         values, places = torch.topk(x, 50)
         return places.gather(-1, torch.multinomial(torch.softmax(values, -1), 1))
 
-    return Case(lambda: bregman_decode(x, k=50, seed=0)[0], theirs, lambda *_: "draws: see the statistical tests")
+    def check(tokens: torch.Tensor, _: torch.Tensor) -> str:
+        return _equal(tokens, bregman_decode(x.cpu(), k=50, seed=0)[0], "tokens")
+
+    return Case(lambda: bregman_decode(x, k=50, seed=0)[0], theirs, check)
 
 
 def _entmax(device: str, quick: bool) -> Case:
