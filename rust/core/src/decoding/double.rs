@@ -2,11 +2,24 @@
 
 use crate::decoding::cut::{self, Bracket, Marks, Masses};
 pub use crate::decoding::cut::{places, split};
-pub use crate::decoding::leaf::{maxima, normalizer};
+use crate::decoding::leaf;
+pub use crate::decoding::leaf::normalizer;
 use crate::decoding::list::List;
 pub use crate::decoding::list::{above, inside_any as inside, measure, part};
 use crate::decoding::logit::Decay;
+use crate::decoding::select;
 pub use crate::decoding::select::gather;
+
+/// See [`leaf::maxima`]; lanes have no maxima.
+#[inline]
+pub fn maxima(leaf: &[f64], block: usize, keys: &mut [i64], _lanes: &mut [f64; leaf::LANES]) -> bool {
+    leaf::maxima(leaf, block, keys)
+}
+
+/// See [`select::arrange`].
+pub fn arrange(found: &mut Vec<u128>, k: usize) {
+    select::arrange::<f64>(found, k);
+}
 
 /// See [`Logit::masses`](crate::decoding::Logit::masses).
 #[inline]

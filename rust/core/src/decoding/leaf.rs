@@ -10,7 +10,7 @@ use crate::simd::dispatch;
 
 /// Logits in a leaf.
 pub const LEAF: usize = 4096;
-pub(super) const LANES: usize = 256;
+pub const LANES: usize = 256;
 /// Logits that are compared at once.
 pub const WIDTH: usize = 16;
 

@@ -1,6 +1,7 @@
 //! The two number types of logits: keys in the order of their values, and the exponential of the sums.
 
 use crate::decoding::cut::{Bracket, Marks, Masses, Room};
+use crate::decoding::leaf::LANES;
 use crate::decoding::list::{List, Sums};
 use crate::decoding::row::Memory;
 use crate::decoding::{double, single};
@@ -93,12 +94,23 @@ pub trait Logit: Real {
     fn unpack(packed: Self::Packed) -> (Self::Key, u32);
     /// See [`Decay::weight`]; for x from the floor on.
     fn decay(x: Self, decay: &Decay<Self>) -> Self;
-    /// The maxima of blocks of a leaf as keys, and whether a number may be NaN.
-    fn maxima(leaf: &[Self], block: usize, keys: &mut [Self::Key]) -> bool;
+    /// The maxima of blocks of a leaf as keys, and whether a number may be NaN. Where it costs little, `lanes` become the
+    /// maxima of the places that are equal mod 256, of most of the leaf and of what was read before.
+    fn maxima(leaf: &[Self], block: usize, keys: &mut [Self::Key], lanes: &mut [Self; LANES]) -> bool;
     /// SUM e over a leaf, in the order of [`leaf`](crate::decoding::leaf).
     fn normalizer(leaf: &[Self], decay: &Decay<Self>) -> f64;
-    /// Appends the numbers that are at least `least`; the first of `values` has the index `start`.
-    fn gather(values: &[Self], start: usize, least: Self, out: &mut Vec<Self::Packed>);
+    /// Appends the numbers that are at least `least`, by index; where they are more than `most`, perhaps not all. `maxima`
+    /// are those of blocks.
+    fn gather(
+        values: &[Self],
+        block: usize,
+        maxima: &[Self::Key],
+        least: Self,
+        most: usize,
+        out: &mut Vec<Self::Packed>,
+    );
+    /// Sorts different tokens and keeps the first `k`.
+    fn arrange(found: &mut Vec<Self::Packed>, k: usize);
     /// Appends the tokens inside the bracket, and returns how many are above it; the first of `values` has the place
     /// `start`.
     fn inside(values: &[Self], start: usize, bracket: Bracket<Self>, list: &mut List<Self>) -> usize;
@@ -202,15 +214,26 @@ macro_rules! logit {
                 $t::from_bits(p.to_bits().wrapping_add(grid.to_bits() << $mantissa))
             }
             #[inline]
-            fn maxima(leaf: &[Self], block: usize, keys: &mut [$key]) -> bool {
-                $loops::maxima(leaf, block, keys)
+            fn maxima(leaf: &[Self], block: usize, keys: &mut [$key], lanes: &mut [Self; LANES]) -> bool {
+                $loops::maxima(leaf, block, keys, lanes)
             }
             fn normalizer(leaf: &[Self], decay: &Decay<Self>) -> f64 {
                 $loops::normalizer(leaf, decay)
             }
             #[inline]
-            fn gather(values: &[Self], start: usize, least: Self, out: &mut Vec<$packed>) {
-                $loops::gather(values, start, least, out);
+            fn gather(
+                values: &[Self],
+                block: usize,
+                maxima: &[$key],
+                least: Self,
+                most: usize,
+                out: &mut Vec<$packed>,
+            ) {
+                $loops::gather(values, block, maxima, least, most, out);
+            }
+            #[inline]
+            fn arrange(found: &mut Vec<$packed>, k: usize) {
+                $loops::arrange(found, k);
             }
             fn inside(values: &[Self], start: usize, bracket: Bracket<Self>, list: &mut List<Self>) -> usize {
                 $loops::inside(values, start, bracket, list)

@@ -1,6 +1,6 @@
 //! One row of logits: read once, then asked for its largest tokens.
 
-use crate::decoding::leaf::{self, LEAF, Leaf};
+use crate::decoding::leaf::{self, LANES, LEAF, Leaf};
 use crate::decoding::list::List;
 use crate::decoding::logit::Logit;
 use crate::decoding::select;
@@ -15,6 +15,9 @@ const SMALLEST: usize = leaf::WIDTH;
 const GREATEST: usize = 128;
 /// Blocks for each token that is asked for: then hardly any block holds two of them.
 const BLOCKS: usize = 3;
+
+/// Shorter rows have too few numbers in a lane.
+const SPREAD: usize = 2048;
 
 /// A token and its logit.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -40,6 +43,8 @@ pub struct Reading {
 #[derive(Debug)]
 pub struct Memory<T: Logit> {
     maxima: Vec<T::Key>,
+    /// The maxima of the places that are equal mod 256: neighbors, many of which may be large, are in different lanes.
+    lanes: [T; LANES],
     leaves: Vec<Leaf>,
     keys: Vec<T::Key>,
     found: Vec<T::Packed>,
@@ -50,7 +55,7 @@ pub struct Memory<T: Logit> {
 impl<T: Logit> Default for Memory<T> {
     fn default() -> Self {
         let (maxima, leaves, keys, found, tokens, lists) = Default::default();
-        Self { maxima, leaves, keys, found, tokens, lists }
+        Self { maxima, lanes: [-T::INFINITY; LANES], leaves, keys, found, tokens, lists }
     }
 }
 
@@ -110,9 +115,10 @@ impl<'a, T: Logit> Row<'a, T> {
         }
         memory.maxima.clear();
         memory.maxima.resize(values.len().div_ceil(block), T::LOWEST);
+        memory.lanes.fill(-T::INFINITY);
         memory.leaves.clear();
         for ((number, leaf), keys) in values.chunks(LEAF).enumerate().zip(memory.maxima.chunks_mut(LEAF / block)) {
-            let suspect = T::maxima(leaf, block, keys);
+            let suspect = T::maxima(leaf, block, keys, &mut memory.lanes);
             let maximum = T::value(keys.iter().copied().max().unwrap_or(T::LOWEST));
             if suspect || maximum == T::INFINITY {
                 leaf.iter().enumerate().try_for_each(|(l, &x)| check(number * LEAF + l, x))?;
@@ -168,6 +174,10 @@ impl<'a, T: Logit> Row<'a, T> {
     /// Finds the `k` largest, -inf among them, and returns them packed and sorted.
     pub(super) fn select(&mut self, k: usize) -> &[T::Packed] {
         let k = k.min(self.values.len());
+        if self.spread(k) {
+            T::arrange(&mut self.memory.found, k);
+            return &self.memory.found;
+        }
         let mut bound = self.bound(k);
         let mut few = self.gather(T::value(bound), 2 * k + leaf::WIDTH);
         // More blocks than that reach the bound only where many of their maxima equal it.
@@ -179,13 +189,18 @@ impl<'a, T: Logit> Row<'a, T> {
             let exact = if self.above(bound) < k { bound } else { self.refined(bound, k) };
             self.gather_with_ties(exact, k);
         }
-        let found = &mut self.memory.found;
-        if found.len() > k {
-            found.select_nth_unstable(k);
-            found.truncate(k);
+        T::arrange(&mut self.memory.found, k);
+        &self.memory.found
+    }
+
+    /// Finds the k largest and few more by the maxima of lanes; false where these are not known or too many reach them.
+    fn spread(&mut self, k: usize) -> bool {
+        if k == 0 || 2 * k > LANES || self.values.len() < SPREAD {
+            return false;
         }
-        found.sort_unstable();
-        found
+        let keys = self.memory.lanes.map(T::key);
+        let bound = select::threshold::<T>(&keys, k);
+        bound > T::LOWEST && self.gather(T::value(bound), 2 * k + leaf::WIDTH)
     }
 
     /// A key that at least `k` numbers reach.
@@ -248,12 +263,7 @@ impl<'a, T: Logit> Row<'a, T> {
     fn gather(&mut self, least: T, most: usize) -> bool {
         let mut found = std::mem::take(&mut self.memory.found);
         found.clear();
-        for (start, values) in self.blocks(least.key()) {
-            T::gather(values, start, least, &mut found);
-            if found.len() > most {
-                break;
-            }
-        }
+        T::gather(self.values, self.block, &self.memory.maxima, least, most, &mut found);
         self.memory.found = found;
         self.memory.found.len() <= most
     }

@@ -1,6 +1,8 @@
 //! The k largest of a row.
 //!
 //! ```text
+//! few k (AVX-512):              t = a key that at least k of the maxima of the places equal mod 256 reach
+//!     rarely many more than k:  next
 //! t = a key that at least k of the maxima of blocks reach: so many logits reach it, all of the k largest among them
 //! the logits that reach t, in blocks whose maximum does: mostly few more than k
 //!     many more (neighbors):    t = a key that at least k of the maxima of these blocks' lanes reach
@@ -85,5 +87,33 @@ fn gather_lanes<T: Logit>(values: &[T], start: usize, least: T, out: &mut Vec<T:
 
 dispatch! {
     /// Appends the numbers that are at least `least`; the first of `values` has the index `start`.
-    pub fn gather<T: Logit>(values: &[T], start: usize, least: T, out: &mut Vec<T::Packed>) = gather_lanes
+    fn gather_from<T: Logit>(values: &[T], start: usize, least: T, out: &mut Vec<T::Packed>) = gather_lanes
+}
+
+/// See [`Logit::gather`].
+pub fn gather<T: Logit>(
+    values: &[T],
+    block: usize,
+    maxima: &[T::Key],
+    least: T,
+    most: usize,
+    out: &mut Vec<T::Packed>,
+) {
+    let key = least.key();
+    let blocks = maxima.iter().zip(values.chunks(block)).enumerate().filter(|(_, (maximum, _))| **maximum >= key);
+    for (number, (_, values)) in blocks {
+        gather_from(values, number * block, least, out);
+        if out.len() > most {
+            break;
+        }
+    }
+}
+
+/// Sorts tokens and keeps the first `k`.
+pub fn arrange<T: Logit>(found: &mut Vec<T::Packed>, k: usize) {
+    if found.len() > k {
+        found.select_nth_unstable(k);
+        found.truncate(k);
+    }
+    found.sort_unstable();
 }

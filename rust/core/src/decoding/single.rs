@@ -10,11 +10,11 @@ use crate::decoding::wide::{self, lists};
 
 /// See [`leaf::maxima`].
 #[inline]
-pub fn maxima(leaf: &[f32], block: usize, keys: &mut [i32]) -> bool {
+pub fn maxima(leaf: &[f32], block: usize, keys: &mut [i32], lanes: &mut [f32; leaf::LANES]) -> bool {
     #[cfg(target_arch = "x86_64")]
     if crate::simd::level() == crate::simd::Level::Avx512 {
         // SAFETY: `level()` never exceeds what the processor was found to have.
-        return unsafe { wide::maxima(leaf, block, keys) };
+        return unsafe { wide::maxima(leaf, block, keys, lanes) };
     }
     leaf::maxima(leaf, block, keys)
 }
@@ -32,14 +32,26 @@ pub fn normalizer(leaf: &[f32], decay: &Decay<f32>) -> f64 {
 
 /// See [`select::gather`].
 #[inline]
-pub fn gather(values: &[f32], start: usize, least: f32, out: &mut Vec<u64>) {
+pub fn gather(values: &[f32], block: usize, maxima: &[i32], least: f32, most: usize, out: &mut Vec<u64>) {
     #[cfg(target_arch = "x86_64")]
     if crate::simd::level() == crate::simd::Level::Avx512 {
         // SAFETY: as above.
-        unsafe { wide::gather(values, start, least, out) };
+        unsafe { wide::gather(values, block, maxima, least, most, out) };
         return;
     }
-    select::gather(values, start, least, out);
+    select::gather(values, block, maxima, least, most, out);
+}
+
+/// See [`select::arrange`].
+#[inline]
+pub fn arrange(found: &mut Vec<u64>, k: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if found.len() <= wide::FEW && crate::simd::level() == crate::simd::Level::Avx512 {
+        // SAFETY: as above.
+        unsafe { wide::arrange(found) };
+        return found.truncate(k);
+    }
+    select::arrange::<f32>(found, k);
 }
 
 /// See [`list::inside_any`].

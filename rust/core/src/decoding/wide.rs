@@ -1,9 +1,11 @@
 //! Loops with instructions of AVX-512 that compilers do not find by themselves: a vector's comparison as bits, the largest
 //! of its lanes, those of its lanes that are marked. They are exact, so every level gives the same result.
 
+mod largest;
 pub mod lists;
 mod normalizer;
 
+pub use largest::{FEW, arrange, gather, maxima};
 pub use normalizer::normalizer;
 
 use crate::decoding::Logit;
@@ -12,13 +14,12 @@ use crate::decoding::leaf::WIDTH;
 use crate::decoding::list::List;
 use crate::decoding::logit::Decay;
 use std::arch::x86_64::{
-    __m512, __m512d, __m512i, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_UNORD_Q, _MM_HINT_T1, _mm_prefetch, _mm512_add_epi32,
-    _mm512_add_pd, _mm512_add_ps, _mm512_castps_si512, _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
+    __m512, __m512d, __m512i, _CMP_GE_OQ, _CMP_LT_OQ, _MM_HINT_T1, _mm_prefetch, _mm512_add_epi32, _mm512_add_pd,
+    _mm512_add_ps, _mm512_castps_si512, _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
     _mm512_cvtps_pd, _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_loadu_pd, _mm512_loadu_ps,
-    _mm512_mask_add_ps, _mm512_mask_cmp_ps_mask, _mm512_mask_max_ps, _mm512_maskz_add_epi32,
-    _mm512_maskz_compress_epi32, _mm512_maskz_compress_ps, _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps, _mm512_max_ps,
-    _mm512_reduce_max_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_slli_epi32, _mm512_storeu_pd,
-    _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
+    _mm512_mask_add_ps, _mm512_mask_cmp_ps_mask, _mm512_maskz_add_epi32, _mm512_maskz_compress_epi32,
+    _mm512_maskz_compress_ps, _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_setr_epi32, _mm512_slli_epi32, _mm512_storeu_pd, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
 };
 
 #[inline]
@@ -35,51 +36,6 @@ fn load_some(piece: &[f32]) -> (__m512, u16) {
     let lanes = ((1u32 << piece.len()) - 1) as u16;
     // SAFETY: no lane beyond the piece is read.
     (unsafe { _mm512_maskz_loadu_ps(lanes, piece.as_ptr()) }, lanes)
-}
-
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
-pub fn maxima(leaf: &[f32], block: usize, keys: &mut [i32]) -> bool {
-    let lowest = _mm512_set1_ps(f32::NEG_INFINITY);
-    let mut nan = 0;
-    for (chunk, key) in leaf.chunks(block).zip(keys) {
-        let (pieces, rest) = chunk.as_chunks::<16>();
-        let (pairs, single) = pieces.as_chunks::<2>();
-        let (mut top, mut other) = (lowest, lowest);
-        for [a, b] in pairs {
-            let (a, b) = (load(a), load(b));
-            nan |= _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, b);
-            top = _mm512_max_ps(top, a);
-            other = _mm512_max_ps(other, b);
-        }
-        for piece in single {
-            let a = load(piece);
-            nan |= _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
-            top = _mm512_max_ps(top, a);
-        }
-        let (a, lanes) = load_some(rest);
-        nan |= _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
-        top = _mm512_mask_max_ps(top, lanes, top, a);
-        *key = _mm512_reduce_max_ps(_mm512_max_ps(top, other)).key();
-    }
-    nan != 0
-}
-
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
-pub fn gather(values: &[f32], start: usize, least: f32, out: &mut Vec<u64>) {
-    let bound = _mm512_set1_ps(least);
-    let (pieces, rest) = values.as_chunks::<16>();
-    let mut append = |piece: &[f32], at: usize, mut mask: u16| {
-        while mask != 0 {
-            let l = mask.trailing_zeros() as usize;
-            out.push(f32::pack(piece[l].key(), (at + l) as u32));
-            mask &= mask - 1;
-        }
-    };
-    for (number, piece) in pieces.iter().enumerate() {
-        append(piece, start + 16 * number, _mm512_cmp_ps_mask::<_CMP_GE_OQ>(load(piece), bound));
-    }
-    let (some, lanes) = load_some(rest);
-    append(rest, start + 16 * pieces.len(), _mm512_cmp_ps_mask::<_CMP_GE_OQ>(some, bound) & lanes);
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,popcnt")]
