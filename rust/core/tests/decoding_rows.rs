@@ -121,6 +121,35 @@ proptest! {
 }
 
 #[test]
+fn the_largest_of_long_rows_are_found_however_they_are_spread() {
+    let noise = |i: usize| ((i * 7919 + 13) % 10_007) as f32 / 10_007.0;
+    let kinds: [fn(usize, f32) -> f32; 7] = [
+        |_, u| u,
+        |i, u| if i < 300 { 2.0 + u } else { u },               // neighbors
+        |i, u| if i % 256 < 3 { 2.0 + u } else { u },           // places that are equal mod 256
+        |i, u| if i % 256 == 7 { (i / 256) as f32 } else { u }, // the same, each larger than the one before
+        |_, u| (4.0 * u).floor() - 2.0,                         // equal numbers
+        |_, u| if u < 0.99 { f32::NEG_INFINITY } else { u },
+        |i, u| if i % 16 == 0 { -0.0 } else { -u },
+    ];
+    for v in [2047, 2048, 2303, 5000, 32_000, 70_001] {
+        for kind in kinds {
+            let x: Vec<f32> = (0..v).map(|i| kind(i, noise(i))).collect();
+            let order = sorted(&x);
+            for k in [1, 2, 50, 85, 128, 129, 500] {
+                let places = on_every_level(|| {
+                    let (mut values, mut places) = (vec![0.0f32; k], vec![0i64; k]);
+                    topk(&x, v, true, &mut values, &mut places, k, &Job::default()).unwrap();
+                    assert!(values.iter().zip(&places).all(|(y, &i)| y.to_bits() == x[i as usize].to_bits()));
+                    places
+                });
+                assert!(places.iter().zip(&order).all(|(&a, &b)| a as usize == b), "{v} {k}");
+            }
+        }
+    }
+}
+
+#[test]
 fn normalizers_have_the_same_bits_on_every_level() {
     for v in [1, 15, 16, 255, 256, 1023, 1024, 1025, 4095, 4096, 4097, 5000, 9000] {
         // From 4096 on, times log2(e), the maximum is subtracted first; from 80 below it on, weights are 0.
