@@ -163,18 +163,17 @@ pub fn places<'a>(marks: &Marks, room: &'a mut Room) -> (&'a [u32], usize) {
 }
 
 #[inline(always)]
-fn take_lanes<T: Logit>(leaf: &[T], start: usize, places: &[u32], list: &mut List<T>) {
+fn take_lanes<T: Logit>(leaf: &[T], places: &[u32], list: &mut List<T>) {
     match <&[T; LEAF]>::try_from(leaf) {
         // Without a check of places compilers find the instruction that gathers.
         Ok(leaf) => list.values.extend(places.iter().map(|&place| leaf[place as usize % LEAF])),
         Err(_) => list.values.extend(places.iter().map(|&place| leaf[place as usize])),
     }
-    list.places.extend(places.iter().map(|&place| start as u32 + place));
 }
 
 dispatch! {
-    /// Appends the tokens at these places of a leaf, whose first has the place `start`.
-    fn take<T: Logit>(leaf: &[T], start: usize, places: &[u32], list: &mut List<T>) = take_lanes
+    /// Appends the logits at these places of a leaf.
+    fn take<T: Logit>(leaf: &[T], places: &[u32], list: &mut List<T>) = take_lanes
 }
 
 /// In one pass: SUM e over the row; and for each of up to two brackets the tokens above it, without the moment, and a list
@@ -201,7 +200,7 @@ pub fn sweep<T: Logit>(
         for ((above, list), marks) in found.iter_mut().zip(&mut *lists).zip(&marks).take(brackets.len()) {
             let (places, count) = T::places(marks, &mut room);
             above.count += count;
-            take(leaf, start, places, list);
+            take(leaf, places, list);
         }
     }
     for (above, mass) in found.iter_mut().zip(&masses[1..]) {
@@ -225,7 +224,7 @@ pub fn sweep_few<T: Logit>(
     all.clear();
     for (leaf, start) in values.chunks(LEAF).zip((0..).step_by(LEAF)) {
         let next = next.get(start..start + leaf.len()).unwrap_or_default();
-        T::reach(leaf, start, least, &decay, &mut masses, all, next);
+        T::reach(leaf, least, &decay, &mut masses, all, next);
     }
     one.clear();
     two.clear();
@@ -238,9 +237,9 @@ pub fn sweep_few<T: Logit>(
 }
 
 /// See [`Logit::reach`].
-pub fn reach<T: Logit>(leaf: &[T], start: usize, least: T, decay: &Decay<T>, sums: &mut Masses, list: &mut List<T>) {
+pub fn reach<T: Logit>(leaf: &[T], least: T, decay: &Decay<T>, sums: &mut Masses, list: &mut List<T>) {
     masses(leaf, &[], decay, &mut [Marks::NONE; 2], sums);
-    list::inside_any(leaf, start, Bracket { low: least, high: T::INFINITY }, list);
+    list::inside_any(leaf, Bracket { low: least, high: T::INFINITY }, list);
 }
 
 /// See [`Logit::split`].
@@ -256,9 +255,27 @@ pub fn split<T: Logit>(
     }
     let mut above = [0; 2];
     for ((bracket, list), above) in brackets.iter().zip(lists).zip(&mut above) {
-        *above = list::part(all, *bracket, list);
+        *above = list::inside_any(&all.values, *bracket, list);
     }
     above
+}
+
+#[inline(always)]
+fn find_lanes<T: Logit>(values: &[T], x: T, number: usize) -> Option<usize> {
+    let mut left = number;
+    for (piece, start) in values.chunks(4 * WIDTH).zip((0..).step_by(4 * WIDTH)) {
+        let count = piece.iter().map(|&y| u32::from(y == x)).sum::<u32>() as usize;
+        if count > left {
+            return piece.iter().enumerate().filter(|(_, y)| **y == x).nth(left).map(|(l, _)| start + l);
+        }
+        left -= count;
+    }
+    None
+}
+
+dispatch! {
+    /// The place of the `number`-th of the logits that equal `x`, counted from 0.
+    pub fn find<T: Logit>(values: &[T], x: T, number: usize) -> Option<usize> = find_lanes
 }
 
 /// Bins of the logits of a sample.
@@ -332,4 +349,20 @@ fn least_lanes<T: Logit>(weight: f64, statistics: &Statistics) -> T {
 dispatch! {
     /// The smallest logit whose e is at least this weight.
     pub fn least<T: Logit>(weight: f64, statistics: &Statistics) -> T = least_lanes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_logits_are_found_by_their_number() {
+        let values: Vec<f32> = (0..1000).map(|i| if i % 37 == 5 { -0.0 } else { i as f32 }).collect();
+        let places: Vec<usize> = (0..1000).filter(|i| i % 37 == 5 || *i == 0).collect();
+        for (number, place) in places.iter().enumerate() {
+            assert_eq!(find(&values, 0.0, number), Some(*place));
+        }
+        assert_eq!(find(&values, 0.0, places.len()), None);
+        assert_eq!(find(&values[..7], 6.0, 0), Some(6));
+    }
 }

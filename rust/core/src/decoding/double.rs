@@ -5,7 +5,7 @@ pub use crate::decoding::cut::{places, split};
 use crate::decoding::leaf;
 pub use crate::decoding::leaf::normalizer;
 use crate::decoding::list::List;
-pub use crate::decoding::list::{above, inside_any as inside, measure, part};
+pub use crate::decoding::list::{above, inside_any as inside, measure};
 use crate::decoding::logit::Decay;
 use crate::decoding::select;
 pub use crate::decoding::select::gather;
@@ -36,14 +36,6 @@ pub fn masses(
 
 /// See [`Logit::reach`](crate::decoding::Logit::reach).
 #[inline]
-pub fn reach(
-    leaf: &[f64],
-    start: usize,
-    least: f64,
-    decay: &Decay<f64>,
-    masses: &mut Masses,
-    list: &mut List<f64>,
-    _next: &[f64],
-) {
-    cut::reach(leaf, start, least, decay, masses, list);
+pub fn reach(leaf: &[f64], least: f64, decay: &Decay<f64>, masses: &mut Masses, list: &mut List<f64>, _next: &[f64]) {
+    cut::reach(leaf, least, decay, masses, list);
 }

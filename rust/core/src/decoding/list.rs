@@ -11,25 +11,24 @@ use crate::simd::dispatch;
 /// Lanes in which the least and the greatest are looked for.
 const RANGED: usize = 32;
 
-/// Tokens in the order of their places.
+/// Logits of a row in the order of their places.
 #[derive(Debug, Default)]
 pub struct List<T> {
     pub values: Vec<T>,
-    pub places: Vec<u32>,
     /// e of each, once they were asked for.
     weights: Vec<T>,
 }
 
-/// Lists the tokens of a row inside the bracket.
+/// Lists the logits inside the bracket.
 pub fn inside<T: Logit>(values: &[T], bracket: Bracket<T>, list: &mut List<T>) {
     list.clear();
-    T::inside(values, 0, bracket, list);
+    T::inside(values, bracket, list);
 }
 
 #[inline(always)]
-fn inside_lanes<T: Logit>(values: &[T], start: usize, bracket: Bracket<T>, list: &mut List<T>) -> usize {
+fn inside_lanes<T: Logit>(values: &[T], bracket: Bracket<T>, list: &mut List<T>) -> usize {
     let mut above = 0;
-    for (piece, at) in values.chunks(WIDTH).zip((start..).step_by(WIDTH)) {
+    for piece in values.chunks(WIDTH) {
         let (mut mask, mut over) = (0u32, 0u32);
         for (l, &x) in piece.iter().enumerate() {
             mask |= u32::from(x >= bracket.low && x < bracket.high) << l;
@@ -37,9 +36,7 @@ fn inside_lanes<T: Logit>(values: &[T], start: usize, bracket: Bracket<T>, list:
         }
         above += over.count_ones() as usize;
         while mask != 0 {
-            let l = mask.trailing_zeros() as usize;
-            list.values.push(piece[l]);
-            list.places.push((at + l) as u32);
+            list.values.push(piece[mask.trailing_zeros() as usize]);
             mask &= mask - 1;
         }
     }
@@ -47,10 +44,8 @@ fn inside_lanes<T: Logit>(values: &[T], start: usize, bracket: Bracket<T>, list:
 }
 
 dispatch! {
-    /// Appends the tokens inside the bracket, and returns how many are above it; the first of `values` has the place
-    /// `start`. [`Logit::inside`] is to be called.
-    pub fn inside_any<T: Logit>(values: &[T], start: usize, bracket: Bracket<T>, list: &mut List<T>) -> usize =
-        inside_lanes
+    /// Appends the logits inside the bracket, and returns how many are above it. [`Logit::inside`] is to be called.
+    pub fn inside_any<T: Logit>(values: &[T], bracket: Bracket<T>, list: &mut List<T>) -> usize = inside_lanes
 }
 
 #[inline(always)]
@@ -84,13 +79,12 @@ impl<T: Logit> List<T> {
     /// Takes all out.
     pub fn clear(&mut self) {
         self.values.clear();
-        self.places.clear();
         self.weights.clear();
     }
 
     /// The bytes that it holds.
     pub fn bytes(&self) -> usize {
-        (self.values.capacity() + self.weights.capacity()) * size_of::<T>() + self.places.capacity() * size_of::<u32>()
+        (self.values.capacity() + self.weights.capacity()) * size_of::<T>()
     }
 
     /// Fills in the weights; the least logit and the greatest, and the sums over all.
@@ -110,7 +104,7 @@ impl<T: Logit> List<T> {
     /// Keeps the tokens inside the bracket.
     pub fn keep(&mut self, bracket: Bracket<T>, spare: &mut Self) {
         spare.clear();
-        T::part(self, bracket, spare);
+        T::inside(&self.values, bracket, spare);
         std::mem::swap(self, spare);
     }
 }
@@ -132,14 +126,6 @@ pub fn measure<T: Logit>(values: &[T], weights: &mut [T], decay: &Decay<T>, maxi
 /// See [`Logit::above`].
 pub fn above<T: Logit>(values: &[T], weights: &[T], least: [T; 2], maximum: T) -> [Sums; 2] {
     least.map(|least| sums(values, weights, least, maximum))
-}
-
-/// See [`Logit::part`].
-pub fn part<T: Logit>(list: &List<T>, bracket: Bracket<T>, out: &mut List<T>) -> usize {
-    let first = out.places.len();
-    let above = inside_any(&list.values, 0, bracket, out);
-    out.places[first..].iter_mut().for_each(|place| *place = list.places[*place as usize]);
-    above
 }
 
 #[inline(always)]

@@ -111,9 +111,8 @@ pub trait Logit: Real {
     );
     /// Sorts different tokens and keeps the first `k`.
     fn arrange(found: &mut Vec<Self::Packed>, k: usize);
-    /// Appends the tokens inside the bracket, and returns how many are above it; the first of `values` has the place
-    /// `start`.
-    fn inside(values: &[Self], start: usize, bracket: Bracket<Self>, list: &mut List<Self>) -> usize;
+    /// Appends the logits inside the bracket, and returns how many are above it.
+    fn inside(values: &[Self], bracket: Bracket<Self>, list: &mut List<Self>) -> usize;
     /// Adds SUM e over a leaf, and over its tokens above each of up to two brackets, which are marked with those inside.
     /// `next` will be read next.
     fn masses(
@@ -124,18 +123,16 @@ pub trait Logit: Real {
         masses: &mut Masses,
         next: &[Self],
     );
-    /// Adds SUM e over a leaf, and appends its tokens that are at least `least`, which is finite, and the first of which has
-    /// the place `start`. `next` will be read next.
+    /// Adds SUM e over a leaf, and appends its logits that are at least `least`, which is finite. `next` will be read next.
     fn reach(
         leaf: &[Self],
-        start: usize,
         least: Self,
         decay: &Decay<Self>,
         masses: &mut Masses,
         list: &mut List<Self>,
         next: &[Self],
     );
-    /// Adds SUM e over the tokens of a list above each of one or two brackets, appends those inside to a list for each, and
+    /// Adds SUM e over the logits of a list above each of one or two brackets, appends those inside to a list for each, and
     /// returns how many are above.
     fn split(
         all: &List<Self>,
@@ -144,8 +141,6 @@ pub trait Logit: Real {
         masses: &mut Masses,
         lists: [&mut List<Self>; 2],
     ) -> [usize; 2];
-    /// Appends the tokens of a list that are inside the bracket, and returns how many are above it.
-    fn part(list: &List<Self>, bracket: Bracket<Self>, out: &mut List<Self>) -> usize;
     /// Fills in e of each token; the least logit and the greatest, and SUM e and SUM e (maximum - l).
     fn measure(values: &[Self], weights: &mut [Self], decay: &Decay<Self>, maximum: Self) -> ((Self, Self), [f64; 2]);
     /// The sums over the tokens from each of two logits on.
@@ -235,8 +230,8 @@ macro_rules! logit {
             fn arrange(found: &mut Vec<$packed>, k: usize) {
                 $loops::arrange(found, k);
             }
-            fn inside(values: &[Self], start: usize, bracket: Bracket<Self>, list: &mut List<Self>) -> usize {
-                $loops::inside(values, start, bracket, list)
+            fn inside(values: &[Self], bracket: Bracket<Self>, list: &mut List<Self>) -> usize {
+                $loops::inside(values, bracket, list)
             }
             fn masses(
                 leaf: &[Self],
@@ -250,14 +245,13 @@ macro_rules! logit {
             }
             fn reach(
                 leaf: &[Self],
-                start: usize,
                 least: Self,
                 decay: &Decay<Self>,
                 masses: &mut Masses,
                 list: &mut List<Self>,
                 next: &[Self],
             ) {
-                $loops::reach(leaf, start, least, decay, masses, list, next);
+                $loops::reach(leaf, least, decay, masses, list, next);
             }
             fn split(
                 all: &List<Self>,
@@ -267,9 +261,6 @@ macro_rules! logit {
                 lists: [&mut List<Self>; 2],
             ) -> [usize; 2] {
                 $loops::split(all, brackets, decay, masses, lists)
-            }
-            fn part(list: &List<Self>, bracket: Bracket<Self>, out: &mut List<Self>) -> usize {
-                $loops::part(list, bracket, out)
             }
             fn measure(
                 values: &[Self],

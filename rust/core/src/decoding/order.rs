@@ -6,10 +6,16 @@ use crate::decoding::logit::Logit;
 use crate::decoding::row::{Row, Token};
 use crate::decoding::search::{self, Sample, Stop};
 use crate::decoding::statistics::Statistics;
-use std::cmp::Ordering;
 
 /// A share of a row's tokens that is listed sooner than it is summed in place.
 const FEW: f64 = 0.5;
+/// Rows are flat where so large a share of their blocks have a token that is at most so many temperatures below the largest:
+/// a sample then tells where prefixes end.
+const FLAT: f64 = 1.0 / 8.0;
+const NEAR: f64 = 4.0;
+/// Prefixes that are so many times longer than what would be sorted end elsewhere; rows have many more.
+const BEYOND: f64 = 4.0;
+const LONG: usize = 64;
 
 /// Sums over the first tokens of a row, with e = exp(d) and d = (logit - maximum) / T.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -20,7 +26,8 @@ pub struct Prefix {
     pub mass: f64,
     /// SUM e d.
     pub moment: f64,
-    /// The last of them.
+    /// The last of them; where a search has found it, its index is its number among those of this logit, see
+    /// [`Order::last`].
     pub last: Token,
 }
 
@@ -45,11 +52,6 @@ pub fn weighed(logits: impl Iterator<Item = f64>, statistics: &Statistics) -> Ve
     tokens
 }
 
-/// Value decreasing, then index increasing.
-pub fn compare(a: &Token, b: &Token) -> Ordering {
-    b.logit.total_cmp(&a.logit).then(a.index.cmp(&b.index))
-}
-
 /// The order of a row's tokens.
 #[derive(Debug)]
 pub struct Order<'a, T: Logit> {
@@ -57,6 +59,8 @@ pub struct Order<'a, T: Logit> {
     row: Row<'a, T>,
     /// The largest tokens, sorted: rows are peaked, and most prefixes end among them.
     known: Vec<Prefix>,
+    /// Those that searches begin after: the known ones, or some of the largest in any order.
+    base: Prefix,
     /// There is no token beyond those that are known.
     complete: bool,
     whole: Option<Prefix>,
@@ -67,7 +71,9 @@ pub struct Order<'a, T: Logit> {
 impl<'a, T: Logit> Order<'a, T> {
     /// Of a row whose `k` largest tokens are probably enough.
     pub fn new(values: &'a [T], row: Row<'a, T>, k: usize) -> Self {
-        let mut order = Self { values, row, known: Vec::new(), complete: false, whole: None, swept: [None; 2] };
+        let top = Token { logit: T::value(T::after(T::of(row.statistics.maximum).key())).wide(), index: u32::MAX };
+        let base = Prefix { last: top, ..Prefix::default() };
+        let mut order = Self { values, row, known: Vec::new(), base, complete: false, whole: None, swept: [None; 2] };
         order.know(k);
         order
     }
@@ -92,11 +98,22 @@ impl<'a, T: Logit> Order<'a, T> {
             prefix = prefix.with(token, e, moment);
             prefix
         }));
+        self.base = prefix;
     }
 
     /// The first `count` tokens, which are known.
     pub fn prefix(&self, count: usize) -> Prefix {
         if count == 0 { Prefix::default() } else { self.known[count - 1] }
+    }
+
+    /// The last token of a prefix that is not empty.
+    pub fn last(&self, prefix: &Prefix) -> Token {
+        if prefix.count <= self.known.len() {
+            return self.prefix(prefix.count).last;
+        }
+        let Token { logit, index: number } = prefix.last;
+        let (place, index) = (cut::find(self.values, T::of(logit), number as usize), number);
+        Token { logit, index: place.map_or(index, |place| place as u32) }
     }
 
     /// The known tokens of these places, each as the prefix that it ends.
@@ -193,7 +210,11 @@ impl<'a, T: Logit> Order<'a, T> {
                 return Some(found);
             }
         }
-        let base = self.known.last().copied().unwrap_or_default();
+        let base = self.base;
+        if self.known.is_empty() && stop(&base) {
+            self.know(base.count.max(1));
+            return self.first(stop);
+        }
         let sample = Sample::new(self.values, base, &statistics);
         let whole = self.whole.map_or(statistics.z0, |whole| whole.mass);
         let guess = sample.guess(whole - base.mass, stop);
@@ -215,19 +236,45 @@ impl<'a, T: Logit> Order<'a, T> {
         }
     }
 
-    /// Sums the row, and on the way gathers the tokens among which prefixes of these shares of the mass end. The row
-    /// `next` will be read next.
-    pub fn sweep(&mut self, shares: &[f64], next: &[T]) {
+    /// A sample of a row whose `k` largest tokens are probably not enough for a share of the mass; none of other rows.
+    fn flat(&mut self, k: usize, share: f64) -> Option<Sample> {
+        let Statistics { maximum, temperature, .. } = self.row.statistics;
+        let near = maximum - NEAR * temperature;
+        let (blocks, flat) =
+            self.row.maxima().fold((0, 0), |(blocks, flat), x| (blocks + 1, flat + usize::from(x >= near)));
+        if (flat as f64) < FLAT * f64::from(blocks) {
+            return None;
+        }
+        let least = self.row.head(k).wide();
+        let statistics = self.row.statistics;
+        let (_, sums) = self.row.lists()[0].measure(&statistics);
+        self.base = Prefix { last: Token { logit: least, index: u32::MAX }, ..sums };
+        let sample = Sample::new(self.values, self.base, &statistics);
+        let target = share * sample.mass();
+        let least = sample.guess(0.0, &|prefix| prefix.mass >= target).least();
+        (least > BEYOND * k as f64).then_some(sample)
+    }
+
+    /// Sums the row, and on the way gathers the tokens among which prefixes of these shares of the mass end. The `k` largest
+    /// tokens are sorted if they are probably enough. The row `next` will be read next.
+    pub fn sweep(&mut self, shares: &[f64], k: usize, next: &[T]) {
+        let found =
+            if LONG * k < self.values.len() { shares.first().and_then(|&share| self.flat(k, share)) } else { None };
+        if found.is_none() {
+            self.know(k);
+        }
         if self.complete {
             return;
         }
-        let statistics = self.row.statistics;
-        let base = self.known.last().copied().unwrap_or_default();
-        let sample = Sample::new(self.values, base, &statistics);
-        let mass = sample.mass();
+        let (statistics, base) = (self.row.statistics, self.base);
+        let sample = found.unwrap_or_else(|| Sample::new(self.values, base, &statistics));
+        let (mass, unsorted) = (sample.mass(), self.known.is_empty());
         let bracket = |&share: &f64| {
-            let guess = sample.guess(0.0, &|prefix| prefix.mass >= share * mass);
-            (share * mass > base.mass).then(|| guess.bracket(guess.width))
+            if share * mass > base.mass {
+                let guess = sample.guess(0.0, &|prefix| prefix.mass >= share * mass);
+                return Some(guess.bracket(guess.width));
+            }
+            unsorted.then_some(Bracket { low: T::of(base.last.logit), high: T::INFINITY })
         };
         let (mut brackets, mut count) = ([Bracket { low: T::INFINITY, high: T::INFINITY }; 2], 0);
         for found in shares.iter().filter_map(bracket) {

@@ -1,5 +1,6 @@
 //! One row of logits: read once, then asked for its largest tokens.
 
+use crate::decoding::cut::Bracket;
 use crate::decoding::leaf::{self, LANES, LEAF, Leaf};
 use crate::decoding::list::List;
 use crate::decoding::logit::Logit;
@@ -143,6 +144,19 @@ impl<'a, T: Logit> Row<'a, T> {
         self.gather(least, usize::MAX);
         self.memory.found.sort_unstable();
         self.tokens(self.memory.found.len())
+    }
+
+    /// Lists the logits from some one on, at least `k` and mostly few more, first; that one.
+    pub(super) fn head(&mut self, k: usize) -> T {
+        let least = T::value(self.bound(k));
+        let least = if least > -T::LARGEST { least } else { -T::LARGEST };
+        let mut list = std::mem::take(&mut self.memory.lists[0]);
+        list.clear();
+        for (_, values) in self.blocks(least.key()) {
+            T::inside(values, Bracket { low: least, high: T::INFINITY }, &mut list);
+        }
+        self.memory.lists[0] = list;
+        least
     }
 
     /// Room for lists of tokens.

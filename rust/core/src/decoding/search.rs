@@ -13,7 +13,7 @@ use crate::decoding::cut::{self, BINS, Bracket};
 use crate::decoding::leaf::WIDTH;
 use crate::decoding::list::List;
 use crate::decoding::logit::Logit;
-use crate::decoding::order::{Prefix, compare, weighed};
+use crate::decoding::order::{Prefix, weighed};
 use crate::decoding::row::Token;
 use crate::decoding::statistics::Statistics;
 
@@ -118,6 +118,11 @@ pub struct Guess<'a> {
 }
 
 impl Guess<'_> {
+    /// How many tokens the prefix has at least, most likely.
+    pub fn least(&self) -> f64 {
+        self.sample.base.count as f64 + self.sample.share * (self.before - self.width)
+    }
+
     /// From `width` places after to `width` places before; without end where the sample ends.
     pub fn bracket<T: Logit>(&self, width: f64) -> Bracket<T> {
         let Sample { sums, top, step, .. } = self.sample;
@@ -168,14 +173,14 @@ pub fn narrow<T: Logit>(
     walk(base, list, statistics, stop)
 }
 
-/// The same, token by token.
+/// The same, token by token. The index of a token is its number among those of its logit.
 fn walk<T: Logit>(base: Prefix, list: &List<T>, statistics: &Statistics, stop: Stop) -> Option<[Prefix; 2]> {
-    let tokens = list.values.iter().zip(&list.places);
-    let mut tokens: Vec<Token> = tokens.map(|(x, &index)| Token { logit: x.wide() + 0.0, index }).collect();
-    tokens.sort_unstable_by(compare);
-    let weights = weighed(tokens.iter().map(|token| token.logit), statistics);
-    let mut before = base;
-    tokens.iter().zip(weights).find_map(|(&token, [_, e, moment])| {
+    let mut logits: Vec<f64> = list.values.iter().map(|x| x.wide() + 0.0).collect();
+    logits.sort_unstable_by(|a, b| b.total_cmp(a));
+    let weights = weighed(logits.into_iter(), statistics);
+    let (mut before, mut token) = (base, Token { logit: f64::INFINITY, index: 0 });
+    weights.into_iter().find_map(|[logit, e, moment]| {
+        token = Token { logit, index: if logit < token.logit { 0 } else { token.index + 1 } };
         let prefix = before.with(token, e, moment);
         let found = stop(&prefix).then_some([before, prefix]);
         before = prefix;
@@ -193,10 +198,10 @@ fn walk_ties<T: Logit>(base: Prefix, list: &List<T>, statistics: &Statistics, st
             count: base.count + i,
             mass: base.mass + i as f64 * e,
             moment: base.moment + i as f64 * moment,
-            last: Token { logit, index: list.places[i - 1] },
+            last: Token { logit, index: i as u32 - 1 },
         },
     };
-    let count = list.places.len();
+    let count = list.values.len();
     let place = partition(count, |i| !stop(&prefix(i + 1)));
     (place < count).then(|| [prefix(place), prefix(place + 1)])
 }

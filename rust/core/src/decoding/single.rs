@@ -56,13 +56,13 @@ pub fn arrange(found: &mut Vec<u64>, k: usize) {
 
 /// See [`list::inside_any`].
 #[inline]
-pub fn inside(values: &[f32], start: usize, bracket: Bracket<f32>, list: &mut List<f32>) -> usize {
+pub fn inside(values: &[f32], bracket: Bracket<f32>, list: &mut List<f32>) -> usize {
     #[cfg(target_arch = "x86_64")]
     if crate::simd::level() == crate::simd::Level::Avx512 {
         // SAFETY: as above.
-        return unsafe { wide::inside(values, start, bracket, list) };
+        return unsafe { lists::inside(values, bracket, list) };
     }
-    list::inside_any(values, start, bracket, list)
+    list::inside_any(values, bracket, list)
 }
 
 /// See [`Logit::masses`](crate::decoding::Logit::masses).
@@ -91,21 +91,13 @@ pub fn masses(
 
 /// See [`Logit::reach`](crate::decoding::Logit::reach).
 #[inline]
-pub fn reach(
-    leaf: &[f32],
-    start: usize,
-    least: f32,
-    decay: &Decay<f32>,
-    masses: &mut Masses,
-    list: &mut List<f32>,
-    next: &[f32],
-) {
+pub fn reach(leaf: &[f32], least: f32, decay: &Decay<f32>, masses: &mut Masses, list: &mut List<f32>, next: &[f32]) {
     #[cfg(target_arch = "x86_64")]
     if crate::simd::level() == crate::simd::Level::Avx512 {
         // SAFETY: as above.
-        return unsafe { wide::reach(leaf, start, least, decay, masses, list, next) };
+        return unsafe { wide::reach(leaf, least, decay, masses, list, next) };
     }
-    cut::reach(leaf, start, least, decay, masses, list);
+    cut::reach(leaf, least, decay, masses, list);
 }
 
 /// See [`Logit::split`](crate::decoding::Logit::split).
@@ -129,17 +121,6 @@ pub fn split(
         };
     }
     cut::split(all, brackets, decay, masses, lists)
-}
-
-/// See [`list::part`].
-#[inline]
-pub fn part(list: &List<f32>, bracket: Bracket<f32>, out: &mut List<f32>) -> usize {
-    #[cfg(target_arch = "x86_64")]
-    if crate::simd::level() == crate::simd::Level::Avx512 {
-        // SAFETY: as above.
-        return unsafe { lists::part(list, bracket, out) };
-    }
-    list::part(list, bracket, out)
 }
 
 /// See [`Logit::measure`](crate::decoding::Logit::measure).

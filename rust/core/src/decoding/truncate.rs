@@ -77,10 +77,10 @@ fn cut<'m, T: Logit>(
     let sums = if swept { Sums::Nothing } else { needed };
     let reading = Reading { temperature: if greedy { 1.0 } else { temperature }, sums, expected };
     let row = Row::read(values, number, reading, memory)?;
-    let mut order = Order::new(values, row, expected);
+    let mut order = Order::new(values, row, if swept { 0 } else { expected });
     if let (true, Some(share)) = (swept, share) {
         let shares = [share, drawn.map_or(share, |u| u * share)];
-        order.sweep(&shares[usize::from(share >= 1.0)..=usize::from(drawn.is_some())], next);
+        order.sweep(&shares[usize::from(share >= 1.0)..=usize::from(drawn.is_some())], expected, next);
     }
     let kept = rules::keep(&mut order, &chain);
     Ok((order, kept))
@@ -143,11 +143,12 @@ pub fn decode<T: Logit>(
 fn pick<T: Logit>(order: &mut Order<T>, kept: &Kept, u: f64) -> Token {
     let (before, mass) = (kept.before, kept.mass());
     let found = order.first(&|prefix| prefix.mass - before.mass > u * mass);
-    match found {
-        Some([_, at]) if kept.all || at.count <= kept.until.count => at.last,
+    let at = match found {
+        Some([_, at]) if kept.all || at.count <= kept.until.count => at,
         // The sums of two searches differ by their rounding, so that u times the one may not be reached by the other.
-        _ => order
-            .first(&|prefix| prefix.mass - before.mass > u * mass * (1.0 - 1e-6))
-            .map_or(kept.until.last, |[_, at]| at.last),
-    }
+        _ => {
+            order.first(&|prefix| prefix.mass - before.mass > u * mass * (1.0 - 1e-6)).map_or(kept.until, |[_, at]| at)
+        }
+    };
+    order.last(&at)
 }

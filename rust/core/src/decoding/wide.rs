@@ -14,12 +14,11 @@ use crate::decoding::leaf::WIDTH;
 use crate::decoding::list::List;
 use crate::decoding::logit::Decay;
 use std::arch::x86_64::{
-    __m512, __m512d, __m512i, _CMP_GE_OQ, _CMP_LT_OQ, _MM_HINT_T1, _mm_prefetch, _mm512_add_epi32, _mm512_add_pd,
-    _mm512_add_ps, _mm512_castps_si512, _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
-    _mm512_cvtps_pd, _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_loadu_pd, _mm512_loadu_ps,
-    _mm512_mask_add_ps, _mm512_mask_cmp_ps_mask, _mm512_maskz_add_epi32, _mm512_maskz_compress_epi32,
-    _mm512_maskz_compress_ps, _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps, _mm512_set1_epi32, _mm512_set1_ps,
-    _mm512_setr_epi32, _mm512_slli_epi32, _mm512_storeu_pd, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
+    __m512, __m512d, _CMP_GE_OQ, _MM_HINT_T1, _mm_prefetch, _mm512_add_pd, _mm512_add_ps, _mm512_castps_si512,
+    _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtps_pd, _mm512_extractf32x8_ps,
+    _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_loadu_pd, _mm512_loadu_ps, _mm512_mask_add_ps, _mm512_maskz_add_epi32,
+    _mm512_maskz_compress_ps, _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps, _mm512_set1_ps, _mm512_slli_epi32,
+    _mm512_storeu_pd, _mm512_storeu_ps, _mm512_sub_ps,
 };
 
 #[inline]
@@ -36,41 +35,6 @@ fn load_some(piece: &[f32]) -> (__m512, u16) {
     let lanes = ((1u32 << piece.len()) - 1) as u16;
     // SAFETY: no lane beyond the piece is read.
     (unsafe { _mm512_maskz_loadu_ps(lanes, piece.as_ptr()) }, lanes)
-}
-
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,popcnt")]
-pub fn inside(values: &[f32], start: usize, bracket: Bracket<f32>, list: &mut List<f32>) -> usize {
-    let (low, high) = (_mm512_set1_ps(bracket.low), _mm512_set1_ps(bracket.high));
-    let step = _mm512_set1_epi32(16);
-    let mut lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    lanes = _mm512_add_epi32(lanes, _mm512_set1_epi32(start as i32));
-    let (first, mut count, mut reached) = (list.places.len(), 0, 0);
-    // Whole vectors are written, of which the lanes beyond the count are overwritten or never looked at.
-    list.places.reserve(values.len() + 16);
-    let out = list.places.spare_capacity_mut().as_mut_ptr();
-    let (pieces, rest) = values.as_chunks::<16>();
-    for piece in pieces {
-        let x = load(piece);
-        let from = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(x, low);
-        let mask = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(from, x, high);
-        // SAFETY: at most as many are appended as there are values, and sixteen more have room. (All processors with
-        // AVX-512 have the instruction that counts bits.)
-        unsafe { _mm512_storeu_si512(out.add(count).cast(), _mm512_maskz_compress_epi32(mask, lanes)) };
-        count += mask.count_ones() as usize;
-        reached += from.count_ones() as usize;
-        lanes = _mm512_add_epi32(lanes, step);
-    }
-    let (x, some) = load_some(rest);
-    let from = _mm512_mask_cmp_ps_mask::<_CMP_GE_OQ>(some, x, low);
-    let mask = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(from, x, high);
-    // SAFETY: as above.
-    unsafe { _mm512_storeu_si512(out.add(count).cast(), _mm512_maskz_compress_epi32(mask, lanes)) };
-    count += mask.count_ones() as usize;
-    reached += from.count_ones() as usize;
-    // SAFETY: so many were written.
-    unsafe { list.places.set_len(first + count) };
-    list.values.extend(list.places[first..].iter().map(|place| values[*place as usize - start]));
-    reached - count
 }
 
 /// [`Decay`] in vectors; mostly nothing is subtracted first.
@@ -200,44 +164,32 @@ fn masses_of<const N: usize, const SHIFTED: bool>(
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,popcnt")]
-pub fn reach(
-    leaf: &[f32],
-    start: usize,
-    least: f32,
-    decay: &Decay<f32>,
-    masses: &mut Masses,
-    list: &mut List<f32>,
-    next: &[f32],
-) {
+pub fn reach(leaf: &[f32], least: f32, decay: &Decay<f32>, masses: &mut Masses, list: &mut List<f32>, next: &[f32]) {
     if decay.shift == 0.0 {
-        reach_of::<false>(leaf, start, least, decay, masses, list, next);
+        reach_of::<false>(leaf, least, decay, masses, list, next);
     } else {
-        reach_of::<true>(leaf, start, least, decay, masses, list, next);
+        reach_of::<true>(leaf, least, decay, masses, list, next);
     }
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,popcnt")]
 fn reach_of<const SHIFTED: bool>(
     leaf: &[f32],
-    start: usize,
     least: f32,
     decay: &Decay<f32>,
     masses: &mut Masses,
     list: &mut List<f32>,
     next: &[f32],
 ) {
-    let (decay, bound, step) = (Wide::<SHIFTED>::new(decay), _mm512_set1_ps(least), _mm512_set1_epi32(16));
-    let mut lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    lanes = _mm512_add_epi32(lanes, _mm512_set1_epi32(start as i32));
+    let (decay, bound) = (Wide::<SHIFTED>::new(decay), _mm512_set1_ps(least));
     let (mut out, mut last, mut sums) = (Out::new(list, leaf.len()), None, [Lanes::load(&masses[0])]);
     for (number, [a, b, c, d]) in fours(leaf, &mut last, -f32::INFINITY).enumerate() {
         let x = [load(a), load(b), load(c), load(d)];
         let e = [decay.weight(x[0]), decay.weight(x[1]), decay.weight(x[2]), decay.weight(x[3])];
         sums[0].add(four(e));
-        for i in 0..4 {
+        for (i, x) in x.into_iter().enumerate() {
             // SAFETY: no more lanes are marked than the leaf has numbers: it is filled up with -inf.
-            unsafe { out.append(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(x[i], bound), x[i], lanes) };
-            lanes = _mm512_add_epi32(lanes, step);
+            unsafe { out.append(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(x, bound), x) };
             fetch(next, (number * 4 + i) * WIDTH);
         }
     }
@@ -250,30 +202,24 @@ fn reach_of<const SHIFTED: bool>(
 struct Out<'a> {
     list: &'a mut List<f32>,
     values: *mut f32,
-    places: *mut u32,
     count: usize,
 }
 
 impl<'a> Out<'a> {
-    /// With room for so many tokens.
+    /// With room for so many logits.
     fn new(list: &'a mut List<f32>, most: usize) -> Self {
         list.values.reserve(most + WIDTH);
-        list.places.reserve(most + WIDTH);
         let values = list.values.spare_capacity_mut().as_mut_ptr().cast();
-        let places = list.places.spare_capacity_mut().as_mut_ptr().cast();
-        Self { list, values, places, count: 0 }
+        Self { list, values, count: 0 }
     }
 
     /// # Safety
-    /// No more tokens are appended than there is room for.
+    /// No more logits are appended than there is room for.
     #[inline]
     #[target_feature(enable = "avx512f,popcnt")]
-    unsafe fn append(&mut self, lanes: u16, values: __m512, places: __m512i) {
-        // SAFETY: there is room for one vector after the last of the tokens.
-        unsafe {
-            _mm512_storeu_ps(self.values.add(self.count), _mm512_maskz_compress_ps(lanes, values));
-            _mm512_storeu_si512(self.places.add(self.count).cast(), _mm512_maskz_compress_epi32(lanes, places));
-        }
+    unsafe fn append(&mut self, lanes: u16, values: __m512) {
+        // SAFETY: there is room for one vector after the last of the logits.
+        unsafe { _mm512_storeu_ps(self.values.add(self.count), _mm512_maskz_compress_ps(lanes, values)) };
         self.count += lanes.count_ones() as usize;
     }
 
@@ -281,10 +227,7 @@ impl<'a> Out<'a> {
     /// What was appended is no more than there was room for.
     unsafe fn close(self) {
         // SAFETY: so many were written.
-        unsafe {
-            self.list.values.set_len(self.list.values.len() + self.count);
-            self.list.places.set_len(self.list.places.len() + self.count);
-        }
+        unsafe { self.list.values.set_len(self.list.values.len() + self.count) };
     }
 }
 

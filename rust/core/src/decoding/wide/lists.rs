@@ -6,10 +6,10 @@ use crate::decoding::leaf::{WIDTH, total};
 use crate::decoding::list::{List, Sums};
 use crate::decoding::logit::Decay;
 use std::arch::x86_64::{
-    __m512, __m512i, _CMP_GE_OQ, _CMP_LT_OQ, _mm512_cmp_ps_mask, _mm512_loadu_si512, _mm512_mask_cmp_ps_mask,
-    _mm512_mask_max_ps, _mm512_mask_min_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_epi32, _mm512_maskz_mov_ps,
-    _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_reduce_max_ps, _mm512_reduce_min_ps, _mm512_set1_ps,
-    _mm512_storeu_ps, _mm512_sub_ps,
+    __m512, _CMP_GE_OQ, _CMP_LT_OQ, _kandn_mask16, _mm512_cmp_ps_mask, _mm512_mask_add_epi32, _mm512_mask_cmp_ps_mask,
+    _mm512_mask_max_ps, _mm512_mask_min_ps, _mm512_mask_storeu_ps, _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_min_ps,
+    _mm512_mul_ps, _mm512_reduce_add_epi32, _mm512_reduce_max_ps, _mm512_reduce_min_ps, _mm512_set1_epi32,
+    _mm512_set1_ps, _mm512_setzero_si512, _mm512_storeu_ps, _mm512_sub_ps,
 };
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,popcnt")]
@@ -20,23 +20,22 @@ pub fn split<const N: usize>(
     masses: &mut Masses,
     lists: [&mut List<f32>; 2],
 ) -> [usize; 2] {
-    let (decay, mut reached, mut lists) =
-        (Wide::<true>::new(decay), [0; 2], lists.map(|list| Out::new(list, all.values.len())));
-    let (mut values, mut places) = (None, None);
+    let (decay, mut lists) = (Wide::<true>::new(decay), lists.map(|list| Out::new(list, all.values.len())));
+    let (one, mut reached) = (_mm512_set1_epi32(1), [_mm512_setzero_si512(); 2]);
+    let mut last = None;
     let mut sums = [Lanes::load(&masses[1]), Lanes::load(&masses[2])];
-    for (x, place) in fours(&all.values, &mut values, -f32::INFINITY).zip(fours(&all.places, &mut places, 0)) {
-        let x = [load(&x[0]), load(&x[1]), load(&x[2]), load(&x[3])];
-        let e = [decay.weight(x[0]), decay.weight(x[1]), decay.weight(x[2]), decay.weight(x[3])];
+    for [a, b, c, d] in fours(&all.values, &mut last, -f32::INFINITY) {
+        let x = [load(a), load(b), load(c), load(d)];
+        let e = decay.weights(x);
         for n in 0..N {
             let (low, high) = (_mm512_set1_ps(brackets[n].low), _mm512_set1_ps(brackets[n].high));
             let mut above = [0; 4];
             for i in 0..4 {
                 let mask = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(x[i], low);
                 above[i] = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(x[i], high);
-                reached[n] += above[i].count_ones() as usize;
-                // SAFETY: the array has sixteen numbers, and no more lanes are marked than the list has tokens: it is
-                // filled up with -inf.
-                unsafe { lists[n].append(mask & !above[i], x[i], _mm512_loadu_si512(place[i].as_ptr().cast())) };
+                reached[n] = _mm512_mask_add_epi32(reached[n], above[i], reached[n], one);
+                // SAFETY: no more lanes are marked than the list has logits: it is filled up with -inf.
+                unsafe { lists[n].append(_kandn_mask16(above[i], mask), x[i]) };
             }
             sums[n].add(marked(e, above));
         }
@@ -44,27 +43,25 @@ pub fn split<const N: usize>(
     sums.iter().zip(&mut masses[1..]).for_each(|(sums, masses)| sums.store(masses));
     // SAFETY: all were written.
     lists.into_iter().for_each(|list| unsafe { list.close() });
-    reached
+    reached.map(|lanes| _mm512_reduce_add_epi32(lanes) as usize)
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,popcnt")]
-pub fn part(list: &List<f32>, bracket: Bracket<f32>, out: &mut List<f32>) -> usize {
+pub fn inside(values: &[f32], bracket: Bracket<f32>, list: &mut List<f32>) -> usize {
     let (low, high) = (_mm512_set1_ps(bracket.low), _mm512_set1_ps(bracket.high));
-    let ((pieces, rest), (places, few)) = (list.values.as_chunks::<16>(), list.places.as_chunks::<16>());
-    let (mut out, mut reached) = (Out::new(out, list.values.len()), 0);
-    let mut append = |x: __m512, place: __m512i, lanes: u16| {
+    let (pieces, rest) = values.as_chunks::<16>();
+    let (mut out, mut reached) = (Out::new(list, values.len()), 0);
+    let mut append = |x: __m512, lanes: u16| {
         let mask = _mm512_mask_cmp_ps_mask::<_CMP_GE_OQ>(lanes, x, low);
         reached += mask.count_ones() as usize;
-        // SAFETY: no more lanes are marked than the list has tokens.
-        unsafe { out.append(_mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(mask, x, high), x, place) };
+        // SAFETY: no more lanes are marked than there are values.
+        unsafe { out.append(_mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(mask, x, high), x) };
     };
-    for (piece, places) in pieces.iter().zip(places) {
-        // SAFETY: the array has sixteen numbers.
-        append(load(piece), unsafe { _mm512_loadu_si512(places.as_ptr().cast()) }, u16::MAX);
+    for piece in pieces {
+        append(load(piece), u16::MAX);
     }
     let (x, lanes) = load_some(rest);
-    // SAFETY: no lane beyond the places is read: there are as many as values.
-    append(x, unsafe { _mm512_maskz_loadu_epi32(lanes, few.as_ptr().cast()) }, lanes);
+    append(x, lanes);
     let count = out.count;
     // SAFETY: all were written.
     unsafe { out.close() };
@@ -94,7 +91,7 @@ pub fn measure(values: &[f32], weights: &mut [f32], decay: &Decay<f32>, maximum:
     let ((fours, more), (heavies, some)) = (pieces.as_chunks::<4>(), heavy.as_chunks_mut::<4>());
     for (x, out) in fours.iter().zip(heavies) {
         let x = [load(&x[0]), load(&x[1]), load(&x[2]), load(&x[3])];
-        let e = [decay.weight(x[0]), decay.weight(x[1]), decay.weight(x[2]), decay.weight(x[3])];
+        let e = decay.weights(x);
         let mut fall = x;
         for i in 0..4 {
             // SAFETY: the array has sixteen numbers.
@@ -173,7 +170,6 @@ mod tests {
             let stream = Stream::new(5, n);
             let mut list = List::default();
             list.values.extend((0..n).map(|i| stream.uniform(i) as f32 * 90.0 - 60.0));
-            list.places.extend((0..n as u32).map(|i| 3 * i + 1));
             list
         })
     }
@@ -206,6 +202,22 @@ mod tests {
     }
 
     #[test]
+    fn brackets_hold_what_they_do_on_every_other_level() {
+        if level() != Level::Avx512 {
+            return;
+        }
+        for List { values, .. } in lists() {
+            for (low, high) in [(-10.0, 20.0), (values.first().copied().unwrap_or(0.0), f32::INFINITY), (5.0, 5.0)] {
+                let (mut found, mut expected) = (List::default(), List::default());
+                // SAFETY: as above.
+                let count = unsafe { inside(&values, Bracket { low, high }, &mut found) };
+                assert_eq!(count, list::inside_any(&values, Bracket { low, high }, &mut expected));
+                assert_eq!(found.values, expected.values);
+            }
+        }
+    }
+
+    #[test]
     fn lists_are_split_as_on_every_other_level() {
         if level() != Level::Avx512 {
             return;
@@ -221,7 +233,7 @@ mod tests {
             assert_eq!(counts, cut::split(&list, &brackets, &decay, &mut others, [three, four]));
             assert_eq!(sums[1..], others[1..]);
             for (a, b) in [(&found[0], &found[2]), (&found[1], &found[3])] {
-                assert_eq!((&a.values, &a.places), (&b.values, &b.places));
+                assert_eq!(a.values, b.values);
             }
             // SAFETY: as above.
             let counts =
