@@ -1,7 +1,11 @@
-"""Naive references for Sinkhorn sort and sorted SOFT top-k: loops over dense plans, float64, no argrad."""
+"""Naive references for Sinkhorn sort and sorted SOFT top-k: loops over dense plans, float64, no argrad.
+
+`derivatives` works with many digits instead.
+"""
 
 import math
 
+import mpmath
 import numpy as np
 
 
@@ -65,3 +69,51 @@ def product(matrix, v):
         for c in range(columns):
             out[r, c] = sum(matrix[r][i] * v[i][c] for i in range(len(v)))
     return out
+
+
+def _balanced(s, masses, b):
+    """The plan exp(s_i j + a_i + b_j) whose items' sums are 1 and whose ranks' sums are `masses`, and its b.
+
+    The a are eliminated; Newton's method for the b, from those given, in mpmath's digits.
+    """
+    count = len(masses)
+    while True:
+        rows = [[mpmath.exp(score * j + b[j]) for j in range(count)] for score in s]
+        rows = [[entry / mpmath.fsum(row) for entry in row] for row in rows]
+        off = [mpmath.fsum(row[j] for row in rows) - masses[j] for j in range(count)]
+        if max(abs(x) for x in off) < mpmath.eps ** mpmath.mpf("0.9"):
+            return rows, b
+        H = mpmath.matrix(count - 1, count - 1)
+        for j in range(count - 1):
+            for other in range(j + 1):
+                H[j, other] = mpmath.fsum(row[j] * (int(j == other) - row[other]) for row in rows)
+                H[other, j] = H[j, other]
+        step = mpmath.lu_solve(H, [-x for x in off[:-1]])
+        length = min(1, 2 / max(abs(x) for x in step))
+        b = [level + length * move for level, move in zip(b, [*step, 0], strict=True)]
+
+
+def derivatives(x, v, weights, temperature, k, way, faster, digits=70):
+    """The first and second derivative of <weights, P v>, P the k ascending rows of sorted SOFT top-k, k < len(x).
+
+    Along x + h way, temperature + h faster; differences of plans with `digits` digits, of which they keep twenty.
+    """
+    with mpmath.workdps(digits):
+        order = np.argsort(x)
+        x, way, v = ([mpmath.mpf(float(a[i])) for i in order] for a in (x, way, v))
+        masses = [mpmath.mpf(1)] * k + [mpmath.mpf(len(x) - k)]
+        step = mpmath.mpf(10) ** (-digits // 4)
+
+        def value(h, b):
+            rate = 2 / (mpmath.mpf(temperature) + h * mpmath.mpf(faster))
+            rows, b = _balanced([rate * (score + h * move) for score, move in zip(x, way, strict=True)], masses, b)
+            columns = ([row[j] for row in rows] for j in range(k))
+            return mpmath.fsum(float(w) * mpmath.fdot(P, v) for w, P in zip(weights, columns, strict=True)), b
+
+        # That of the hard assignment.
+        b = [mpmath.mpf(0)]
+        for j in range(k):
+            b.append(b[-1] - (x[j] + x[j + 1]) / mpmath.mpf(temperature))
+        here, b = value(0, b)
+        above, below = value(step, b)[0], value(-step, b)[0]
+        return float((above - below) / (2 * step)), float((above - 2 * here + below) / step**2)

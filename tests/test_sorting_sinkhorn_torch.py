@@ -1,8 +1,10 @@
 """Sinkhorn sort and sorted SOFT top-k: derivatives and torch."""
 
+import numpy as np
 import pytest
 import torch
 
+import oracles_sorting_sinkhorn as oracles
 import torch_checks
 from argrad.sorting import soft_permutation
 
@@ -82,6 +84,27 @@ def test_both_derivatives_are_those_of_the_unrolled_steps(k, temperature):
         for grads in (found, expected)
     ]
     torch.testing.assert_close(*second, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize(("temperature", "faster"), [(0.01, 0.0), (0.01, 0.3), (0.1, 0.3)])
+def test_weak_couplings_keep_the_digits_of_both_derivatives(temperature, faster):
+    # At 0.01 the gaps leave couplings from 1e-16 up beside diagonal entries of 1, and the derivatives come from such
+    # couplings alone: none of their digits may be rounded off beside a diagonal entry.
+    n, k, rng = 50, 12, np.random.default_rng(2)
+    x, v, way, weights = (rng.standard_normal(size) for size in (n, n, n, k))
+    if faster:
+        way *= temperature
+    expected = oracles.derivatives(x, v, weights, temperature, k, way, faster * temperature)
+    at = [torch.tensor(a, dtype=torch.float64, requires_grad=True) for a in (x, temperature)]
+    P = soft_permutation(at[0], method="ot", k=k, temperature=at[1], tolerance=1e-13)
+
+    def along(y):
+        by_x, by_temperature = torch.autograd.grad(y, at, create_graph=True)
+        return (by_x * torch.tensor(way)).sum() + by_temperature * (faster * temperature)
+
+    first = along((P @ torch.tensor(v) * torch.tensor(weights)).sum())
+    found = [first.item(), along(first).item()]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("temperature", [1e-5, 1e-3, 0.05, 1.0])

@@ -10,8 +10,15 @@
 //! where t are the ranks' coordinates; alpha and beta are how B answers to the potentials, which give way so that the sums
 //! of P stay. Dual numbers need no new kernel, because P' = P (t s' + a' + b'): its products are products of P with other
 //! columns.
+//!
+//! Where P is nearly a permutation, the terms of t s' + a' + b' and of alpha + beta are large and their sums are not, and the
+//! weakest couplings decide. So nothing is measured from the list's middle: the coordinate of rank j is its distance j - `h_i`
+//! from the item's home h (where the hard assignment sends it), for which (beta; alpha) answers as well, because the sums of
+//! P stay; and `beta_j` is kept as `gamma_j - alpha_j`, with the alpha of the item whose home j is. Products take all these
+//! from the panel's first item, by a column over the ranks for each panel, and its items' small differences from that one by
+//! factors over the items.
 
-use super::plan::Plan;
+use super::plan::{Plan, Side};
 use super::solve::Solver;
 use crate::error::Result;
 use crate::job::Job;
@@ -43,16 +50,34 @@ pub struct Derivation<'a> {
     solver: &'a mut Solver,
     tolerance: f64,
     job: &'a Job,
-    /// Coordinates of the ranks, their mean taken off, and their product with P^T.
-    t: Vec<f64>,
-    mean: Vec<f64>,
+    /// j - h of the panel's first item, for each panel and its ranks.
+    lever: Vec<f64>,
+    /// `h_i` less that of the panel's first item.
+    rise: Vec<f64>,
+    /// Of a column of ones.
+    sums: Moments,
+    /// `sum_j (j - h_i) P_ji`.
+    lean: Vec<f64>,
 }
 
-/// How s and the potentials move.
+/// P^T R and P^T (lever R), for columns R over the panels' ranks.
+#[derive(Debug, Default)]
+struct Moments {
+    plain: Vec<f64>,
+    tilted: Vec<f64>,
+}
+
+/// The solution (beta; alpha) of a system: what it takes from `Q_ji` is `(alpha_i - alpha_j) + gamma_j`.
+struct Answer {
+    alpha: Vec<f64>,
+    gamma: Vec<f64>,
+}
+
+/// How ln P moves: by `lever_j s'_i + items_i + ranks_j`, for each panel and its ranks.
 struct Motion {
     s: Vec<f64>,
-    a: Vec<f64>,
-    b: Vec<f64>,
+    items: Vec<f64>,
+    ranks: Vec<f64>,
 }
 
 fn fold(left: &[f64], right: &[f64], count: usize) -> Vec<f64> {
@@ -83,34 +108,94 @@ impl<'a> Derivation<'a> {
     #[must_use]
     pub fn new(plan: &'a Plan, solver: &'a mut Solver, tolerance: f64, job: &'a Job) -> Self {
         solver.prepare(plan);
-        let middle = (plan.ranks() - 1) as f64 * 0.5;
-        let t: Vec<f64> = (0..plan.ranks()).map(|j| j as f64 - middle).collect();
-        let mut mean = Vec::new();
-        plan.transposed(&t, &mut mean);
-        Self { plan, solver, tolerance, job, t, mean }
+        let homes: Vec<f64> = (0..plan.items()).map(|i| plan.home(i) as f64).collect();
+        let (mut rise, lever) = (Vec::new(), plan.distances(&homes));
+        plan.offsets(&homes, &mut rise);
+        let (sums, lean) = (Moments::default(), Vec::new());
+        let mut this = Self { plan, solver, tolerance, job, lever, rise, sums, lean };
+        this.sums = this.moments(&vec![1.0; this.lever.len()]);
+        this.lean = this.leaning(&this.sums);
+        this
     }
 
-    fn times(&self, columns: &[f64]) -> Vec<f64> {
+    fn times(&self, columns: &[f64], side: Side) -> Vec<f64> {
         let mut out = Vec::new();
-        self.plan.times(columns, &mut out);
+        self.plan.times(columns, side, &mut out);
         out
     }
 
-    fn transposed(&self, columns: &[f64]) -> Vec<f64> {
+    fn transposed(&self, columns: &[f64], side: Side) -> Vec<f64> {
         let mut out = Vec::new();
-        self.plan.transposed(columns, &mut out);
+        self.plan.transposed(columns, side, &mut out);
+        out
+    }
+
+    /// Columns over the ranks as the panels see them.
+    fn spread(&self, columns: &[f64]) -> Vec<f64> {
+        let part = |column: &[f64]| self.plan.spread(|panel, out| out.copy_from_slice(&column[panel.ranks.clone()]));
+        columns.chunks_exact(self.plan.ranks()).flat_map(part).collect()
+    }
+
+    /// Sums the panels' parts, for each column.
+    fn gather(&self, parts: &[f64]) -> Vec<f64> {
+        parts.chunks_exact(self.lever.len()).flat_map(|column| self.plan.gather(column)).collect()
+    }
+
+    fn offsets(&self, x: &[f64]) -> Vec<f64> {
+        let mut out = Vec::new();
+        self.plan.offsets(x, &mut out);
+        out
+    }
+
+    /// The moments of columns over the panels' ranks.
+    fn moments(&self, columns: &[f64]) -> Moments {
+        let tilted = self.transposed(&scaled(columns, &self.lever), Side::Panels);
+        Moments { plain: self.transposed(columns, Side::Panels), tilted }
+    }
+
+    /// How moments `still` of columns move with the plan, and with the columns at `drift`, or not at all where that is empty.
+    fn moments_moved(&self, motion: &Motion, columns: &[f64], still: &Moments, drift: &[f64]) -> Moments {
+        let mut own = scaled(columns, &motion.ranks);
+        add(&mut own, drift);
+        let Moments { mut plain, mut tilted } = self.moments(&own);
+        add(&mut plain, &scaled(&still.tilted, &motion.s));
+        add(&mut plain, &scaled(&still.plain, &motion.items));
+        let square: Vec<f64> = self.lever.iter().map(|x| x * x).collect();
+        add(&mut tilted, &scaled(&self.transposed(&scaled(columns, &square), Side::Panels), &motion.s));
+        add(&mut tilted, &scaled(&still.tilted, &motion.items));
+        Moments { plain, tilted }
+    }
+
+    /// `sum_j (j - h_i) P_ji R_j`.
+    fn leaning(&self, moments: &Moments) -> Vec<f64> {
+        let mut out = moments.tilted.clone();
+        subtract(&mut out, &scaled(&moments.plain, &self.rise));
         out
     }
 
     /// Solves [M P; P^T D] (beta; alpha) = (ranks; items).
-    fn solve(&mut self, ranks: &[f64], mut items: Vec<f64>) -> Result<(Vec<f64>, Vec<f64>)> {
-        let over = |y: &[f64]| -> Vec<f64> { y.iter().zip(&self.plan.mass).map(|(y, mass)| y / mass).collect() };
-        subtract(&mut items, &self.transposed(&over(ranks)));
+    fn solve(&mut self, mut ranks: Vec<f64>, mut items: Vec<f64>) -> Result<Answer> {
+        ranks.iter_mut().zip(&self.plan.mass).for_each(|(y, mass)| *y /= mass);
+        subtract(&mut items, &self.transposed(&ranks, Side::Ranks));
         let mut alpha = Vec::new();
         self.solver.solve(self.plan, &items, self.tolerance, &mut alpha, self.job)?;
-        let mut beta = ranks.to_vec();
-        subtract(&mut beta, &self.times(&alpha));
-        Ok((over(&beta), alpha))
+        self.solver.average(self.plan, &alpha);
+        subtract(&mut ranks, &self.solver.relay);
+        Ok(Answer { alpha, gamma: ranks })
+    }
+
+    /// `gamma_j - alpha_j`, with the panel's first alpha added.
+    fn pull(&self, answer: &Answer) -> Vec<f64> {
+        let mut out = self.spread(&answer.gamma);
+        subtract(&mut out, &self.plan.distances(&answer.alpha));
+        out
+    }
+
+    /// `sum_j (j - h_i) P_ji (alpha_i + beta_j)`, for the moments of [`Derivation::pull`].
+    fn taken(&self, answer: &Answer, pull: &Moments) -> Vec<f64> {
+        let mut out = self.leaning(pull);
+        add(&mut out, &scaled(&self.offsets(&answer.alpha), &self.lean));
+        out
     }
 
     /// The gradients of B.
@@ -118,13 +203,12 @@ impl<'a> Derivation<'a> {
     /// # Errors
     /// [`crate::Error::Interrupted`].
     pub fn first(&mut self, of: &Columns) -> Result<Gradients> {
-        let (ranks, items) = (self.times(&of.items), self.transposed(&of.ranks));
-        let (beta, alpha) =
-            self.solve(&fold(&of.ranks, &ranks, self.plan.ranks()), fold(&items, &of.items, self.plan.items()))?;
-        let mut scores = fold(&self.transposed(&scaled(&of.ranks, &self.t)), &of.items, self.plan.items());
-        subtract(&mut scores, &scaled(&alpha, &self.mean));
-        subtract(&mut scores, &self.transposed(&scaled(&beta, &self.t)));
-        Ok(Gradients { ranks, items, scores })
+        let (n, k) = (self.plan.items(), self.plan.ranks());
+        let (ranks, seen) = (self.times(&of.items, Side::Ranks), self.moments(&self.spread(&of.ranks)));
+        let answer = self.solve(fold(&of.ranks, &ranks, k), fold(&seen.plain, &of.items, n))?;
+        let mut scores = fold(&self.leaning(&seen), &of.items, n);
+        subtract(&mut scores, &self.taken(&answer, &self.moments(&self.pull(&answer))));
+        Ok(Gradients { ranks, items: seen.plain, scores })
     }
 
     /// The gradients of B, and how they move with s at `speed` and with the columns at `drift`.
@@ -132,61 +216,64 @@ impl<'a> Derivation<'a> {
     /// # Errors
     /// [`crate::Error::Interrupted`].
     pub fn second(&mut self, of: &Columns, speed: &[f64], drift: &Columns) -> Result<(Gradients, Gradients)> {
-        let (n, k, t) = (self.plan.items(), self.plan.ranks(), self.t.clone());
+        let (n, k) = (self.plan.items(), self.plan.ranks());
         let motion = self.motion(speed)?;
-        let (ranks, items) = (self.times(&of.items), self.transposed(&of.ranks));
-        let (tilted, tilted_drift) = (scaled(&of.ranks, &t), scaled(&drift.ranks, &t));
-        let slope = self.transposed(&tilted);
-        let (beta, alpha) = self.solve(&fold(&of.ranks, &ranks, k), fold(&items, &of.items, n))?;
-        let bent = scaled(&beta, &t);
+        let columns = self.spread(&of.ranks);
+        let (ranks, seen) = (self.times(&of.items, Side::Ranks), self.moments(&columns));
+        let answer = self.solve(fold(&of.ranks, &ranks, k), fold(&seen.plain, &of.items, n))?;
+        let pull = self.pull(&answer);
+        let (slope, pulling) = (self.leaning(&seen), self.moments(&pull));
         let mut scores = fold(&slope, &of.items, n);
-        subtract(&mut scores, &scaled(&alpha, &self.mean));
-        subtract(&mut scores, &self.transposed(&bent));
+        subtract(&mut scores, &self.taken(&answer, &pulling));
 
-        let ranks_moved = self.times_moved(&motion, &of.items, &drift.items);
-        let items_moved = self.transposed_moved(&motion, &of.ranks, &drift.ranks);
+        let ranks_moved = self.gather(&self.times_moved(&motion, &of.items, &drift.items));
+        let seen_moved = self.moments_moved(&motion, &columns, &seen, &self.spread(&drift.ranks));
+        let mut pulling_moved = self.moments_moved(&motion, &pull, &pulling, &[]);
+        // The sums of P stay: a number of the rank's, or of the item's, drops out of what P' makes of alpha + beta.
+        let offsets = self.offsets(&answer.alpha);
+        let mut taken = self.times_moved(&motion, &offsets, &[]);
+        subtract(
+            &mut taken,
+            &scaled(&self.times_moved(&motion, &vec![1.0; n], &[]), &self.plan.distances(&answer.alpha)),
+        );
         let mut right = fold(&drift.ranks, &ranks, k);
         add(&mut right, &fold(&of.ranks, &ranks_moved, k));
-        subtract(&mut right, &self.times_moved(&motion, &alpha, &vec![0.0; n]));
-        let mut below = fold(&items_moved, &of.items, n);
-        add(&mut below, &fold(&items, &drift.items, n));
-        subtract(&mut below, &self.transposed_moved(&motion, &beta, &vec![0.0; k]));
-        let (beta_moved, alpha_moved) = self.solve(&right, below)?;
+        subtract(&mut right, &self.gather(&taken));
+        let mut below = fold(&seen_moved.plain, &of.items, n);
+        add(&mut below, &fold(&seen.plain, &drift.items, n));
+        subtract(&mut below, &pulling_moved.plain);
+        let answer_moved = self.solve(right, below)?;
 
-        let mut scores_moved = fold(&self.transposed_moved(&motion, &tilted, &tilted_drift), &of.items, n);
+        let mut scores_moved = fold(&self.leaning(&seen_moved), &of.items, n);
         add(&mut scores_moved, &fold(&slope, &drift.items, n));
-        subtract(&mut scores_moved, &scaled(&alpha_moved, &self.mean));
-        subtract(&mut scores_moved, &scaled(&alpha, &self.transposed_moved(&motion, &t, &vec![0.0; k])));
-        subtract(&mut scores_moved, &self.transposed_moved(&motion, &bent, &scaled(&beta_moved, &t)));
-        let moved = Gradients { ranks: ranks_moved, items: items_moved, scores: scores_moved };
-        Ok((Gradients { ranks, items, scores }, moved))
+        let more = self.moments(&self.pull(&answer_moved));
+        add(&mut pulling_moved.plain, &more.plain);
+        add(&mut pulling_moved.tilted, &more.tilted);
+        subtract(&mut scores_moved, &self.taken(&answer_moved, &pulling_moved));
+        let lean_moved = self.leaning(&self.moments_moved(&motion, &vec![1.0; self.lever.len()], &self.sums, &[]));
+        subtract(&mut scores_moved, &scaled(&offsets, &lean_moved));
+        let moved = Gradients { ranks: ranks_moved, items: seen_moved.plain, scores: scores_moved };
+        Ok((Gradients { ranks, items: seen.plain, scores }, moved))
     }
 
-    /// How the potentials move with s.
+    /// How P moves with s: as with `Q_ji = (j - h_i) s'_i`, of which the answer is taken.
     fn motion(&mut self, speed: &[f64]) -> Result<Motion> {
-        let ranks: Vec<f64> = self.times(speed).iter().zip(&self.t).map(|(y, t)| -y * t).collect();
-        let items = speed.iter().zip(&self.mean).map(|(s, mean)| -s * mean).collect();
-        let (b, a) = self.solve(&ranks, items)?;
-        Ok(Motion { s: speed.to_vec(), a, b })
+        let mut parts = scaled(&self.times(speed, Side::Panels), &self.lever);
+        subtract(&mut parts, &self.times(&scaled(speed, &self.rise), Side::Panels));
+        let answer = self.solve(self.gather(&parts), scaled(&self.lean, speed))?;
+        let mut items = self.offsets(&answer.alpha);
+        add(&mut items, &scaled(speed, &self.rise));
+        let negative = |x: Vec<f64>| x.into_iter().map(|x| -x).collect();
+        Ok(Motion { s: speed.to_vec(), items: negative(items), ranks: negative(self.pull(&answer)) })
     }
 
-    /// How P C moves: t P(s' C) + P(a' C + C') + b' P C.
+    /// How P C moves, as the panels' parts of the sums; the columns at `drift`, or not at all where that is empty.
     fn times_moved(&self, motion: &Motion, columns: &[f64], drift: &[f64]) -> Vec<f64> {
-        let mut out = scaled(&self.times(&scaled(columns, &motion.s)), &self.t);
-        let mut inner = scaled(columns, &motion.a);
-        add(&mut inner, drift);
-        add(&mut out, &self.times(&inner));
-        add(&mut out, &scaled(&self.times(columns), &motion.b));
-        out
-    }
-
-    /// How P^T R moves: s' P^T(t R) + a' P^T R + P^T(b' R + R').
-    fn transposed_moved(&self, motion: &Motion, columns: &[f64], drift: &[f64]) -> Vec<f64> {
-        let mut out = scaled(&self.transposed(&scaled(columns, &self.t)), &motion.s);
-        add(&mut out, &scaled(&self.transposed(columns), &motion.a));
-        let mut inner = scaled(columns, &motion.b);
-        add(&mut inner, drift);
-        add(&mut out, &self.transposed(&inner));
+        let mut own = scaled(columns, &motion.items);
+        add(&mut own, drift);
+        let mut out = self.times(&own, Side::Panels);
+        add(&mut out, &scaled(&self.times(&scaled(columns, &motion.s), Side::Panels), &self.lever));
+        add(&mut out, &scaled(&self.times(columns, Side::Panels), &motion.ranks));
         out
     }
 }

@@ -1,6 +1,6 @@
 //! The vector-Jacobian product and its own derivative, list by list.
 
-use super::{Block, Columns, Derivation, Gradients, List, Problem, Scratch, Solution, View};
+use super::{Block, Columns, Derivation, Gradients, List, Problem, Scratch, Side, Solution, View};
 use crate::error::Result;
 use crate::job::Job;
 use crate::sorting::lists::Output;
@@ -142,9 +142,9 @@ pub fn vjp<T: Key>(
                 moment += problem.scores(&view, block, &found, &found_here.scores, &mut out);
                 columns = if problem.transposed { found_here.ranks } else { found_here.items };
             } else if problem.transposed {
-                plan.times(&of.items, &mut columns);
+                plan.times(&of.items, Side::Ranks, &mut columns);
             } else {
-                plan.transposed(&of.ranks, &mut columns);
+                plan.transposed(&of.ranks, Side::Ranks, &mut columns);
             }
             view.scatter(&columns, block, !problem.transposed, out.factor);
         }

@@ -1,6 +1,6 @@
 //! The loops over the entries of a plan.
 
-use super::plan::{NODES, Panel, Plan};
+use super::plan::{NODES, Panel, Plan, Side};
 use crate::elementary::exp_f64;
 use crate::simd::dispatch;
 use std::f64::consts::PI;
@@ -14,19 +14,23 @@ dispatch! {
 }
 dispatch! {
     /// Adds P times columns over the items.
-    pub fn times(plan: &Plan, columns: &[f64], out: &mut [f64]) = times_body
+    pub fn times(plan: &Plan, columns: &[f64], side: Side, out: &mut [f64]) = times_body
 }
 dispatch! {
     /// Fills with the transposed P times columns over the ranks.
-    pub fn transposed(plan: &Plan, columns: &[f64], out: &mut [f64]) = transposed_body
+    pub fn transposed(plan: &Plan, columns: &[f64], side: Side, out: &mut [f64]) = transposed_body
+}
+dispatch! {
+    /// Adds `(x_i - x_j) weight_j` for each panel's first item i and each of its ranks j.
+    pub fn across(plan: &Plan, x: &[f64], weights: &[f64], out: &mut [f64]) = across_body
+}
+dispatch! {
+    /// Fills with `(x_j - x_i) + y_j` for each panel's first item i and each of its ranks j.
+    pub fn beyond(plan: &Plan, x: &[f64], y: &[f64], out: &mut [f64]) = beyond_body
 }
 dispatch! {
     /// The inner product.
     pub fn inner(a: &[f64], b: &[f64]) -> f64 = dot
-}
-dispatch! {
-    /// Appends each panel's sum over its items, and where it begins.
-    pub fn sum_panels(plan: &Plan, rows: &mut Vec<f64>, starts: &mut Vec<usize>) = sum_panels_body
 }
 
 /// `out_j = exp(base_j + slope (j - j_c) + e)`.
@@ -126,58 +130,72 @@ fn fill_kept_body(plan: &Plan, kept: &mut [f64]) {
 }
 
 #[inline(always)]
-fn times_body(plan: &Plan, columns: &[f64], out: &mut [f64]) {
-    let mut scratch = vec![0.0; if plan.kept.is_empty() { widest(plan) } else { 0 }];
-    let (items, ranks) = (plan.items(), plan.ranks());
-    let count = columns.len() / items;
-    let mut weights = vec![0.0; count * NODES];
+fn across_body(plan: &Plan, x: &[f64], weights: &[f64], out: &mut [f64]) {
     for panel in &plan.panels {
-        if panel.crowded() {
-            for (column, weights) in columns.chunks_exact(items).zip(weights.chunks_exact_mut(NODES)) {
-                weights.copy_from_slice(&node_weights(plan, panel, &column[panel.items.clone()]));
-            }
-            let (low, high) = (panel.ranks.start, panel.ranks.end);
-            let mut k = 0;
-            while k < NODES {
-                let row = row_of(plan, panel, k, &mut scratch);
-                let mut c = 0;
-                while c < count {
-                    add_scaled(&mut out[c * ranks + low..c * ranks + high], row, weights[c * NODES + k]);
-                    c += 1;
-                }
-                k += 1;
-            }
-        } else {
-            let (first, low, high) = (panel.items.start, panel.ranks.start, panel.ranks.end);
-            let mut k = 0;
-            while k < panel.rows() {
-                let row = row_of(plan, panel, k, &mut scratch);
-                let mut c = 0;
-                while c < count {
-                    add_scaled(&mut out[c * ranks + low..c * ranks + high], row, columns[c * items + first + k]);
-                    c += 1;
-                }
-                k += 1;
-            }
+        let (from, low, high) = (x[panel.items.start], panel.ranks.start, panel.ranks.end);
+        let (x, out) = (&x[low..high], &mut out[low..high]);
+        let weights = &weights[panel.base..panel.base + panel.width()];
+        let mut k = 0;
+        while k < out.len() {
+            out[k] = (from - x[k]).mul_add(weights[k], out[k]);
+            k += 1;
         }
     }
 }
 
 #[inline(always)]
-fn sum_panels_body(plan: &Plan, rows: &mut Vec<f64>, starts: &mut Vec<usize>) {
-    let mut scratch = vec![0.0; widest(plan)];
-    let ones = vec![1.0; plan.panels.iter().map(|panel| panel.items.len()).max().unwrap_or(0)];
+fn beyond_body(plan: &Plan, x: &[f64], y: &[f64], out: &mut [f64]) {
     for panel in &plan.panels {
-        let start = rows.len();
-        starts.push(start);
-        rows.resize(start + panel.width(), 0.0);
-        let mut weights = [1.0; NODES];
-        if panel.crowded() {
-            weights = node_weights(plan, panel, &ones[..panel.items.len()]);
+        let (from, low, high) = (x[panel.items.start], panel.ranks.start, panel.ranks.end);
+        let (x, y) = (&x[low..high], &y[low..high]);
+        let out = &mut out[panel.base..panel.base + panel.width()];
+        let mut k = 0;
+        while k < out.len() {
+            out[k] = (x[k] - from) + y[k];
+            k += 1;
         }
-        for k in 0..panel.rows() {
-            let row = row_of(plan, panel, k, &mut scratch);
-            add_scaled(&mut rows[start..], row, if panel.crowded() { weights[k] } else { 1.0 });
+    }
+}
+
+#[inline(always)]
+fn times_body(plan: &Plan, columns: &[f64], side: Side, out: &mut [f64]) {
+    let mut scratch = vec![0.0; if plan.kept.is_empty() { widest(plan) } else { 0 }];
+    let (items, length) = (plan.items(), side.length(plan));
+    let count = columns.len() / items;
+    let mut weights = vec![0.0; count * NODES];
+    for panel in &plan.panels {
+        let low = side.start(panel);
+        let high = low + panel.width();
+        if panel.crowded() {
+            for (column, weights) in columns.chunks_exact(items).zip(weights.chunks_exact_mut(NODES)) {
+                weights.copy_from_slice(&node_weights(plan, panel, &column[panel.items.clone()]));
+            }
+            let mut k = 0;
+            while k < NODES {
+                let row = row_of(plan, panel, k, &mut scratch);
+                let mut c = 0;
+                while c < count {
+                    add_scaled(&mut out[c * length + low..c * length + high], row, weights[c * NODES + k]);
+                    c += 1;
+                }
+                k += 1;
+            }
+        } else {
+            let first = panel.items.start;
+            let mut k = 0;
+            while k < panel.rows() {
+                let row = row_of(plan, panel, k, &mut scratch);
+                let mut c = 0;
+                while c < count {
+                    let factor = columns[c * items + first + k];
+                    // Differences from the panel's first item are 0 there.
+                    if factor != 0.0 {
+                        add_scaled(&mut out[c * length + low..c * length + high], row, factor);
+                    }
+                    c += 1;
+                }
+                k += 1;
+            }
         }
     }
 }
@@ -193,20 +211,21 @@ fn node_weights(plan: &Plan, panel: &Panel, column: &[f64]) -> [f64; NODES] {
 }
 
 #[inline(always)]
-fn transposed_body(plan: &Plan, columns: &[f64], out: &mut [f64]) {
+fn transposed_body(plan: &Plan, columns: &[f64], side: Side, out: &mut [f64]) {
     let mut scratch = vec![0.0; if plan.kept.is_empty() { widest(plan) } else { 0 }];
-    let (items, ranks) = (plan.items(), plan.ranks());
-    let count = columns.len() / ranks;
+    let (items, length) = (plan.items(), side.length(plan));
+    let count = columns.len() / length;
     let mut values = vec![0.0; count * NODES];
     for panel in &plan.panels {
+        let low = side.start(panel);
+        let high = low + panel.width();
         if panel.crowded() {
-            let (low, high) = (panel.ranks.start, panel.ranks.end);
             let mut k = 0;
             while k < NODES {
                 let row = row_of(plan, panel, k, &mut scratch);
                 let mut c = 0;
                 while c < count {
-                    values[c * NODES + k] = dot(row, &columns[c * ranks + low..c * ranks + high]);
+                    values[c * NODES + k] = dot(row, &columns[c * length + low..c * length + high]);
                     c += 1;
                 }
                 k += 1;
@@ -216,13 +235,13 @@ fn transposed_body(plan: &Plan, columns: &[f64], out: &mut [f64]) {
                 interpolate(plan, panel, &terms, &mut out[panel.items.clone()]);
             }
         } else {
-            let (first, low, high) = (panel.items.start, panel.ranks.start, panel.ranks.end);
+            let first = panel.items.start;
             let mut k = 0;
             while k < panel.rows() {
                 let row = row_of(plan, panel, k, &mut scratch);
                 let mut c = 0;
                 while c < count {
-                    out[c * items + first + k] = dot(row, &columns[c * ranks + low..c * ranks + high]);
+                    out[c * items + first + k] = dot(row, &columns[c * length + low..c * length + high]);
                     c += 1;
                 }
                 k += 1;

@@ -15,7 +15,7 @@ use crate::job::Job;
 use crate::sorting::lists::{Lists, Output};
 use crate::sorting::order::{self, Key};
 use derive::{Columns, Derivation, Gradients};
-use plan::Plan;
+use plan::{Plan, Side};
 use solve::Solver;
 use std::ops::Range;
 
@@ -197,9 +197,9 @@ pub fn forward<T: Key>(
                 places.for_each(|(place, shift)| ranks[place] = shift.to_bits() as i64);
                 let mut product = Vec::new();
                 if problem.transposed {
-                    plan.transposed(&columns, &mut product);
+                    plan.transposed(&columns, Side::Ranks, &mut product);
                 } else {
-                    plan.times(&columns, &mut product);
+                    plan.times(&columns, Side::Ranks, &mut product);
                 }
                 product
             };

@@ -65,10 +65,45 @@ impl Panel {
         if self.crowded() { NODES } else { self.items.end - self.items.start }
     }
 
+    /// Where its part of [`Side::Panels`] lies.
+    #[must_use]
+    pub const fn places(&self) -> Range<usize> {
+        self.base..self.base + self.width()
+    }
+
     /// Ranks within reach.
     #[must_use]
     pub const fn width(&self) -> usize {
         self.ranks.end - self.ranks.start
+    }
+}
+
+/// How columns over the ranks lie in memory.
+#[derive(Debug, Clone, Copy)]
+pub enum Side {
+    /// A number for each rank.
+    Ranks,
+    /// A number for each panel and each of its ranks, as `bases` lie: what the panel's items see of the ranks.
+    Panels,
+}
+
+impl Side {
+    /// Numbers in a column.
+    #[must_use]
+    pub const fn length(self, plan: &Plan) -> usize {
+        match self {
+            Self::Ranks => plan.ranks(),
+            Self::Panels => plan.bases.len(),
+        }
+    }
+
+    /// Where those of a panel begin.
+    #[must_use]
+    pub const fn start(self, panel: &Panel) -> usize {
+        match self {
+            Self::Ranks => panel.ranks.start,
+            Self::Panels => panel.base,
+        }
     }
 }
 
@@ -225,25 +260,53 @@ impl Plan {
         self.shift.iter_mut().zip(ranks).for_each(|(b, step)| *b += step);
     }
 
-    /// P times `columns` columns over the items, one after the other.
-    pub fn times(&self, columns: &[f64], out: &mut Vec<f64>) {
+    /// P times columns over the items, one after the other.
+    pub fn times(&self, columns: &[f64], side: Side, out: &mut Vec<f64>) {
         out.clear();
-        out.resize(columns.len() / self.items() * self.ranks(), 0.0);
-        kernels::times(self, columns, out);
-    }
-
-    /// Appends for each panel the sum of its items' entries, over its ranks, each divided by the root of its rank's sum.
-    pub fn sum_panels(&self, rows: &mut Vec<f64>, starts: &mut Vec<usize>) {
-        kernels::sum_panels(self, rows, starts);
-        for (panel, &start) in self.panels.iter().zip(starts.iter()) {
-            rows[start..].iter_mut().zip(&self.mass[panel.ranks.clone()]).for_each(|(x, mass)| *x /= mass.sqrt());
-        }
+        out.resize(columns.len() / self.items() * side.length(self), 0.0);
+        kernels::times(self, columns, side, out);
     }
 
     /// The transposed P times columns over the ranks.
-    pub fn transposed(&self, columns: &[f64], out: &mut Vec<f64>) {
+    pub fn transposed(&self, columns: &[f64], side: Side, out: &mut Vec<f64>) {
         out.clear();
-        out.resize(columns.len() / self.ranks() * self.items(), 0.0);
-        kernels::transposed(self, columns, out);
+        out.resize(columns.len() / side.length(self) * self.items(), 0.0);
+        kernels::transposed(self, columns, side, out);
+    }
+
+    /// What the panels hold over their ranks, as `value(panel, its ranks' part)` writes it.
+    pub fn spread(&self, mut write: impl FnMut(&Panel, &mut [f64])) -> Vec<f64> {
+        let mut out = vec![0.0; self.bases.len()];
+        for panel in &self.panels {
+            write(panel, &mut out[panel.places()]);
+        }
+        out
+    }
+
+    /// A column over the items, each number less that of its panel's first item.
+    pub fn offsets(&self, x: &[f64], out: &mut Vec<f64>) {
+        out.clear();
+        for panel in &self.panels {
+            let from = x[panel.items.start];
+            out.extend(x[panel.items.clone()].iter().map(|x| x - from));
+        }
+    }
+
+    /// That of the items whose homes the ranks are, as the panels see them: each number less that of the panel's first item.
+    #[must_use]
+    pub fn distances(&self, x: &[f64]) -> Vec<f64> {
+        self.spread(|panel, out| {
+            let from = x[panel.items.start];
+            out.iter_mut().zip(&x[panel.ranks.clone()]).for_each(|(out, x)| *out = x - from);
+        })
+    }
+
+    /// Sums what the panels hold over their ranks.
+    pub fn gather(&self, parts: &[f64]) -> Vec<f64> {
+        let mut out = vec![0.0; self.ranks()];
+        for panel in &self.panels {
+            out[panel.ranks.clone()].iter_mut().zip(&parts[panel.places()]).for_each(|(sum, part)| *sum += part);
+        }
+        out
     }
 }

@@ -6,6 +6,17 @@
 //! H = D - P^T M^-1 P,      D the items' sums, M those of the ranks: a graph's Laplacian, zero on constants.
 //! ```
 //!
+//! H is applied from differences between an item and those it exchanges mass with, never as D x less P^T M^-1 P x:
+//!
+//! ```text
+//! y_j = (sum_i P_ji (x_i - x_j)) / M_j;      (H x)_i = sum_j P_ji ((x_i - x_j) - y_j)
+//! ```
+//!
+//! where `x_j` belongs to the item that the hard assignment sends to rank j. Constants drop out exactly, and a coupling of
+//! 1e-12 between two parts of a list keeps its digits beside the ones on the diagonal. The items of a panel are coupled
+//! strongly, so that the products are taken with their differences from the panel's first, and what lies between that one
+//! and a rank is added with the panel's sum.
+//!
 //! P smooths over about the width of a band, so H is nearly the identity on anything that varies faster; what varies more
 //! slowly is nearly constant on each panel. So conjugate gradients are preconditioned by
 //!
@@ -15,8 +26,8 @@
 //!
 //! and need some fifteen steps, however long the list and narrow the bands.
 
-use super::kernels::inner;
-use super::plan::Plan;
+use super::kernels::{self, inner};
+use super::plan::{Plan, Side};
 use crate::error::Result;
 use crate::job::Job;
 
@@ -37,7 +48,12 @@ pub struct Solver {
     /// The Cholesky factor of C by rows: the diagonal, then the entries left of it from near to far.
     factor: Vec<[f64; NEAR + 1]>,
     coarse: Vec<f64>,
-    ranks: Vec<f64>,
+    /// Each panel's sums over its items.
+    weights: Vec<f64>,
+    /// What [`Solver::average`] finds.
+    pub relay: Vec<f64>,
+    offsets: Vec<f64>,
+    parts: Vec<f64>,
     product: Vec<f64>,
     residual: Vec<f64>,
     direction: Vec<f64>,
@@ -48,15 +64,18 @@ impl Solver {
     /// Reads off the plan what the systems need.
     pub fn prepare(&mut self, plan: &Plan) {
         let ones = vec![1.0; plan.ranks()];
-        plan.transposed(&ones, &mut self.sums);
+        plan.transposed(&ones, Side::Ranks, &mut self.sums);
+        plan.times(&vec![1.0; plan.items()], Side::Panels, &mut self.weights);
         self.factorize(plan);
     }
 
     fn factorize(&mut self, plan: &Plan) {
         let panels = &plan.panels;
-        // Each panel's items summed, over its ranks, and divided by the square root of the ranks' sums.
-        let (mut rows, mut starts) = (Vec::with_capacity(plan.bases.len()), Vec::with_capacity(panels.len()));
-        plan.sum_panels(&mut rows, &mut starts);
+        // Divided by the square root of the ranks' sums.
+        let rows = plan.spread(|panel, out| {
+            let (weights, mass) = (&self.weights[panel.places()], &plan.mass[panel.ranks.clone()]);
+            out.iter_mut().zip(weights.iter().zip(mass)).for_each(|(x, (weight, mass))| *x = weight / mass.sqrt());
+        });
         self.factor.clear();
         self.factor.resize(panels.len(), [0.0; NEAR + 1]);
         for (k, panel) in panels.iter().enumerate() {
@@ -66,8 +85,8 @@ impl Solver {
                 if from >= to {
                     break;
                 }
-                let mine = &rows[starts[k] + from - panel.ranks.start..starts[k] + to - panel.ranks.start];
-                let its = &rows[starts[k - apart] + from - other.ranks.start..];
+                let mine = &rows[panel.base + from - panel.ranks.start..panel.base + to - panel.ranks.start];
+                let its = &rows[other.base + from - other.ranks.start..];
                 let coupling = inner(mine, &its[..to - from]);
                 self.factor[k][apart] = -coupling;
                 self.factor[k][0] += coupling;
@@ -84,6 +103,25 @@ impl Solver {
             }
             let taken: f64 = self.factor[k][1..].iter().map(|x| x * x).sum();
             self.factor[k][0] = (self.factor[k][0] - taken).max(0.5 * FLOOR * self.factor[k][0]).sqrt();
+        }
+    }
+
+    /// `relay_j = (sum_i P_ji (x_i - x_j)) / M_j`.
+    pub fn average(&mut self, plan: &Plan, x: &[f64]) {
+        plan.offsets(x, &mut self.offsets);
+        plan.times(&self.offsets, Side::Ranks, &mut self.relay);
+        kernels::across(plan, x, &self.weights, &mut self.relay);
+        self.relay.iter_mut().zip(&plan.mass).for_each(|(sum, mass)| *sum /= mass);
+    }
+
+    /// `product` = H x.
+    fn apply(&mut self, plan: &Plan, x: &[f64]) {
+        self.average(plan, x);
+        self.parts.resize(plan.bases.len(), 0.0);
+        kernels::beyond(plan, x, &self.relay, &mut self.parts);
+        plan.transposed(&self.parts, Side::Panels, &mut self.product);
+        for ((h, offset), sum) in self.product.iter_mut().zip(&self.offsets).zip(&self.sums) {
+            *h = sum * offset - *h;
         }
     }
 
@@ -135,12 +173,9 @@ impl Solver {
             slope = now;
             self.direction.resize(right.len(), 0.0);
             self.direction.iter_mut().zip(&self.better).for_each(|(d, z)| *d = turn * *d + z);
-            plan.times(&self.direction, &mut self.ranks);
-            self.ranks.iter_mut().zip(&plan.mass).for_each(|(y, mass)| *y /= mass);
-            plan.transposed(&self.ranks, &mut self.product);
-            for ((h, d), sum) in self.product.iter_mut().zip(&self.direction).zip(&self.sums) {
-                *h = sum * d - *h;
-            }
+            let direction = std::mem::take(&mut self.direction);
+            self.apply(plan, &direction);
+            self.direction = direction;
             let curvature = inner(&self.direction, &self.product);
             if curvature.is_nan() || curvature <= 0.0 || slope <= 0.0 {
                 break;
@@ -182,10 +217,10 @@ fn center(x: &mut [f64]) {
 pub fn balance(plan: &mut Plan, solver: &mut Solver, iterations: usize, tolerance: f64, job: &Job) -> Result<()> {
     plan.build();
     let (mut right, mut x, mut moved, mut ranks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    plan.transposed(&vec![1.0; plan.ranks()], &mut right);
+    plan.transposed(&vec![1.0; plan.ranks()], Side::Ranks, &mut right);
     x.extend(right.iter().map(|sum| -sum.ln()));
     moved.extend(right.iter().map(|sum| 1.0 / sum));
-    plan.times(&moved, &mut ranks);
+    plan.times(&moved, Side::Ranks, &mut ranks);
     hold(plan, &x, &mut ranks);
     let mut before = f64::INFINITY;
     for _ in 0..iterations {
@@ -222,7 +257,7 @@ fn step(plan: &Plan, right: &[f64], x: &mut [f64], moved: &mut Vec<f64>, ranks: 
     loop {
         moved.clear();
         moved.extend(x.iter().map(|x| x.exp()));
-        plan.times(moved, ranks);
+        plan.times(moved, Side::Ranks, ranks);
         let grown: f64 = ranks.iter().zip(&plan.mass).map(|(sum, mass)| mass * (sum / mass).ln()).sum();
         let change = grown - x.iter().sum::<f64>();
         // Below this the change is rounding.
