@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-host test-kernels check bench bench-gpu bench-compare docs wheel develop test-gpu sanitize-gpu format lock clean
+.PHONY: help demo test test-host test-kernels test-emulator test-emulator-sorting check bench bench-gpu bench-compare docs wheel develop test-gpu sanitize-gpu format lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -33,16 +33,24 @@ demo: .venv-demo/.argrad ## install the wheel into .venv-demo and run the main j
 
 test: .venv-test/.argrad ## install the wheel into .venv-test and run every test on it; a skip fails
 	cargo test --workspace --locked --quiet
-	$(MAKE) --no-print-directory -j2 test-host test-kernels
+	$(MAKE) --no-print-directory -j2 test-host test-kernels test-emulator test-emulator-sorting
 
-# Two processes at once: kernels are compiled and emulated by one thread each.
-KERNEL_TESTS := tests/test_kernels.py tests/test_emulator.py $(wildcard tests/test_cuda*.py)
+# Two processes at a time, the longest first: each kernel is compiled and emulated by one thread.
+EMULATED := tests/test_emulator.py $(wildcard tests/test_cuda*.py)
+EMULATED_SORTING := $(filter tests/test_cuda_sorting%,$(EMULATED))
+TEST_WHEEL := ARGRAD_TEST_INSTALLED=1 $(WHEEL_PYTHON) -m pytest -q
 
 test-host: .venv-test/.argrad
-	ARGRAD_TEST_INSTALLED=1 $(WHEEL_PYTHON) -m pytest -q tests $(KERNEL_TESTS:%=--ignore=%)
+	$(TEST_WHEEL) tests $(addprefix --ignore=,tests/test_kernels.py $(EMULATED))
 
 test-kernels: .venv-test/.argrad
-	ARGRAD_TEST_INSTALLED=1 $(WHEEL_PYTHON) -m pytest -q $(KERNEL_TESTS)
+	$(TEST_WHEEL) tests/test_kernels.py
+
+test-emulator: .venv-test/.argrad
+	$(TEST_WHEEL) $(filter-out $(EMULATED_SORTING),$(EMULATED))
+
+test-emulator-sorting: .venv-test/.argrad
+	$(TEST_WHEEL) $(EMULATED_SORTING)
 
 check: develop ## format, lint, types, stub, layers, doc examples, benchmark smoke run
 	$(BIN)/ruff format --check .
