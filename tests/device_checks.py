@@ -1,6 +1,10 @@
-"""Smooth operators on a device against the host: values, first and second derivatives."""
+"""Operators on a device against the host: draws, and values with first and second derivatives."""
 
+import numpy as np
 import torch
+
+from argrad.selection import weighted_sample
+from argrad.sorting import soft_permutation
 
 
 def close(found, wanted, single=1e-6, double=1e-12):
@@ -32,3 +36,25 @@ def compare(device, function, *given, **bounds):
         found = derivatives(function, *given)
     for a, b in zip(found, wanted, strict=True):
         close(a, b, **bounds)
+
+
+def soft_product(transposed, **options):
+    """The product with a soft permutation as a function of scores, items and temperatures."""
+
+    def multiply(x, v, temperature):
+        P = soft_permutation(x, temperature=temperature, **options)
+        return (P.mT if transposed else P) @ v
+
+    return multiply
+
+
+def same_draws(device, weights, size, *, rounding=0.0, **options):
+    """The rows that the host draws, after a look that a device draws them, with its weights up to this rounding."""
+    rows, inverse = weighted_sample(weights, size, return_weights=True, **options)
+    with device():
+        found, found_inverse = weighted_sample(weights, size, return_weights=True, **options)
+        assert np.array_equal(weighted_sample(weights, size, **options), rows)
+    assert found.dtype == rows.dtype
+    assert np.array_equal(found, rows)
+    assert np.allclose(found_inverse, inverse, rtol=rounding, atol=0)
+    return np.asarray(rows)

@@ -1,22 +1,16 @@
 """Weighted draws on a device take the rows that the host takes, run on the host by the emulator."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
 
 import argrad
 from argrad.selection import weighted_sample
+from device_checks import same_draws
 
-
-def both(device, weights, size, **options):
-    """A look that a device draws the rows of the host, with the same weights up to rounding."""
-    rows, inverse = weighted_sample(weights, size, return_weights=True, **options)
-    with device():
-        found, found_inverse = weighted_sample(weights, size, return_weights=True, **options)
-        assert np.array_equal(weighted_sample(weights, size, **options), rows)
-    assert found.dtype == rows.dtype
-    assert np.array_equal(found, rows)
-    assert np.allclose(found_inverse, inverse, rtol=1e-14, atol=0)
+both = functools.partial(same_draws, rounding=1e-14)
 
 
 # Tasks have 4096 rows, tiles of a sort 2048.

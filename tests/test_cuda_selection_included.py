@@ -7,20 +7,9 @@ import torch
 import argrad
 from argrad import _native
 from argrad.selection import _device_included, weighted_sample
+from device_checks import same_draws
 
 METHODS = ["systematic", "pivotal", "poisson"]
-
-
-def both(device, weights, size, **options):
-    """A look that a device draws the rows of the host, with the same weights bit for bit."""
-    rows, inverse = weighted_sample(weights, size, return_weights=True, **options)
-    with device():
-        found, found_inverse = weighted_sample(weights, size, return_weights=True, **options)
-        assert np.array_equal(weighted_sample(weights, size, **options), rows)
-    assert found.dtype == rows.dtype
-    assert np.array_equal(found, rows)
-    assert np.array_equal(found_inverse, inverse)
-    return np.asarray(rows)
 
 
 # Blocks of rows are 1024, those of a task 4096.
@@ -29,7 +18,7 @@ def both(device, weights, size, **options):
 def test_draws(device, rng, dtype, method, n, size):
     weights = rng.uniform(0.1, 3, n).astype(dtype)
     weights[n // 3 :: 7] *= 0 if n > size else 1
-    both(device, weights, size, method=method, random_state=n)
+    same_draws(device, weights, size, method=method, random_state=n)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -37,7 +26,7 @@ def test_draws(device, rng, dtype, method, n, size):
 def test_certain_rows(device, rng, dtype, method, size):
     weights = np.exp(rng.normal(size=1500) * 3).astype(dtype)
     weights[rng.permutation(1500)[:1100]] = 0
-    rows = both(device, weights, size, method=method, random_state=size)
+    rows = same_draws(device, weights, size, method=method, random_state=size)
     assert size < 399 or weights.argmax() in rows
 
 
@@ -47,10 +36,12 @@ def test_weights_over_many_orders_of_magnitude(device, rng, monkeypatch, method,
     monkeypatch.setattr(_device_included, "ROUNDS", rounds)
     weights = np.exp(rng.normal(size=1300) * 20)
     for size in (60, 700):
-        both(device, weights, size, method=method, random_state=1)
-    both(device, np.array([1.0, 1e16]), 1, method=method, random_state=2)
+        same_draws(device, weights, size, method=method, random_state=1)
+    same_draws(device, np.array([1.0, 1e16]), 1, method=method, random_state=2)
     for exponent in (-1000, -1074):
-        rows = both(device, np.ldexp(rng.integers(1, 9, 70).astype(float), exponent), 20, method=method, random_state=3)
+        rows = same_draws(
+            device, np.ldexp(rng.integers(1, 9, 70).astype(float), exponent), 20, method=method, random_state=3
+        )
         assert method == "poisson" or len(set(rows.tolist())) == 20
 
 
@@ -60,7 +51,7 @@ def test_many_steps_of_filling(device, monkeypatch):
     weights = [1.0] * 60
     for size in range(2, 40):
         weights.append(sum(weights) / size * 1.0001)
-    both(device, np.array(weights), 40, method="pivotal", random_state=0)
+    same_draws(device, np.array(weights), 40, method="pivotal", random_state=0)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -116,14 +107,14 @@ def test_repeated_rows_are_separated(device, rows, expected):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_kinds_of_weights(device, rng, method):
-    both(device, rng.integers(0, 5, 300), 50, method=method, random_state=1)
-    both(device, rng.uniform(size=600)[::2], 50, method=method, random_state=1)
-    both(device, torch.tensor(rng.uniform(size=300)).bfloat16(), 50, method=method, random_state=1)
-    both(device, rng.uniform(size=300).astype(np.float16), 50, method=method, random_state=1)
+    same_draws(device, rng.integers(0, 5, 300), 50, method=method, random_state=1)
+    same_draws(device, rng.uniform(size=600)[::2], 50, method=method, random_state=1)
+    same_draws(device, torch.tensor(rng.uniform(size=300)).bfloat16(), 50, method=method, random_state=1)
+    same_draws(device, rng.uniform(size=300).astype(np.float16), 50, method=method, random_state=1)
 
 
 def test_a_poisson_draw_can_be_empty(device):
-    sizes = {len(both(device, np.ones(9), 1, method="poisson", random_state=seed)) for seed in range(9)}
+    sizes = {len(same_draws(device, np.ones(9), 1, method="poisson", random_state=seed)) for seed in range(9)}
     assert 0 in sizes
     assert len(sizes) > 1
 

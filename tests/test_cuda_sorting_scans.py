@@ -6,7 +6,7 @@ import torch
 
 import argrad
 from argrad.sorting import _device, _laplace, _lists, soft_permutation
-from device_checks import compare
+from device_checks import compare, soft_product
 
 DTYPES = [torch.float32, torch.float64]
 
@@ -27,16 +27,6 @@ def positive(rng, shape=(), dtype=torch.float64):
     return torch.tensor(rng.uniform(0.1, 2, shape), dtype=dtype, requires_grad=True)
 
 
-def product(transposed, **options):
-    """The product as a function of scores, items and temperatures."""
-
-    def multiply(x, v, temperature):
-        P = soft_permutation(x, temperature=temperature, **options)
-        return (P.mT if transposed else P) @ v
-
-    return multiply
-
-
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(
@@ -45,7 +35,7 @@ def product(transposed, **options):
 def test_products_and_their_derivatives(device, rng, method, dtype, shape, columns, transposed):
     options = {"method": method, "descending": transposed}
     x, v = inputs(rng, shape, columns, dtype)
-    compare(device, product(transposed, **options), x, v, positive(rng, shape[:-1], dtype))
+    compare(device, soft_product(transposed, **options), x, v, positive(rng, shape[:-1], dtype))
 
 
 @pytest.mark.parametrize("transposed", [False, True])
@@ -53,7 +43,9 @@ def test_long_lists_work_in_global_memory(device, rng, method, transposed, monke
     monkeypatch.setattr(_device, "SHORT", 64)
     monkeypatch.setattr(_device, "SHARED", 1000)
     for dtype, n, m in ((torch.float64, 140, 6), (torch.float32, 65, 1)):
-        compare(device, product(transposed, method=method), *inputs(rng, (7, n), (m,), dtype), positive(rng, (), dtype))
+        compare(
+            device, soft_product(transposed, method=method), *inputs(rng, (7, n), (m,), dtype), positive(rng, (), dtype)
+        )
 
 
 @pytest.mark.parametrize("transposed", [False, True])
@@ -62,8 +54,8 @@ def test_masks_and_offsets(device, rng, method, transposed):
     mask = torch.tensor(rng.random((2, 40)) < 0.7)
     mask[0, :5] = False
     temperature, offsets = positive(rng, (2, 4)), torch.tensor([0, 5, 5, 6, 40])
-    compare(device, product(transposed, method=method, mask=mask, offsets=offsets), x, v, temperature)
-    compare(device, product(transposed, method=method, mask=mask), x, v, temperature[:, 0])
+    compare(device, soft_product(transposed, method=method, mask=mask, offsets=offsets), x, v, temperature)
+    compare(device, soft_product(transposed, method=method, mask=mask), x, v, temperature[:, 0])
 
 
 @pytest.mark.parametrize("sorts", [False, True])
@@ -96,7 +88,11 @@ def test_infinite_scores_and_extreme_temperatures(device, rng, method):
         x[2] = 1.0
     for temperature in (1e-8, 1.0, 1e8):
         compare(
-            device, product(False, method=method), x, v, torch.tensor(temperature, dtype=x.dtype, requires_grad=True)
+            device,
+            soft_product(False, method=method),
+            x,
+            v,
+            torch.tensor(temperature, dtype=x.dtype, requires_grad=True),
         )
 
 
@@ -107,7 +103,7 @@ def test_nan_spoils_its_list_alone(device, rng, method):
     mask = torch.ones(3, 20, dtype=torch.bool)
     mask[2, 4] = False
     for transposed in (False, True):
-        compare(device, product(transposed, method=method, mask=mask), x, v, positive(rng, (), torch.float32))
+        compare(device, soft_product(transposed, method=method, mask=mask), x, v, positive(rng, (), torch.float32))
 
 
 def test_halves_dims_and_vmap(device, rng, method):

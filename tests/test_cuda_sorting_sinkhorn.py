@@ -6,7 +6,7 @@ import torch
 
 import argrad
 from argrad.sorting import _device, soft_permutation
-from device_checks import compare
+from device_checks import compare, soft_product
 
 DTYPES = [torch.float32, torch.float64]
 TOLERANCES = {torch.float32: 1e-9, torch.float64: 1e-13}
@@ -26,14 +26,7 @@ def temperatures(rng, shape, low=0.05, high=1.0, dtype=torch.float64):
 
 
 def product(transposed, dtype=torch.float64, **options):
-    """The product as a function of scores, columns and temperatures."""
-    options = {"tolerance": TOLERANCES[dtype], **options}
-
-    def multiply(x, v, temperature):
-        P = soft_permutation(x, temperature=temperature, **options)
-        return (P.mT if transposed else P) @ v
-
-    return multiply
+    return soft_product(transposed, **{"tolerance": TOLERANCES[dtype], **options})
 
 
 @pytest.mark.parametrize("transposed", [False, True])

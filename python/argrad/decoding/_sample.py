@@ -182,17 +182,18 @@ def _spread(function: str, indices: Array, values: Array, size: Array, v: int, *
 
 def _spread_array(function: str, rows: _rows.Rows, indices: Any, size: Any, v: int, logarithm: bool) -> Any:
     values, library = rows.x, _array.library(rows.x)
-    absent = library.arange(indices.shape[-1]) >= size[..., None]
+    absent = _array.counted(indices.shape[-1], values) >= size[..., None]
     wrong = ~absent & ((indices < 0) | (indices >= v))
     if (not _array.is_device(values) or _cuda.validates()) and wrong.any():
         first = int(indices[wrong][0])
         raise ValueError(f"{function}: indices must be from 0 to {v - 1} in the places that count, got {first}")
     with np.errstate(divide="ignore"):
         numbers = library.log(values) if logarithm else values
-    dense = library.full((math.prod(rows.batch), v + 1), -math.inf if logarithm else 0.0, values.dtype)
+    empty = -math.inf if logarithm else 0.0
+    dense = _cuda.full((math.prod(rows.batch), v + 1), empty, values.dtype, values)
     # What does not count goes to a place beyond the row.
     places = library.where(absent | wrong, v, indices).reshape(len(dense), indices.shape[-1])
-    dense[library.arange(len(dense))[:, None], places] = numbers.reshape(places.shape)
+    dense[_array.counted(len(dense), values)[:, None], places] = numbers.reshape(places.shape)
     return library.ascontiguousarray(dense[:, :v]).reshape(*rows.batch, v)
 
 

@@ -93,22 +93,13 @@ def _kernel(name: str, x: _Matrix) -> Any:
 
 
 def _forward(
-    x: _Matrix,
-    v: _Matrix,
-    temperature: _Matrix,
-    mask: _Matrix | None,
-    offsets: _Matrix | None,
-    function: str,
-    k: int,
-    descending: bool,
-    transposed: bool,
-    iterations: int,
-    tolerance: float,
+    x: _Matrix, v: _Matrix, temperature: _Matrix, mask: _Matrix | None, offsets: _Matrix | None, *options: Any
 ) -> _Arrays:
-    options = (function, k, descending, transposed, iterations, tolerance)
+    arrays = (x, v, temperature, mask, offsets)
     if not _array.is_device(x):
-        return _on_host(x, v, temperature, mask, offsets, *options)
-    arrays, fault = (x, v, temperature, mask, offsets), _cuda.fault(x)
+        return _on_host(*arrays, *options)
+    _, k, descending, transposed, iterations, tolerance = options
+    fault = _cuda.fault(x)
     solution = _device_sinkhorn.balance(x, temperature, mask, offsets, k, descending, iterations, tolerance, fault)
     _cuda.confirm(fault, _on_host, *arrays, *options)
     shape = _product_shape(x, v, k, transposed)
