@@ -73,3 +73,10 @@ template <class T> __device__ __forceinline__ T block_broadcast(T value, int fro
     __syncthreads();
     return held;
 }
+
+// values[N], in shared memory, become their running sums; returns the last. One thread, 8 cycles an addition.
+template <int N> __device__ __forceinline__ double run_up(double* values, double sum) {
+#pragma unroll 8
+    for (int i = 0; i < N; ++i) values[i] = sum += values[i];
+    return sum;
+}

@@ -33,13 +33,6 @@ __device__ __forceinline__ double next_cap(const Inclusion* state) {
     return state->least ? number_of(state->least) : infinity<double>();
 }
 
-// values[BLOCK_ROWS], in shared memory, become their running sums; returns the last. One thread, 8 cycles an addition.
-__device__ __forceinline__ double run_up(double* values, double sum) {
-#pragma unroll 8
-    for (int i = 0; i < BLOCK_ROWS; ++i) values[i] = sum += values[i];
-    return sum;
-}
-
 // One step of water-filling from the sum of the weights below the cap: the certain rows stand aside, the others share what is
 // left of the size.
 __device__ __forceinline__ void raise(Inclusion* state, double total, i64 size) {
@@ -86,7 +79,7 @@ template <class S> __global__ void sum_below(const S* weights, double* sums, i64
         if (threadIdx.x == 0) {
             if (counts) counts[block] = count;
             else atomicAdd((u64*)&state->below, (u64)count);
-            sums[block] = run_up(held, 0.0);
+            sums[block] = run_up<BLOCK_ROWS>(held, 0.0);
         }
         __syncthreads();
     }
@@ -104,7 +97,7 @@ __global__ void add_sums(const double* sums, double* prefix, Inclusion* state, i
         __syncthreads();
         if (threadIdx.x == 0) {
             double before = total;
-            total = run_up(held, total);
+            total = run_up<BLOCK_ROWS>(held, total);
             for (int i = 0; prefix && i < BLOCK_ROWS && first + i < count; ++i) {
                 if (before < held[i]) last = first + i;
                 before = held[i];
@@ -243,7 +236,7 @@ __global__ void walk_included(const S* weights, const double* prefix, const i64*
             found += total;
         }
         __syncthreads();
-        if (threadIdx.x == 0) run_up(edge, 0.0);
+        if (threadIdx.x == 0) run_up<BLOCK_ROWS>(edge, 0.0);
         __syncthreads();
         for (int r = threadIdx.x; r < BLOCK_ROWS; r += blockDim.x) edge[r] = prefix[block] + edge[r];
         __syncthreads();

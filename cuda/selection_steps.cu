@@ -17,13 +17,6 @@ __device__ __forceinline__ bool possible(const Heights* state) {
     return !state->bad && state->total > 0.0 && state->total < infinity<double>();
 }
 
-// values[BLOCK_ROWS], in shared memory, become their running sums; returns the last. One thread, 8 cycles an addition.
-__device__ __forceinline__ double run_up(double* values, double sum) {
-#pragma unroll 8
-    for (int i = 0; i < BLOCK_ROWS; ++i) values[i] = sum += values[i];
-    return sum;
-}
-
 // weights[n] -> sums[ceil(n / 1024)]. One block of 256 threads for 1024 rows; one read.
 template <class S> __global__ void sum_weights(const S* weights, double* sums, Heights* state, i64 n) {
     __shared__ double held[BLOCK_ROWS];
@@ -36,7 +29,7 @@ template <class S> __global__ void sum_weights(const S* weights, double* sums, H
         }
         if (bad) atomicOr(&state->bad, 1u);
         __syncthreads();
-        if (threadIdx.x == 0) sums[block] = run_up(held, 0.0);
+        if (threadIdx.x == 0) sums[block] = run_up<BLOCK_ROWS>(held, 0.0);
         __syncthreads();
     }
 }
@@ -52,7 +45,7 @@ __global__ void sum_prefix(const double* sums, double* prefix, Heights* state, i
         __syncthreads();
         if (threadIdx.x == 0) {
             double before = total;
-            total = run_up(held, total);
+            total = run_up<BLOCK_ROWS>(held, total);
             for (int i = 0; i < BLOCK_ROWS && first + i < count; ++i) {
                 if (before < held[i]) last = first + i;
                 before = held[i];
@@ -82,7 +75,7 @@ __global__ void space_heights(double* targets, double* sums, i64 size, i64 seed,
         for (int r = threadIdx.x; r < BLOCK_ROWS; r += blockDim.x)
             held[r] = first + r < size ? exponential(random_uniform((u64)seed, (u64)stream, (u64)(first + r))) : 0.0;
         __syncthreads();
-        if (threadIdx.x == 0) sums[chunk] = run_up(held, 0.0);
+        if (threadIdx.x == 0) sums[chunk] = run_up<BLOCK_ROWS>(held, 0.0);
         __syncthreads();
         for (int r = threadIdx.x; r < BLOCK_ROWS; r += blockDim.x)
             if (first + r < size) targets[first + r] = held[r];
@@ -133,7 +126,7 @@ __global__ void walk_rows(const S* weights, const double* prefix, const double* 
             if (edge[r] > 0.0) atomicMax(&last, r);
         }
         __syncthreads();
-        if (threadIdx.x == 0) run_up(edge, 0.0);
+        if (threadIdx.x == 0) run_up<BLOCK_ROWS>(edge, 0.0);
         __syncthreads();
         for (int r = threadIdx.x; r < BLOCK_ROWS; r += blockDim.x) edge[r] = prefix[block] + edge[r];
         __syncthreads();
